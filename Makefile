@@ -1,0 +1,37 @@
+# make lab    open the course in JupyterLab (sets everything up first)
+# make test   pass all tests (sets everything up first)
+# make setup  only set up: a virtual environment in .venv; a second call returns at once
+# make notebooks   execute the notebooks from their text twins and store the outputs
+
+PYTHON ?= python3
+VENV   ?= .venv
+PORT   ?=
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+# Small models run fastest on one thread, and idle threads of several processes slow each other down.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: setup lab test notebooks
+
+setup: $(READY)
+
+# The stamp is written last: after an interrupted install, the next call does what is missing.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
+	  || { echo "The course needs Python 3.10 or newer as $(PYTHON); install it, or name another with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	  || { echo "$(PYTHON) cannot make a virtual environment in $(VENV); on Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV): about 6 GB with PyTorch, a few minutes, once."
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[test]' \
+	  || { echo "The installation did not finish. The first one needs a network and 7 GB of disk; run the same command again and it goes on."; exit 1; }
+	@touch $@
+
+lab: $(READY)
+	@$(BIN)/debias-course lab $(if $(PORT),--port $(PORT))
+
+test: $(READY)
+	@$(BIN)/python -m pytest tests notebooks
+
+notebooks: $(READY)
+	@$(BIN)/python notebooks/execute.py

@@ -1,0 +1,265 @@
+"""Claims: every statement of the lecture, measured over seeds, with an interval and a verdict.
+
+A notebook opens with `here = lesson("01_loss_reweighting")` and states each claim as
+
+    here.claim("L01.1", "Weighting by group lifts the worst group over plain training",
+               measure=lambda seed: runs.value("weighted", seed) - runs.value("ERM", seed), holds=above(0.10))
+
+The verdict is *holds* when the whole 95 % interval of the mean over seeds lies on the claimed side, *fails* when all
+of it lies on the other, *undecided* otherwise. A claim's `repr` is its verdict, which is stable and is compared when
+the notebooks are tested; its numbers are in the rich form, which is not.
+
+The notebook is the only place where a claim is written. `measure_topic` runs its cells tagged setup, measure and
+claim again, with other seeds where asked: that is what `debias-course claims` does.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import datetime
+import hashlib
+import html
+import inspect
+import json
+import math
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import __version__
+from .data.digits import cache_folder, write_atomically
+from .study import Mean, mean_over_seeds, module_hash, parse_seeds
+from .training import pick_device
+
+SHIPPED_SEEDS = {"quick": range(5), "full": range(20)}
+CELLS = {"setup", "measure", "claim"}
+
+
+@dataclass(frozen=True)
+class Band:
+    """The open interval in which a claim says that a mean lies."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def judge(self, mean: Mean) -> str:
+        """ "holds", "fails" or "undecided" for the whole interval of `mean`."""
+        if not (math.isfinite(mean.low) and math.isfinite(mean.high)):
+            return "undecided"
+        if self.low < mean.low and mean.high < self.high:
+            return "holds"
+        return "fails" if mean.high <= self.low or mean.low >= self.high else "undecided"
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            return f"above {self.low:.2f}"
+        return f"below {self.high:.2f}" if math.isinf(self.low) else f"between {self.low:.2f} and {self.high:.2f}"
+
+
+def above(threshold: float) -> Band:
+    return Band(low=threshold)
+
+
+def below(threshold: float) -> Band:
+    return Band(high=threshold)
+
+
+def within(low: float, high: float) -> Band:
+    """An equivalence band: "no difference" has to be shown, a missed threshold does not show it."""
+    return Band(low, high)
+
+
+@dataclass(frozen=True, repr=False)
+class Claim:
+    """A measured statement."""
+
+    id: str
+    sentence: str
+    holds: Band
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> Mean:
+        return mean_over_seeds(self.values)
+
+    @property
+    def verdict(self) -> str:
+        return self.holds.judge(self.mean)
+
+    def __repr__(self) -> str:
+        return f"{self.verdict.upper()}: {self.sentence} [{self.id}: {self.holds}]"
+
+    @property
+    def numbers(self) -> str:
+        return f"measured {self.mean} · claimed {self.holds} · seeds {seeds_in_words(self.seeds)}"
+
+    def _repr_html_(self) -> str:
+        mark = {"holds": "✔", "fails": "✘", "undecided": "?"}[self.verdict]
+        color = {"holds": "#009E73", "fails": "#D55E00", "undecided": "#6b6b6b"}[self.verdict]
+        return (
+            f'<div style="border-left:4px solid {color};padding:4px 12px;margin:4px 0">'
+            f'<strong style="color:{color}">{mark} {self.verdict}</strong> '
+            f"<strong>{html.escape(self.sentence)}</strong><br>"
+            f"<small>{self.id} · {html.escape(self.numbers)}</small></div>"
+        )
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    seeds = list(seeds)
+    if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+class Lesson:
+    """The setting in which a notebook measures: topic, seeds, budget, and the claims made so far."""
+
+    def __init__(self, topic: str, seeds: Sequence[int], budget: str):
+        self.topic, self.seeds, self.budget = topic, tuple(seeds), budget
+        self.claims: list[Claim] = []
+
+    def __str__(self) -> str:
+        return (
+            f"debias_course {__version__} | torch {torch.__version__} on {pick_device()} | "
+            f"{self.budget} budget: seeds {seeds_in_words(self.seeds)}"
+        )
+
+    def choose(self, *, quick: Any, full: Any) -> Any:
+        """The value for this lesson's budget."""
+        return quick if self.budget == "quick" else full
+
+    @property
+    def full_digits(self) -> bool:
+        """True on the full budget where the 60,000 digits are on disk."""
+        return self.budget == "full" and (cache_folder() / "MNIST" / "raw").is_dir()
+
+    def claim(self, id: str, sentence: str, *, measure: Callable[[int], float], holds: Band) -> Claim:
+        """Measure on every seed of the lesson. `measure` returns one number per seed, a paired difference mostly."""
+        values = tuple(float(measure(seed)) for seed in self.seeds)
+        broken = [seed for seed, value in zip(self.seeds, values) if not math.isfinite(value)]
+        if broken:
+            raise ValueError(f"claim {id} measured no finite number on seed {broken[0]}; look at its `measure`")
+        if id in (claim.id for claim in self.claims):
+            self.claims = [claim for claim in self.claims if claim.id != id]  # the cell was run again
+        self.claims.append(Claim(id, sentence, holds, self.seeds, values))
+        return self.claims[-1]
+
+
+_asked: contextvars.ContextVar[tuple[Sequence[int] | None, str] | None] = contextvars.ContextVar("asked", default=None)
+
+
+def lesson(topic: str, *, seeds: int | str | Sequence[int] | None = None, budget: str = "quick") -> Lesson:
+    """Open a lesson and print its one line of versions, device and budget."""
+    if _asked.get() is not None:
+        seeds, budget = _asked.get()
+    if budget not in SHIPPED_SEEDS:
+        raise ValueError(f"budget is {budget!r}; use 'quick' or 'full'")
+    opened = Lesson(topic, SHIPPED_SEEDS[budget] if seeds is None else parse_seeds(seeds), budget)
+    print(opened)
+    return opened
+
+
+def notebooks_folder() -> Path:
+    """The notebooks of this clone; FileNotFoundError with a remedy where the package was installed without them."""
+    folder = Path(__file__).parents[1] / "notebooks"
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"there are no notebooks beside the package (looked in {folder}); "
+            "clone the repository and install it with pip install -e ."
+        )
+    return folder
+
+
+def topics() -> list[str]:
+    """The lectures of the course, by number."""
+    return sorted(path.stem for path in notebooks_folder().glob("[0-9][0-9]_*.ipynb"))
+
+
+def claim_cells(topic: str) -> list[str]:
+    """Sources of the notebook's cells that are tagged setup, measure or claim, in order."""
+    book = json.loads((notebooks_folder() / f"{topic}.ipynb").read_text(encoding="utf-8"))
+    return ["".join(c["source"]) for c in book["cells"] if CELLS & set(c["metadata"].get("tags", ()))]
+
+
+def measure_topic(
+    topic: str, *, seeds: int | str | Sequence[int] | None = None, budget: str = "quick"
+) -> tuple[list[Claim], list[dict]]:
+    """Measure a lecture's claims again; returns them with their receipts."""
+    cells = claim_cells(topic)
+    space: dict[str, Any] = {"__name__": f"lesson_{topic}"}
+    token = _asked.set((seeds, budget))
+    try:
+        for number, source in enumerate(cells):
+            exec(compile(source, f"<{topic}, claim cell {number}>", "exec"), space)
+    finally:
+        _asked.reset(token)
+    here = next(value for value in space.values() if isinstance(value, Lesson))
+    modules = {inspect.getmodule(value) for value in space.values() if not isinstance(value, Lesson)}
+    used = sorted(m.__name__ for m in modules if m and m.__name__.startswith("debias_course.")) + ["debias_course.study"]
+    code = {name: module_hash(import_module(name)) for name in used}
+    return here.claims, [receipt(claim, here, code, cells) for claim in here.claims]
+
+
+def receipt(claim: Claim, here: Lesson, code: dict[str, str], cells: list[str]) -> dict[str, Any]:
+    """What was measured, on what, and by which code."""
+    return dict(
+        id=claim.id,
+        sentence=claim.sentence,
+        claimed=str(claim.holds),
+        verdict=claim.verdict,
+        value=claim.mean.value,
+        low=claim.mean.low,
+        high=claim.mean.high,
+        values=list(claim.values),
+        seeds=list(claim.seeds),
+        budget=here.budget,
+        device=str(pick_device()),
+        versions=dict(debias_course=__version__, torch=torch.__version__, python=platform.python_version()),
+        date=datetime.date.today().isoformat(),
+        code=code,
+        cells=_hash(cells),
+    )
+
+
+def _hash(cells: list[str]) -> str:
+    return hashlib.sha256("\0".join(cells).encode()).hexdigest()
+
+
+def receipts_path(topic: str) -> Path:
+    return notebooks_folder().parent / "assets" / "claims" / f"{topic}.json"
+
+
+def read_receipts(topic: str) -> list[dict[str, Any]]:
+    """The kept receipts of a topic, each with `stale`: True where the code or the claim has changed since."""
+    path = receipts_path(topic)
+    receipts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    cells = _hash(claim_cells(topic))
+    for each in receipts:
+        now = {name: _hash_of(name) for name in each["code"]}
+        each["stale"] = now != each["code"] or cells != each["cells"]
+    return receipts
+
+
+def _hash_of(module: str) -> str | None:
+    try:
+        return module_hash(import_module(module))
+    except ModuleNotFoundError:
+        return None
+
+
+def save_receipts(topic: str, receipts: list[dict[str, Any]]) -> Path:
+    """Put receipts in the place of older ones of the same claim, seeds and budget."""
+    key = lambda r: (r["id"], str(r["seeds"]), r["budget"])  # noqa: E731
+    kept = {key(r): {k: v for k, v in r.items() if k != "stale"} for r in [*read_receipts(topic), *receipts]}
+    known = {claim["id"] for claim in receipts}
+    rows = sorted((r for r in kept.values() if r["id"] in known), key=lambda r: (r["seeds"], r["id"]))
+    path = receipts_path(topic)
+    write_atomically(path, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
+    return path

@@ -1,0 +1,247 @@
+"""debias-course: compare methods, measure the lecture's claims, list the methods, open the course."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import html
+import os
+import platform
+import re
+import socket
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import __version__
+from .data import DATASETS
+from .data.digits import write_atomically
+from .methods import METHODS, Method, knobs
+from .models import MODELS
+from .training import OPTIMIZERS, SELECT
+
+
+class UsageError(Exception):
+    """A sentence for the person who typed the command."""
+
+
+def nearest(name: str, known: Iterable[str], what: str) -> str:
+    """`name` if it is known; UsageError with the nearest known names otherwise."""
+    known = list(known)
+    if name in known:
+        return name
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
+    raise UsageError(f"unknown {what} {name!r}; {hint}")
+
+
+def parse_methods(text: str) -> dict[str, Method]:
+    """ "erm,loss-reweighting(by=label,power=0.5)" -> methods by the name that was typed.
+
+    "all" stands for every method with its defaults."""
+    if text == "all":
+        text = ",".join(METHODS)
+    chosen: dict[str, Method] = {}
+    for part in re.split(r",(?![^(]*\))", text.replace(" ", "")):
+        match = re.fullmatch(r"([^()]*)(?:\((.*)\))?", part)
+        if not match or not match[1]:
+            raise UsageError(f"cannot read the method {part!r}; write a name, or name(knob=value,knob=value)")
+        kind = METHODS[nearest(match[1], METHODS, "method")]
+        values = {}
+        for setting in filter(None, (match[2] or "").split(",")):
+            name, _, value = setting.partition("=")
+            default = knobs(kind)[nearest(name, knobs(kind), f"knob of {match[1]}")].default
+            values[name] = value if isinstance(default, str) else _number(name, value)
+        chosen[part] = kind(**values)
+    return chosen
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{name} is {text!r}; give a number") from None
+
+
+def compare(args: argparse.Namespace) -> int:
+    from functools import partial
+
+    from .study import study
+
+    data = DATASETS[nearest(args.data, DATASETS, "data set")]
+    model = MODELS[nearest(args.model, MODELS, "model")]
+    settings = dict(epochs=args.epochs, lr=args.lr, weight_decay=args.weight_decay, batch_size=args.batch_size)
+    settings |= dict(select=args.select, optimizer=args.optimizer)
+    data = partial(data, correlation=args.correlation)
+    result = study(parse_methods(args.methods), data, seeds=args.seeds, model=model, device=args.device, **settings)
+    described = dict(
+        data=f"{args.data}, correlation {args.correlation:g}",
+        seeds=args.seeds,
+        model=args.model,
+        **settings,
+        versions=f"debias_course {__version__}, {_torch_version()}, Python {platform.python_version()}",
+    )
+    table = readable(result.summary)
+    print(table.to_string(index=False))
+    print(f"\nmeans over {len(result.seeds)} seeds (95 % interval), test set; {_sentence(described)}")
+    if args.out:
+        written = write_results(Path(args.out), result, table, described)
+        print(f"written: {', '.join(map(str, written))}")
+    return 0
+
+
+def _torch_version() -> str:
+    import torch
+
+    return f"torch {torch.__version__}"
+
+
+def _sentence(described: dict) -> str:
+    return "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in described.items())
+
+
+def readable(summary):
+    """The summary with each mean and its interval in one column."""
+    table = summary[["method"]].copy()
+    for metric in ("overall", "train_weighted", "group_balanced", "worst_group"):
+        columns = summary[[metric, f"{metric}_low", f"{metric}_high"]].itertuples(index=False)
+        one = any(abs(low) == float("inf") for _, low, _ in summary[[metric, f"{metric}_low", f"{metric}_high"]].values)
+        table[metric.replace("_", "-" if metric != "worst_group" else " ")] = [
+            f"{v:.3f}" if one else f"{v:.3f} ({max(low, 0):.2f}-{min(high, 1):.2f})" for v, low, high in columns
+        ]
+    table["seconds"] = summary["seconds"].map("{:.1f}".format)
+    table["needs in training"] = summary["needs"]
+    return table
+
+
+def write_results(folder: Path, result, table, described: dict) -> list[Path]:
+    """results.csv (one row per method, seed and group), comparison.png and report.html, each written in one move."""
+    import base64
+
+    from . import figures
+
+    figure = figures.study_bars(result)
+    image = figures.png(figure)
+    alt = "Worst-group and group-balanced accuracy of each method, one dot per seed, with the interval of the mean"
+    page = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Comparison of methods</title>
+<style>body{{font:16px/1.5 sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}}
+table{{border-collapse:collapse}}td,th{{padding:.3rem .8rem;border-bottom:1px solid #ccc;text-align:left}}
+img{{max-width:100%}}</style>
+<h1>Comparison of methods</h1>{table.to_html(index=False, border=0)}
+<p>Means over seeds with their 95 % interval, on the test set. Groups: {html.escape("; ".join(result.group_names))}.</p>
+<img src="data:image/png;base64,{base64.b64encode(image).decode()}" alt="{alt}">
+<h2>Setting</h2><ul>{"".join(f"<li>{html.escape(f'{k}: {v}')}</li>" for k, v in described.items())}</ul>
+<h2>Methods</h2><ul>{"".join(f"<li><code>{html.escape(repr(m))}</code></li>" for m in result.methods.values())}</ul>
+</html>"""
+    contents = {
+        "results.csv": result.table.to_csv(index=False).encode(),
+        "comparison.png": image,
+        "report.html": page.encode(),
+    }
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    return [folder / name for name in contents]
+
+
+def claims(args: argparse.Namespace) -> int:
+    from . import claims as measured
+
+    chosen = [nearest(args.topic, measured.topics(), "topic")] if args.topic else measured.topics()
+    wrong = 0
+    for topic in chosen:
+        print(f"{topic}")
+        found, receipts = measured.measure_topic(topic, seeds=args.seeds, budget=args.budget)
+        for claim in found:
+            print(f"  {claim!r}\n      {claim.numbers}")
+        wrong += sum(claim.verdict != "holds" for claim in found)
+        if args.save:
+            print(f"  receipts: {measured.save_receipts(topic, receipts)}")
+    print(f"{wrong} claim{'s' * (wrong != 1)} did not hold" if wrong else "every claim holds")
+    return 1 if wrong else 0
+
+
+def list_methods(args: argparse.Namespace) -> int:
+    for name, kind in METHODS.items():
+        first = (kind.__doc__ or "").strip().splitlines()[0]
+        print(f"{name}\n    {first}\n    needs in training: {kind().needs}")
+        for knob, declared in knobs(kind).items():
+            print(f"    {knob:<10} {declared.range()}, default {declared.default}: {declared.help}")
+    print(f"\ndata sets: {', '.join(DATASETS)}\nmodels: {', '.join(MODELS)}")
+    return 0
+
+
+def lab(args: argparse.Namespace) -> int:
+    from .claims import notebooks_folder
+
+    notebook = notebooks_folder() / "00_dataset_bias.ipynb"
+    if args.port and not port_is_free(args.port):
+        raise UsageError(f"port {args.port} is taken by another program; choose another one, or leave the port out")
+    command = [sys.executable, "-m", "jupyterlab", str(notebook)]
+    command += [f"--ServerApp.port={args.port}", "--ServerApp.port_retries=0"] if args.port else []
+    command += ["--no-browser"] if args.no_browser else []
+    command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    os.execv(sys.executable, command)
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="debias-course", description=__doc__)
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="compare | claims | list | lab")
+
+    each = commands.add_parser("compare", help="train methods on one data set, over seeds, and compare them")
+    each.set_defaults(run=compare)
+    each.add_argument("--data", default="colored-digits", help=" or ".join(DATASETS))
+    each.add_argument("--methods", default="all", help="such as erm,'loss-reweighting(by=label,power=0.5)', or all")
+    each.add_argument("--seeds", default="5", help="a count (5) or a range (100:105)")
+    each.add_argument("--out", help="folder for results.csv, comparison.png and report.html")
+    each.add_argument("--correlation", type=float, default=0.95, help="share of training samples with their own colour")
+    each.add_argument("--model", default="mlp", help=" or ".join(MODELS))
+    each.add_argument("--epochs", type=int, default=20)
+    each.add_argument("--batch-size", type=int, default=128)
+    each.add_argument("--lr", type=float, default=1e-3)
+    each.add_argument("--weight-decay", type=float, default=0.0)
+    each.add_argument("--optimizer", default="adamw", choices=list(OPTIMIZERS))
+    each.add_argument("--select", default="validation-worst-group", choices=list(SELECT), help="which epoch is tested")
+    each.add_argument("--device", help="cpu, or the GPU's name; a GPU is used where there is one")
+
+    each = commands.add_parser("claims", help="measure the lecture's claims again; exit code 1 if one does not hold")
+    each.set_defaults(run=claims)
+    each.add_argument("--topic", help="such as 01_loss_reweighting; all topics by default")
+    each.add_argument("--seeds", help="a count or a range such as 1000:1005; the notebook's seeds by default")
+    each.add_argument("--budget", default="quick", choices=("quick", "full"))
+    each.add_argument("--save", action="store_true", help="keep receipts in assets/claims")
+
+    each = commands.add_parser("list", help="methods with their knobs, ranges and needs")
+    each.set_defaults(run=list_methods)
+
+    each = commands.add_parser("lab", help="open the course in JupyterLab")
+    each.set_defaults(run=lab)
+    each.add_argument("--port", type=int, help="a free one by default")
+    each.add_argument("--no-browser", action="store_true", help="only print the address")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except (UsageError, ValueError, FileNotFoundError) as error:
+        print(f"debias-course: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ndebias-course: stopped; every finished run is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

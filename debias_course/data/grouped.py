@@ -1,0 +1,177 @@
+"""Grouped data: every sample has a label, an attribute, and the group that the two form.
+
+    group = label * n_attributes + attribute
+
+This is the only place that knows the formula. A group is empty or not, but its id never shifts: ids come
+from the fixed (n_labels, n_attributes) grid, not from the values that a split happens to hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def group_ids(labels: Tensor, attributes: Tensor, n_attributes: int) -> Tensor:
+    """Group of each sample, shape and device of `labels`, int64."""
+    return labels.long() * n_attributes + attributes.long()
+
+
+def label_and_attribute(groups: Tensor, n_attributes: int) -> tuple[Tensor, Tensor]:
+    """The inverse of `group_ids`."""
+    return groups // n_attributes, groups % n_attributes
+
+
+class Batch(NamedTuple):
+    """What a training step sees: float inputs [B, ...] and int64 labels, attributes, groups [B]."""
+
+    inputs: Tensor
+    labels: Tensor
+    attributes: Tensor
+    groups: Tensor
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupedData:
+    """Samples with labels and attributes, kept as whole tensors on one device and indexed there.
+
+    inputs      uint8 [N, C, H, W] (images, read as float in [0, 1]) or float [N, ...]
+    labels      integer [N], values in 0 .. n_labels-1
+    attributes  integer [N], values in 0 .. n_attributes-1
+    label_names, attribute_names  fix n_labels and n_attributes
+
+    Raises ValueError for mismatched lengths, values out of range, and inputs that are not finite.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    attributes: Tensor
+    label_names: tuple[str, ...]
+    attribute_names: tuple[str, ...]
+    groups: Tensor = field(init=False)
+
+    def __post_init__(self):
+        n = len(self.inputs)
+        for name, names in ("labels", self.label_names), ("attributes", self.attribute_names):
+            values = getattr(self, name)
+            if values.ndim != 1 or len(values) != n:
+                raise ValueError(f"{n} inputs but {name} of shape {tuple(values.shape)}; give one value per input")
+            if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+                raise ValueError(f"{name} are {values.dtype}; give integers, such as {name}.long()")
+            if n and not 0 <= int(values.min()) <= int(values.max()) < len(names):
+                raise ValueError(
+                    f"{name} range from {int(values.min())} to {int(values.max())}, but {len(names)} names are "
+                    f"given; use 0 to {len(names) - 1} or name the others"
+                )
+            object.__setattr__(self, name, values.long())
+        if self.inputs.dtype != torch.uint8:
+            if not self.inputs.is_floating_point():
+                raise ValueError(f"inputs are {self.inputs.dtype}; give uint8 images or floating-point features")
+            bad = (~torch.isfinite(self.inputs)).reshape(n, -1).any(1).nonzero().flatten() if n else []
+            if len(bad):
+                raise ValueError(
+                    f"{len(bad)} of {n} inputs hold NaN or infinite values (first at index {int(bad[0])}); "
+                    "drop or repair them before building the data"
+                )
+        object.__setattr__(self, "label_names", tuple(self.label_names))
+        object.__setattr__(self, "attribute_names", tuple(self.attribute_names))
+        object.__setattr__(self, "groups", group_ids(self.labels, self.attributes, self.n_attributes))
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.inputs.shape[1:]))
+        kind = str(self.inputs.dtype).removeprefix("torch.")
+        counts = self.counts.tolist()
+        shown = " | ".join(f"{name} {n}" for name, n in list(zip(self.group_names, counts))[:4])
+        more = f" | … {self.n_groups} groups" if self.n_groups > 4 else ""
+        return f"GroupedData({len(self)} × {shape} {kind}: {shown}{more})"
+
+    @property
+    def n_labels(self) -> int:
+        return len(self.label_names)
+
+    @property
+    def n_attributes(self) -> int:
+        return len(self.attribute_names)
+
+    @property
+    def n_groups(self) -> int:
+        return self.n_labels * self.n_attributes
+
+    @property
+    def device(self) -> torch.device:
+        return self.inputs.device
+
+    @cached_property
+    def group_names(self) -> tuple[str, ...]:
+        """ "label, attribute" for each group id."""
+        return tuple(f"{label}, {attribute}" for label in self.label_names for attribute in self.attribute_names)
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """Samples per group, int64 [n_groups]; 0 for an empty group."""
+        return torch.bincount(self.groups, minlength=self.n_groups)
+
+    def counts_by(self, by: str) -> Tensor:
+        """Samples per "group", "label" or "attribute"."""
+        grid = self.counts.view(self.n_labels, self.n_attributes)
+        return {"group": self.counts, "label": grid.sum(1), "attribute": grid.sum(0)}[by]
+
+    def require_every_group(self, remedy: str) -> None:
+        """Raise ValueError naming the first empty group, with what to do about it."""
+        empty = (self.counts == 0).nonzero().flatten().tolist()
+        if empty:
+            others = f" (nor have {len(empty) - 1} other groups)" if len(empty) > 1 else ""
+            raise ValueError(f"group '{self.group_names[empty[0]]}' has no example{others}; {remedy}")
+
+    def table(self):
+        """Data frame with one row per group: label, attribute, n, share."""
+        import pandas as pd
+
+        grid = [(label, attribute) for label in self.label_names for attribute in self.attribute_names]
+        frame = pd.DataFrame(grid, columns=["label", "attribute"])
+        frame["n"] = self.counts.tolist()
+        frame["share"] = frame["n"] / max(len(self), 1)
+        return frame
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Samples `indices` (int64 [B], same device), images as float in [0, 1]; no host copy."""
+        inputs = self.inputs.index_select(0, indices)
+        if inputs.dtype == torch.uint8:
+            inputs = inputs.float().mul_(1 / 255)
+        return Batch(inputs, *(t.index_select(0, indices) for t in (self.labels, self.attributes, self.groups)))
+
+    def subset(self, indices: Tensor) -> GroupedData:
+        """The samples `indices` (integers or a boolean mask), in that order, as a data set of their own."""
+        return replace(
+            self, inputs=self.inputs[indices], labels=self.labels[indices], attributes=self.attributes[indices]
+        )
+
+    def to(self, device: torch.device | str) -> GroupedData:
+        """The same data on another device; itself where it is there already."""
+        if self.device == torch.device(device):
+            return self
+        moved = {name: getattr(self, name).to(device) for name in ("inputs", "labels", "attributes")}
+        return replace(self, **moved)
+
+    def fingerprint(self) -> str:
+        """Hash of the content: equal data have equal fingerprints, on every device."""
+        digest = hashlib.sha256(repr((self.label_names, self.attribute_names, self.inputs.shape)).encode())
+        for tensor in (self.inputs, self.labels, self.attributes):
+            digest.update(tensor.cpu().contiguous().numpy())
+        return digest.hexdigest()
+
+
+class Splits(NamedTuple):
+    """Three disjoint parts of one data set. All three carry attributes; who may look at them is the method's affair."""
+
+    train: GroupedData
+    validation: GroupedData
+    test: GroupedData

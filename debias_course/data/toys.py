@@ -1,0 +1,65 @@
+"""Small problems whose answer is known: two to look at, one to do theory on."""
+
+from __future__ import annotations
+
+import torch
+
+from .biases import correlated_attributes
+from .grouped import GroupedData, Splits
+
+
+def _labels(n: int, share: float = 0.5) -> torch.Tensor:
+    labels = torch.zeros(n, dtype=torch.int64)
+    labels[: round(share * n)] = 1
+    return labels
+
+
+def shortcut(*, n: int = 400, correlation: float = 0.95, core_noise: float = 0.55, seed: int = 0) -> Splits:
+    """A plane with a wide road and a shortcut: float [n, 2], two labels by two attributes.
+
+    The first coordinate shows the attribute with little noise, the second the label with more (`core_noise`), both
+    around -1 and +1. In training the attribute agrees with the label in a share `correlation` of the samples, so the
+    first coordinate is the easier way to a low loss; in validation and test it says nothing about the label.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for share in (correlation, 0.5, 0.5):
+        labels = _labels(n)
+        attributes = correlated_attributes(labels, 2, share, generator=generator)
+        centers = torch.stack([attributes, labels], 1).float() * 2 - 1
+        noise = torch.randn(n, 2, generator=generator) * torch.tensor([0.25, core_noise])
+        parts.append(GroupedData(centers + noise, labels, attributes, ("class 0", "class 1"), ("left", "right")))
+    return Splits(*parts)
+
+
+def imbalanced(*, n: int = 400, minority: float = 0.05, seed: int = 0) -> Splits:
+    """Class imbalance without any attribute to blame: float [n, 2], two overlapping round clusters, of which class 1
+    holds a share `minority` in training and one half in validation and test. The one attribute is "any"."""
+    if not 0 < minority < 1:
+        raise ValueError(f"minority is {minority}; it is a share of samples: use a value between 0 and 1")
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for share in (minority, 0.5, 0.5):
+        labels = _labels(n, share)
+        points = torch.randn(n, 2, generator=generator)
+        points[:, 1] += labels * 2.0 - 1.0
+        parts.append(GroupedData(points, labels, torch.zeros_like(labels), ("class 0", "class 1"), ("any",)))
+    return Splits(*parts)
+
+
+def core_and_spurious(*, n: int = 3000, correlation: float = 0.9, dimensions: int = 100, seed: int = 0) -> Splits:
+    """The Gaussian problem on which Sagawa et al. (2020, "An investigation of why overparameterization exacerbates
+    spurious correlations", section 5) explain why re-weighting stops working: float [n, 2 · dimensions].
+
+    Half of the coordinates are core, N(±1, 100) by label; the others spurious, N(±1, 1) by attribute.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for share in (correlation, 0.5, 0.5):
+        labels = _labels(n)
+        attributes = correlated_attributes(labels, 2, share, generator=generator)
+        core = (labels * 2.0 - 1)[:, None] + 10 * torch.randn(n, dimensions, generator=generator)
+        spurious = (attributes * 2.0 - 1)[:, None] + torch.randn(n, dimensions, generator=generator)
+        inputs = torch.cat([core, spurious], 1)
+        parts.append(GroupedData(inputs, labels, attributes, ("class 0", "class 1"), ("attribute 0", "attribute 1")))
+    return Splits(*parts)

@@ -1,0 +1,197 @@
+"""How well does a model do, and for whom?
+
+Four averages of one model can tell four stories, so none of them is called "accuracy" here:
+
+    overall         share of the test samples that are right; depends on how the test set is composed
+    group-balanced  the mean over groups, each counting the same
+    worst group     the lowest group accuracy, with the group's name (not necessarily the smallest group)
+    train-weighted  group accuracies weighted by the groups' shares in training: what one would see on data that are
+                    distributed like the training data (the "average accuracy" of most Waterbirds tables)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .data import GroupedData
+from .models import threads_for
+
+Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
+
+
+class Share(NamedTuple):
+    """A proportion estimated from n samples, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} (n={self.n}, 95% {self.low:.2f}-{self.high:.2f})"
+
+
+def wilson(correct: int, n: int) -> Share:
+    """Score interval of a proportion (Wilson 1927): inside [0, 1] and sound near its ends, unlike value ± 2 s.e."""
+    if n < 1:
+        raise ValueError("a share of no samples is undefined; leave empty groups out")
+    p = correct / n
+    center = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    half = Z95 * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2)) / (1 + Z95**2 / n)
+    return Share(p, max(0.0, center - half), min(1.0, center + half), n)
+
+
+def weighted(shares: Sequence[Share], weights: Sequence[float]) -> Share:
+    """Σ w_g p_g of independent shares, its interval recovered from theirs (MOVER: Zou and Donner 2008, eq. 2);
+    for a single share that is its own interval."""
+    total = sum(weights)
+    weights = [w / total for w in weights]
+    value = sum(w * s.value for w, s in zip(weights, shares))
+    below = math.sqrt(sum((w * (s.value - s.low)) ** 2 for w, s in zip(weights, shares)))
+    above = math.sqrt(sum((w * (s.high - s.value)) ** 2 for w, s in zip(weights, shares)))
+    return Share(value, value - below, value + above, sum(s.n for s in shares))
+
+
+@dataclass(frozen=True)
+class GroupReport:
+    """Right answers and samples per group, and what follows from them.
+
+    correct, n         one whole number per group, in the order of the group ids
+    label_names, attribute_names
+    train_n            samples per group in training, where known (needed by `train_weighted`)
+    """
+
+    correct: tuple[int, ...]
+    n: tuple[int, ...]
+    label_names: tuple[str, ...]
+    attribute_names: tuple[str, ...]
+    train_n: tuple[int, ...] | None = None
+
+    @property
+    def group_names(self) -> list[str]:
+        return [f"{label}, {attribute}" for label in self.label_names for attribute in self.attribute_names]
+
+    @property
+    def groups(self) -> list[Share | None]:
+        """Accuracy of each group; None for a group without samples, which is neither 0 nor NaN."""
+        return [wilson(c, n) if n else None for c, n in zip(self.correct, self.n)]
+
+    @property
+    def _present(self) -> list[int]:
+        present = [g for g, n in enumerate(self.n) if n]
+        if not present:
+            raise ValueError("no group has a sample; evaluate on data that are not empty")
+        return present
+
+    @property
+    def overall(self) -> Share:
+        return wilson(sum(self.correct), sum(self.n))
+
+    @property
+    def group_balanced(self) -> Share:
+        present = self._present
+        return weighted([self.groups[g] for g in present], [1.0] * len(present))
+
+    @property
+    def worst(self) -> int:
+        """The id of the group with the lowest accuracy, the first of equals."""
+        return min(self._present, key=lambda g: self.correct[g] / self.n[g])
+
+    @property
+    def worst_group(self) -> Share:
+        """The interval is the group's own: it does not know that the group was picked for being the worst."""
+        return self.groups[self.worst]
+
+    @property
+    def worst_class(self) -> Share:
+        """The lowest label accuracy, whatever the attributes."""
+        a = len(self.attribute_names)
+        rows = [(sum(self.correct[i : i + a]), sum(self.n[i : i + a])) for i in range(0, len(self.n), a)]
+        return min((wilson(c, n) for c, n in rows if n), key=lambda share: share.value)
+
+    @property
+    def train_weighted(self) -> Share:
+        if self.train_n is None:
+            raise ValueError("the group counts of training are not known; pass train=data.train to evaluate")
+        missing = [self.group_names[g] for g, n in enumerate(self.n) if not n and self.train_n[g]]
+        if missing:
+            raise ValueError(f"group '{missing[0]}' was trained on but has no test sample; its weight has no accuracy")
+        present = [g for g in self._present if self.train_n[g]]
+        return weighted([self.groups[g] for g in present], [self.train_n[g] for g in present])
+
+    def table(self):
+        """Data frame with one row per group: label, attribute, group, n, correct, accuracy, low, high."""
+        import pandas as pd
+
+        grid = [(label, attribute) for label in self.label_names for attribute in self.attribute_names]
+        frame = pd.DataFrame(grid, columns=["label", "attribute"])
+        frame["group"], frame["n"], frame["correct"] = self.group_names, self.n, self.correct
+        for name in ("value", "low", "high"):
+            column = [getattr(share, name) if share else pd.NA for share in self.groups]
+            frame["accuracy" if name == "value" else name] = pd.array(column, dtype="Float64")
+        return frame
+
+    def __str__(self) -> str:
+        worst = self.worst_group
+        parts = [
+            f"overall {self.overall}",
+            f"group-balanced {self.group_balanced}",
+            f"worst {worst.value:.3f} at {self.group_names[self.worst]} "
+            f"(n={worst.n}, 95% {worst.low:.2f}-{worst.high:.2f})",
+        ]
+        empty = [name for name, n in zip(self.group_names, self.n) if not n]
+        if self.train_n is not None and not any(t for t, n in zip(self.train_n, self.n) if not n):
+            parts.append(f"train-weighted {self.train_weighted}")
+        if empty:
+            parts.append(f"no sample in {len(empty)} of {len(self.n)} groups ({'; '.join(empty[:3])})")
+        return " | ".join(parts)
+
+    __repr__ = __str__
+
+
+def group_counts(values: Tensor, groups: Tensor, n_groups: int) -> Tensor:
+    """Sum of `values` [N] in each group, float [n_groups]."""
+    return torch.zeros(n_groups, device=values.device).index_add_(0, groups, values.float())
+
+
+@torch.no_grad()
+def predict(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> Tensor:
+    """Logits [N, n_labels] in evaluation mode, on the model's device; every submodule's mode is put back."""
+    device = next(model.parameters()).device
+    data = data.to(device)
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with threads_for(model):
+            rows = torch.arange(len(data), device=device).split(batch_size)
+            return torch.cat([model(data.batch(part).inputs) for part in rows])
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def evaluate(
+    model: nn.Module, data: GroupedData, *, train: GroupedData | None = None, batch_size: int = 1024
+) -> GroupReport:
+    """Group accuracies of `model` on `data`; `train` gives the train-weighted average its weights."""
+    logits = predict(model, data, batch_size=batch_size)
+    if logits.ndim != 2 or logits.shape[1] != data.n_labels:
+        raise ValueError(
+            f"the model returns {tuple(logits.shape)} for {len(data)} samples of {data.n_labels} labels; "
+            f"it should return logits [{len(data)}, {data.n_labels}]"
+        )
+    right = logits.argmax(1) == data.labels.to(logits.device)
+    correct = group_counts(right, data.groups.to(logits.device), data.n_groups)
+    return GroupReport(
+        tuple(int(c) for c in correct.tolist()),
+        tuple(data.counts.tolist()),
+        data.label_names,
+        data.attribute_names,
+        None if train is None else tuple(train.counts.tolist()),
+    )

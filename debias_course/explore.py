@@ -1,0 +1,141 @@
+"""The panel of a method: its own fields become widgets, and a picture follows them.
+
+    panel(draw, LossReweighting(), correlation=Knob(0.95, low=0.5, high=1.0, help="..."))
+
+`draw(method, **extra)` returns a matplotlib figure and one sentence. It is a plain function: tests call it without a
+browser. Pictures go to an Image widget and text to HTML, which work in every front end; there is no Output widget.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import html
+import math
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+
+from . import figures, models, training
+from .data import GroupedData, Splits, toys
+from .evaluation import evaluate
+from .methods import ERM, Knob, Method, knobs
+
+
+def control(name: str, knob: Knob) -> widgets.Widget:
+    """The widget of one knob: a drop-down for choices, otherwise a slider over its range."""
+    common = dict(description=name, style={"description_width": "8em"}, layout={"width": "26em"}, tooltip=knob.help)
+    if knob.choices:
+        return widgets.Dropdown(options=knob.choices, value=knob.default, **common)
+    common["continuous_update"] = False
+    if isinstance(knob.default, int):
+        return widgets.IntSlider(value=knob.default, min=int(knob.low), max=int(knob.high), **common)
+    if knob.log:
+        low, high = math.log10(knob.low), math.log10(knob.high)
+        return widgets.FloatLogSlider(value=knob.default, min=low, max=high, step=(high - low) / 40, **common)
+    step = 10 ** math.floor(math.log10((knob.high - knob.low) / 20))
+    return widgets.FloatSlider(value=knob.default, min=knob.low, max=knob.high, step=step, **common)
+
+
+class Panel(widgets.HBox):
+    """Controls on the left, picture and sentence on the right.
+
+    controls  the widgets by name: the method's fields first, then the extra knobs
+    picture   Image widget with the last drawing
+    text      HTML widget with its sentence, or with what is wrong with the setting
+    progress  bar that a slow drawing may move
+    """
+
+    def __init__(self, draw: Callable[..., tuple[Any, str]], method: Method, **extra: Knob):
+        declared = {n: dataclasses.replace(k, default=getattr(method, n)) for n, k in knobs(method).items()}
+        self.controls = {name: control(name, knob) for name, knob in (declared | extra).items()}
+        self.draw, self.method, self.extra = draw, method, tuple(extra)
+        self.picture = widgets.Image(format="png", layout={"max_width": "760px"})
+        self.text = widgets.HTML()
+        self.progress = widgets.FloatProgress(min=0, max=1, layout={"width": "26em", "visibility": "hidden"})
+        for each in self.controls.values():
+            each.observe(self.update, names="value")
+        self.update()
+        left = widgets.VBox([*self.controls.values(), self.progress])
+        super().__init__([left, widgets.VBox([self.picture, self.text])])
+
+    def update(self, _change: Any = None) -> None:
+        """Draw the current setting; a setting that the method refuses is explained below the last picture."""
+        values = {name: each.value for name, each in self.controls.items()}
+        extra = {name: values.pop(name) for name in self.extra}
+        try:
+            figure, sentence = self.draw(dataclasses.replace(self.method, **values), **extra)
+        except ValueError as error:
+            self.text.value = f"<b>Not possible:</b> {html.escape(str(error))}"
+            return
+        self.picture.value = figures.png(figure)
+        self.picture.alt = sentence
+        self.text.value = html.escape(sentence)
+
+    def __repr__(self) -> str:
+        return f"Panel of {type(self.method).__name__}: {', '.join(self.controls)}"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        return bundle | {"text/plain": repr(self)} if bundle else bundle
+
+
+def panel(draw: Callable[..., tuple[Any, str]], method: Method, **extra: Knob) -> Panel:
+    """A panel of `method`'s fields and the `extra` knobs; see the module's text."""
+    return Panel(draw, method, **extra)
+
+
+@functools.lru_cache(maxsize=256)
+def fit_shortcut(method: Method, correlation: float, hidden: int = 0, steps: int = 100):
+    """Data and a model of the shortcut toy, trained with whole-batch steps in well under a tenth of a second."""
+    data = toys.shortcut(correlation=correlation)
+    start = models.mlp(data.train, hidden=(hidden,)) if hidden else models.linear(data.train)
+    settings = dict(epochs=steps, batch_size=len(data.train), lr=0.05, device="cpu")
+    return data, training.train(start, data.train, method, **settings).model
+
+
+def draw_shortcut(method: Method, *, correlation: float = 0.95, hidden: int = 0):
+    """Plain training beside `method` on the shortcut toy: decision regions and test accuracy per group."""
+    data, plain = fit_shortcut(ERM(), correlation, hidden)
+    trained = {"plain training": plain}
+    if not isinstance(method, ERM):
+        trained["this setting"] = fit_shortcut(method, correlation, hidden)[1]
+    reports = {name: evaluate(model, data.test) for name, model in trained.items()}
+    columns = len(trained) + 1
+    figure, axes = figures.new_figure(3.4 * columns, 3.6, 1, columns, layout="none")
+    figure.subplots_adjust(left=0.2 / columns, right=0.99, top=0.8, bottom=0.17, wspace=0.3)
+    figures.regions(trained, _every(data.train, 2), axes=axes[:-1])
+    figures.group_bars(reports, axis=axes[-1])
+    return figure, " · ".join(_worst(name, report) for name, report in reports.items())
+
+
+def draw_digits(method: Method, *, data: Splits, epochs: int = 10, seed: int = 0, progress=None):
+    """The network's validation accuracy per group while it trains on coloured digits, then its test report."""
+    run = training.train(
+        models.mlp(data.train, seed=seed),
+        data.train,
+        method,
+        epochs=epochs,
+        seed=seed,
+        validation=data.validation,
+        progress=progress or False,
+    )
+    figure, axis = figures.new_figure(6.4, 3.6)
+    lines = {
+        name: (rows["epoch"].tolist(), rows["accuracy"].tolist())
+        for name, rows in run.history.groupby("group", sort=False)
+    }
+    figures.curves(lines, x="epoch", y="validation accuracy", axis=axis, ylim=(0, 1.02))
+    return figure, _worst("on test", evaluate(run.model, data.test))
+
+
+def _every(data: GroupedData, k: int) -> GroupedData:
+    """Every k-th sample, so that a picture is not too full."""
+    import torch
+
+    return data.subset(torch.arange(0, len(data), k))
+
+
+def _worst(name: str, report) -> str:
+    return f"{name}: overall {report.overall.value:.2f}, worst group {report.worst_group.value:.2f}"

@@ -1,0 +1,163 @@
+"""The course's pictures: one palette, groups told apart by marker and line style too, alt text, a takeaway.
+
+Every function returns a matplotlib figure; `picture` shows it in a notebook so that nobody is left out: with an
+alternative text for those who cannot see it and one line that says what to take away.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from .data import GroupedData
+from .evaluation import GroupReport, predict
+
+# Okabe and Ito (2008), without yellow, which is too light for lines on white.
+PALETTE = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+STYLE = {
+    "font.size": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.dpi": 80,
+}
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, *, layout: str = "constrained", **options):
+    """A figure and its axes in the course's style, known to nobody else: pyplot neither keeps nor shows it.
+
+    layout "none" leaves the margins as they are, which halves the time to draw."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout=layout)
+        FigureCanvasAgg(figure)
+        return figure, figure.subplots(rows, columns, **options)
+
+
+def png(figure) -> bytes:
+    """The figure as a PNG that is the same for the same figure: no date, no version inside."""
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def picture(figure, *, alt: str, takeaway: str) -> None:
+    """Show a figure in a notebook with an alternative text and a takeaway below it."""
+    from IPython.display import display
+
+    data = base64.b64encode(png(figure)).decode()
+    shown = (
+        f'<figure style="margin:0"><img src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'
+        f"<figcaption><em>{html.escape(takeaway)}</em></figcaption></figure>"
+    )
+    # The PNG is for previews that show no HTML; text for those that show neither.
+    bundle = {"text/html": shown, "image/png": data, "text/plain": f"[picture: {alt}] {takeaway}"}
+    display(bundle, raw=True)
+
+
+def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | None = None):
+    """The first images of each group, one group per row, with its share of the data."""
+    groups = list(range(data.n_groups)) if groups is None else list(groups)
+    figure, axes = new_figure(1.0 + 0.62 * each + 2.3, 0.68 * len(groups), len(groups), 1, squeeze=False)
+    for axis, group in zip(axes[:, 0], groups):
+        rows = (data.groups == group).nonzero().flatten()[:each]
+        images = data.batch(rows).inputs.cpu()
+        strip = torch.cat(list(images), -1).permute(1, 2, 0) if len(rows) else torch.ones(28, 28, 3)
+        axis.imshow(strip.expand(-1, -1, 3).numpy(), extent=(0, len(rows) or 1, 0, 1))
+        axis.set(xticks=[], yticks=[], xlim=(0, each))
+        axis.spines[:].set_visible(False)
+        share = int(data.counts[group]) / len(data)
+        label = f"{data.group_names[group]}\n{int(data.counts[group])} images ({share:.1%})"
+        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11)
+    return figure
+
+
+def group_bars(reports: Mapping[str, GroupReport], *, title: str = "", axis=None):
+    """Accuracy per group with its 95 % interval, one colour and hatch per report."""
+    figure = None
+    if axis is None:
+        count = len(next(iter(reports.values())).n)
+        figure, axis = new_figure(max(5.0, 1.5 * count * max(1, 0.4 * len(reports))), 3.4)
+    width = 0.8 / len(reports)
+    for i, (name, report) in enumerate(reports.items()):
+        present = [(g, share) for g, share in enumerate(report.groups) if share]
+        at = [g + (i - (len(reports) - 1) / 2) * width for g, _ in present]
+        value = [share.value for _, share in present]
+        error = [[s.value - s.low for _, s in present], [s.high - s.value for _, s in present]]
+        style = dict(color=PALETTE[i % 7], hatch=("", "//", "..", "xx", "\\\\", "oo", "++")[i % 7], edgecolor="white")
+        axis.bar(at, value, width, yerr=error, label=name, ecolor="black", capsize=3, **style)
+    names = [name.replace(", ", "\n") for name in next(iter(reports.values())).group_names]
+    axis.set(xticks=range(len(names)), xticklabels=names, ylim=(0, 1.02), ylabel="test accuracy", title=title)
+    if len(reports) > 1:
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(len(reports), 3), fontsize=10)
+    return figure
+
+
+def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced", "train_weighted")):
+    """For each method of a `study.Study` and each average: one dot per seed, and the mean with its 95 % interval."""
+    figure, axis = new_figure(7.2, 1.2 + 0.34 * len(study.names) * len(metrics))
+    for i, name in enumerate(study.names):
+        for j, metric in enumerate(metrics):
+            at = -(i + (j - (len(metrics) - 1) / 2) * 0.26)
+            mean = study.mean(name, metric)
+            values = [study.value(name, seed, metric) for seed in study.seeds]
+            axis.plot(values, [at] * len(values), ".", color=PALETTE[j], alpha=0.5)
+            error = [[mean.value - mean.low], [mean.high - mean.value]] if mean.n > 1 else None
+            label = metric.replace("_", " ") if i == 0 else None
+            style = dict(color=PALETTE[j], marker=MARKERS[j], markersize=8, capsize=4, linestyle="none")
+            axis.errorbar([mean.value], [at], xerr=error, label=label, **style)
+    axis.set(yticks=[-i for i in range(len(study.names))], yticklabels=study.names, xlabel="test accuracy", xlim=(0, 1))
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(metrics), fontsize=10)
+    return figure
+
+
+def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
+    """Where each model of a 2-D problem decides for which class, with the samples of `data` on top."""
+    figure = None
+    if axes is None:
+        figure, axes = new_figure(3.6 * len(models), 3.6, 1, len(models), squeeze=False, sharey=True)
+        axes = axes[0]
+    x, y = torch.meshgrid(torch.linspace(-2.6, 2.6, 80), torch.linspace(-2.8, 2.8, 80), indexing="xy")
+    points = torch.stack([x.flatten(), y.flatten()], 1)
+    zeros = torch.zeros(len(points), dtype=torch.int64)
+    plane = GroupedData(points, zeros, zeros, data.label_names, data.attribute_names)
+    for axis, (name, model) in zip(axes, models.items()):
+        logits = predict(model, plane).cpu()
+        margin = (logits[:, 1] - logits[:, 0]).view(x.shape)
+        axis.contourf(x, y, margin, levels=[-1e9, 0, 1e9], colors=[PALETTE[4], PALETTE[0]], alpha=0.3)
+        axis.contour(x, y, margin, levels=[0], colors="black", linewidths=2)
+        for group in range(data.n_groups):
+            rows = data.groups == group
+            style = dict(color=(PALETTE[1], PALETTE[5])[group // data.n_attributes], marker=MARKERS[group])
+            axis.scatter(*data.inputs[rows].T, s=22, label=data.group_names[group], linewidths=0, alpha=0.8, **style)
+        axis.set(title=name, xlim=(-2.6, 2.6), ylim=(-2.8, 2.8), xlabel="first coordinate (shortcut)")
+    axes[0].set_ylabel("second coordinate (core)")
+    return figure
+
+
+def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str, bands=None, axis=None, **axes):
+    """Lines name -> (xs, ys), told apart by colour, marker and dash; `bands` name -> (low, high) shades an interval."""
+    figure = None
+    if axis is None:
+        figure, axis = new_figure(6.4, 3.4)
+    for i, (name, (xs, ys)) in enumerate(lines.items()):
+        style = dict(color=PALETTE[i % 7], linestyle=LINES[i % 7], marker=MARKERS[i % 7])
+        axis.plot(xs, ys, label=name, markevery=max(1, len(xs) // 8), linewidth=2, **style)
+        if bands and name in bands:
+            axis.fill_between(xs, *bands[name], color=PALETTE[i % 7], alpha=0.15, linewidth=0)
+    axis.set(xlabel=x, ylabel=y, **axes)
+    axis.legend(fontsize=10)
+    return figure

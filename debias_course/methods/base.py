@@ -1,0 +1,102 @@
+"""Method: where can one intervene?
+
+A method is a small frozen dataclass of hyper-parameters. `training.train` asks it two questions, whose default
+answers are plain empirical risk minimisation (ERM):
+
+    start(model, data)         what has to be remembered from step to step?  an nn.Module, empty for ERM
+    loss(model, batch, state)  what is minimised?                            the mean cross-entropy
+
+Each field declares its range once, with `knob`; the widget, the command line and the list of methods read it there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data import Batch, GroupedData
+
+
+@dataclass(frozen=True)
+class Knob:
+    """The range of one hyper-parameter: low to high (`log`: on a logarithmic scale), or one of `choices`."""
+
+    default: Any
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: tuple[str, ...] = ()
+    help: str = ""
+
+    def check(self, name: str, value: Any) -> Any:
+        """`value` in the default's type; ValueError with the legal range where it is not in it."""
+        if self.choices:
+            if value not in self.choices:
+                raise ValueError(f"{name} is {value!r}; use one of {', '.join(map(repr, self.choices))}")
+            return value
+        try:
+            number = type(self.default)(value)
+            legal = self.low <= number <= self.high and number == float(value)
+        except (TypeError, ValueError):
+            legal = False
+        if not legal:
+            kind = "a whole number" if isinstance(self.default, int) else "a number"
+            raise ValueError(f"{name} is {value!r}; use {kind} from {self.low:g} to {self.high:g}")
+        return number
+
+    def range(self) -> str:
+        """ "0 to 2", "0.001 to 1 (log)" or "group | label", for lists and labels."""
+        return " | ".join(self.choices) or f"{self.low:g} to {self.high:g}" + (" (log)" if self.log else "")
+
+
+def knob(default: Any, **declaration: Any) -> Any:
+    """A dataclass field with a declared range: `step_size: float = knob(0.01, low=1e-4, high=1.0, log=True)`."""
+    return dataclasses.field(default=default, metadata={"knob": Knob(default, **declaration)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """Plain empirical risk minimisation, and the base of every other method."""
+
+    needs: ClassVar[str] = "nothing"  # which labels beyond the class label it reads in training
+
+    def __post_init__(self):
+        for name, declared in knobs(self).items():
+            object.__setattr__(self, name, declared.check(f"{type(self).__name__}.{name}", getattr(self, name)))
+
+    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """Running state, on the device of `data`. Buffers are saved, parameters are trained with the model's."""
+        return nn.Module()
+
+    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+        """The scalar to minimise on one batch; may update `state`."""
+        return sample_losses(model, batch).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ERM(Method):
+    """min_θ (1/n) Σ_i ℓ(f_θ(x_i), y_i)
+
+    Empirical risk minimisation (Vapnik 1992): every sample counts the same. ℓ is the cross-entropy.
+    """
+
+
+def sample_losses(model: nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy of each sample, [B], in nats."""
+    return F.cross_entropy(model(batch.inputs), batch.labels, reduction="none")
+
+
+def knobs(method: Method | type[Method]) -> dict[str, Knob]:
+    """The declared hyper-parameters of a method, by name."""
+    return {f.name: f.metadata["knob"] for f in dataclasses.fields(method)}
+
+
+def method_name(method: Method | type[Method]) -> str:
+    """The name on the command line: LossReweighting -> loss-reweighting, GroupDRO -> group-dro."""
+    kind = method if isinstance(method, type) else type(method)
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()

@@ -1,0 +1,99 @@
+"""Loss re-weighting: let the smaller populations count more.
+
+Four things go by this name in the literature: weights on the loss (this module), drawing samples with replacement
+with probability 1/n_g (Sagawa et al. 2020 and Idrissi et al. 2022, "RWG"), repeating samples in the data set, and
+mini-batches with fixed shares. Their gradients agree on average; their noise, and what they do with augmentation, do
+not. The last three belong to sampling.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..data import Batch, GroupedData
+from .base import Method, knob, sample_losses
+
+
+def inverse_frequency(counts: Tensor, power: float = 1.0) -> Tensor:
+    """w_c = n_c^-power in float64, [C]; power 0 is ERM, ½ the square root, 1 the inverse frequency. Empty: 0."""
+    counts = counts.double()
+    return torch.where(counts > 0, counts.clamp(min=torch.finfo(torch.float64).tiny) ** -power, 0.0)
+
+
+def effective_number(counts: Tensor, beta: float) -> Tensor:
+    """w_c = (1 - β) / (1 - β^n_c) in float64, [C]  (Cui et al. 2019, "Class-balanced loss", eq. 2 and section 3.3).
+
+    1 - β^n is the expected number of distinct prototypes that n samples cover, times (1 - β). β = 0 weighs all
+    classes the same; β -> 1 tends to the inverse frequency. Empty: 0.
+    """
+    counts = counts.double()
+    if beta == 0:
+        return (counts > 0).double()
+    covered = -torch.expm1(counts * torch.log(torch.tensor(beta, dtype=torch.float64, device=counts.device)))
+    return torch.where(counts > 0, (1 - beta) / covered, 0.0)
+
+
+def normalise(weights: Tensor, counts: Tensor, over: str) -> Tensor:
+    """Scale weights [C] to a mean of 1 over "samples" (Σ n_c w_c = n, the size of ERM's loss), over "populations"
+    (Σ w_c = C, as in Cui et al.'s code), or leave them ("none"). The choice multiplies the learning rate."""
+    if over == "samples":
+        return weights * (counts.sum() / (counts * weights).sum())
+    if over == "populations":
+        return weights * (len(weights) / weights.sum())
+    return weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossReweighting(Method):
+    """min_θ (1/B) Σ_i w_{c(i)} ℓ_i,   w_c ∝ n_c^-power  or  (1 - β) / (1 - β^n_c)
+
+    c(i) is the population of sample i: its group, its label, or its attribute; n_c its size in training. The weights
+    are normalised over samples, so that the loss keeps ERM's scale. The mean divides by B, not by the batch's sum of
+    weights as torch's `F.cross_entropy(weight=...)` does (there a batch with one class ignores the weight).
+
+    Sources: inverse frequency, King and Zeng 2001; effective number, Cui et al. 2019, eq. 2; by group, the
+    "upweighting" of Sagawa et al. 2020, section 3.3 (whose code draws samples instead of weighting losses).
+    Raises ValueError where a population that is to be weighted has no training example.
+    """
+
+    by: str = knob("group", choices=("group", "label", "attribute"), help="the populations that are evened out")
+    scheme: str = knob("inverse", choices=("inverse", "effective"), help="n^-power, or Cui's effective number")
+    power: float = knob(1.0, low=0.0, high=2.0, help="of the inverse frequency: 0 is ERM, 0.5 its square root")
+    beta: float = knob(0.999, low=0.0, high=0.99999, help="β of the effective number: 0 is ERM")
+    normalize: str = knob("samples", choices=("samples", "populations", "none"), help="mean weight 1 over what")
+    smooth: float = knob(0.0, low=0.0, high=1000.0, help="added to every count, so that tiny populations weigh less")
+
+    @property
+    def needs(self) -> str:
+        return {"group": "group labels", "label": "nothing", "attribute": "attribute labels"}[self.by]
+
+    def weights(self, data: GroupedData) -> Tensor:
+        """The weight of each group, float32 [n_groups], on the device of `data`."""
+        counts = data.counts_by(self.by) + self.smooth
+        if (counts == 0).any():
+            data.require_every_group(
+                f"weighting by {self.by} needs one of each; merge populations, weight by another, or pass smooth=1"
+            )
+        raw = inverse_frequency(counts, self.power) if self.scheme == "inverse" else effective_number(counts, self.beta)
+        weights = normalise(raw, counts, self.normalize)
+        if weights.max() > 100 * weights.min():
+            warnings.warn(
+                f"the largest weight is {weights.max() / weights.min():.0f} times the smallest, so single samples "
+                "steer the gradient; a smaller power or smooth > 0 evens this out",
+                stacklevel=2,
+            )
+        shape = {"group": (-1, data.n_attributes), "label": (-1, 1), "attribute": (1, -1)}[self.by]
+        return weights.view(shape).expand(data.n_labels, data.n_attributes).reshape(-1).float()
+
+    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        state = nn.Module()
+        state.register_buffer("weights", self.weights(data))
+        return state
+
+    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+        weights = state.weights.index_select(0, batch.groups)  # refuses unknown groups; -1 does not wrap around
+        return (weights * sample_losses(model, batch)).mean()

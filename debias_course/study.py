@@ -1,0 +1,282 @@
+"""Methods × seeds on one data set: paired, in parallel, cached, one tidy table.
+
+A seed decides the data's colours, the model's start and the batch order, and is the same for every method: so the
+difference of two methods is taken seed by seed. A finished run is kept in the cache folder under a key made of the
+configuration, the data, the start of the model and the code that computes it: the same run is never done twice, an
+interrupted study continues where it stopped, and an edited method is measured anew.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+
+from . import evaluation, models, training
+from .data import Splits, grouped
+from .data.digits import cache_folder, write_atomically
+from .evaluation import GroupReport, evaluate
+from .methods import Method, base
+
+METRICS = ("overall", "group_balanced", "worst_group", "train_weighted", "worst_class")
+
+
+def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
+    """5 or "5" -> 0 to 4; "100:105" -> 100 to 104; a sequence stays what it is."""
+    if isinstance(seeds, str):
+        first, colon, end = seeds.partition(":")
+        try:
+            seeds = range(int(first), int(end)) if colon else int(first)
+        except ValueError:
+            raise ValueError(f"seeds are {seeds!r}; use a count such as 5 or a range such as 100:105") from None
+    chosen = list(range(seeds) if isinstance(seeds, int) else seeds)
+    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
+        raise ValueError(f"seeds are {seeds!r}; use at least one, none negative and none twice")
+    return chosen
+
+
+class Mean(NamedTuple):
+    """A mean over seeds with its 95 % interval (Student's t); from one seed there is no interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        interval = f"95% {self.low:+.3f} to {self.high:+.3f}, " if self.n > 1 else ""
+        return f"{self.value:+.3f} ({interval}{self.n} seed{'s' * (self.n > 1)})"
+
+
+def mean_over_seeds(values: Sequence[float]) -> Mean:
+    """Mean ± t_{n-1, 0.975} · s / √n  (Student 1908)."""
+    from scipy.special import stdtrit
+
+    n, center = len(values), sum(values) / len(values)
+    if n < 2:
+        return Mean(center, -math.inf, math.inf, n)
+    spread = math.sqrt(sum((v - center) ** 2 for v in values) / (n - 1))
+    half = float(stdtrit(n - 1, 0.975)) * spread / math.sqrt(n)
+    return Mean(center, center - half, center + half, n)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study: everything that a worker needs, and the key under which its result is kept."""
+
+    name: str
+    method: Method
+    data: Callable[..., Splits] | Splits
+    model: Callable[..., torch.nn.Module]
+    seed: int
+    settings: tuple[tuple[str, Any], ...]
+    device: str
+
+    def build(self) -> tuple[Splits, torch.nn.Module]:
+        splits = self.data if isinstance(self.data, Splits) else self.data(seed=self.seed)
+        return splits, self.model(splits.train, seed=self.seed)
+
+    def key(self) -> str:
+        """Equal keys mean equal results: configuration, data, start and code go in."""
+        splits, model = self.build()
+        digest = hashlib.sha256(repr((self.method, self.seed, self.settings, self.device, torch.__version__)).encode())
+        for part in splits:
+            digest.update(part.fingerprint().encode())
+        digest.update(repr(model).encode())
+        for value in model.state_dict().values():
+            digest.update(value.cpu().contiguous().numpy())
+        kinds = {type(module) for module in model.modules() if not type(module).__module__.startswith("torch.")}
+        digest.update(code_hash(type(self.method), *sorted(kinds, key=repr)).encode())
+        return digest.hexdigest()
+
+    def run(self) -> dict[str, Any]:
+        """Train, test, and keep the result before anything else can go wrong."""
+        splits, model = self.build()
+        result = training.train(
+            model,
+            splits.train,
+            self.method,
+            validation=splits.validation,
+            seed=self.seed,
+            device=self.device,
+            **dict(self.settings),
+        )
+        record = dict(
+            seed=self.seed,
+            method=repr(self.method),
+            settings=result.settings,
+            report=vars(evaluate(result.model, splits.test, train=splits.train)),
+            epoch=result.epoch,
+            history=result.records,
+            seconds=result.seconds,
+        )
+        return record
+
+
+@functools.cache
+def module_hash(module: Any) -> str:
+    """Hash of the code of a module, or of a class written in a notebook. Comments, docstrings, layout do not count."""
+    tree = ast.parse(inspect.getsource(module))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            if isinstance(body[0].value, ast.Constant):
+                body[0].value.value = ""
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def code_hash(*classes: type) -> str:
+    """Hash of the code that computes a result: the training loop and what it uses, and the modules of `classes`."""
+    parts = [training, evaluation, models, base, grouped]
+    for kind in classes:
+        module = inspect.getmodule(kind)
+        parts.append(module if getattr(module, "__file__", None) else kind)
+    return " ".join([*map(module_hash, parts), *(kind.__qualname__ for kind in classes)])
+
+
+def study(
+    methods: Mapping[str, Method],
+    data: Callable[..., Splits] | Splits,
+    *,
+    seeds: int | str | Sequence[int] = 5,
+    model: Callable[..., torch.nn.Module] = models.mlp,
+    device: torch.device | str | None = None,
+    n_jobs: int | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Study:
+    """Run every method with every seed and test the selected models.
+
+    methods   name -> method; the names appear in tables and pictures
+    data      called as data(seed=s) -> Splits, or fixed Splits
+    model     called as model(splits.train, seed=s)
+    n_jobs    worker processes: all cores by default, one on a GPU; `joblib.parallel_config` chooses other backends
+    settings  as for `training.train`: epochs, batch_size, lr, weight_decay, select
+
+    Interrupted with Ctrl-C, it keeps every finished run: the same call goes on from there.
+    """
+    import joblib
+
+    seeds = parse_seeds(seeds)
+    device = str(training.pick_device(device))
+    jobs = [Job(n, m, data, model, s, tuple(sorted(settings.items())), device) for s in seeds for n, m in methods.items()]
+    folder = cache_folder() / "runs"
+    paths = [folder / f"{job.key()}.json" for job in jobs]
+    records: list[dict | None] = [_read(path) for path in paths]
+    missing = [i for i, record in enumerate(records) if record is None]
+    n_jobs = n_jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    n_jobs = min(n_jobs, len(missing)) if device == "cpu" else 1
+    if missing:
+        from tqdm import tqdm
+
+        work = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+        done = work(joblib.delayed(_run_and_keep)(jobs[i], paths[i], i) for i in missing)
+        bar = dict(total=len(jobs), initial=len(jobs) - len(missing), desc="runs", disable=not progress, file=sys.stderr)
+        for i, record in tqdm(done, **bar):
+            records[i] = record
+    return Study(list(methods), methods, seeds, [dict(r, name=j.name) for j, r in zip(jobs, records)])
+
+
+def _run_and_keep(job: Job, path, index: int) -> tuple[int, dict]:
+    record = job.run()
+    try:
+        write_atomically(path, json.dumps(record).encode())
+    except OSError:
+        pass  # a cache that cannot be written costs time, not results
+    return index, json.loads(json.dumps(record))
+
+
+def _read(path) -> dict | None:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+@dataclass(frozen=True, repr=False)
+class Study:
+    """The results of `study`, by method and seed."""
+
+    names: list[str]
+    methods: Mapping[str, Method]
+    seeds: list[int]
+    records: list[dict[str, Any]]
+
+    def report(self, name: str, seed: int) -> GroupReport:
+        """The test report of one run."""
+        for record in self.records:
+            if record["name"] == name and record["seed"] == seed:
+                fields = record["report"].items()
+                return GroupReport(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields})
+        raise KeyError(f"no run of {name!r} with seed {seed}; there are {self.names} with seeds {self.seeds}")
+
+    def value(self, name: str, seed: int, metric: str = "worst_group") -> float:
+        """One number of one run; `metric` is one of `METRICS`."""
+        if metric not in METRICS:
+            raise ValueError(f"metric is {metric!r}; use one of {', '.join(METRICS)}")
+        return getattr(self.report(name, seed), metric).value
+
+    def mean(self, name: str, metric: str = "worst_group") -> Mean:
+        return mean_over_seeds([self.value(name, seed, metric) for seed in self.seeds])
+
+    def difference(self, name: str, baseline: str, metric: str = "worst_group") -> Mean:
+        """`name` minus `baseline`, taken seed by seed."""
+        pairs = [(self.value(name, s, metric), self.value(baseline, s, metric)) for s in self.seeds]
+        return mean_over_seeds([a - b for a, b in pairs])
+
+    @property
+    def group_names(self) -> list[str]:
+        return self.report(self.names[0], self.seeds[0]).group_names
+
+    @property
+    def table(self):
+        """Data frame: one row per method, seed and group."""
+        import pandas as pd
+
+        frames = []
+        for record in self.records:
+            frame = self.report(record["name"], record["seed"]).table()
+            frame.insert(0, "method", record["name"])
+            frame.insert(1, "seed", record["seed"])
+            frame["epoch"], frame["seconds"] = record["epoch"], round(record["seconds"], 3)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+    @property
+    def summary(self):
+        """Data frame: one row per method with mean and interval of each average, seconds per run, and needs."""
+        import pandas as pd
+
+        rows = []
+        for name in self.names:
+            row: dict[str, Any] = dict(method=name)
+            for metric in ("overall", "train_weighted", "group_balanced", "worst_group"):
+                mean = self.mean(name, metric)
+                row |= {metric: mean.value, f"{metric}_low": mean.low, f"{metric}_high": mean.high}
+            seconds = [r["seconds"] for r in self.records if r["name"] == name]
+            row |= dict(seconds=sum(seconds) / len(seconds), needs=self.methods[name].needs)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    @property
+    def history(self):
+        """Data frame: one row per method, seed, epoch and validation group, with accuracies and training loss."""
+        import pandas as pd
+
+        rows = [dict(method=r["name"], seed=r["seed"], **row) for r in self.records for row in r["history"]]
+        frame = pd.DataFrame(rows)
+        frame["accuracy"] = frame["correct"] / frame["n"].where(frame["n"] > 0)
+        return frame
+
+    def __repr__(self) -> str:
+        return f"Study({', '.join(self.names)}; seeds {self.seeds})"

@@ -1,0 +1,192 @@
+"""The only training loop. It never asks which method it runs.
+
+    run = train(models.mlp(data.train), data.train, LossReweighting(by="group"), epochs=20, seed=3)
+    evaluate(run.model, data.test)
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .data import Batch, GroupedData
+from .evaluation import GroupReport, evaluate
+from .methods import ERM, Method
+from .models import isolated_randomness, threads_for
+
+# Which epoch's model is returned, and what the rule has to know on the validation split. Ties go to the earlier epoch.
+SELECT = {
+    "last": None,
+    "validation-worst-group": lambda report: report.worst_group.value,  # group labels
+    "validation-worst-class": lambda report: report.worst_class.value,  # class labels only
+    "validation-mean": lambda report: report.overall.value,  # class labels only
+}
+
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": partial(torch.optim.SGD, momentum=0.9)}
+
+
+def pick_device(device: torch.device | str | None = None) -> torch.device:
+    """The device asked for, otherwise a GPU where there is one, otherwise the CPU."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@dataclass
+class Run:
+    """What `train` returns: the selected model and how it came about.
+
+    model      a trained copy; the model that was passed in is untouched
+    state      the method's state after the last epoch
+    epoch      the selected epoch, from 1; `select` is the rule that chose it
+    records    one dict per epoch, watched split and group: epoch, loss, split, group, n, correct
+    seconds    wall time of the whole call
+    settings   every argument that can change the result
+    """
+
+    model: nn.Module
+    state: nn.Module
+    method: Method
+    epoch: int
+    select: str
+    records: list[dict[str, Any]]
+    seconds: float
+    settings: dict[str, Any]
+
+    @property
+    def history(self):
+        """Data frame of `records` with accuracies."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.records)
+        if "correct" in frame:
+            frame["accuracy"] = frame["correct"] / frame["n"].where(frame["n"] > 0)
+        return frame
+
+
+def train(
+    model: nn.Module,
+    data: GroupedData,
+    method: Method = ERM(),
+    *,
+    epochs: int = 20,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+    validation: GroupedData | None = None,
+    watch: Mapping[str, GroupedData] | None = None,
+    select: str = "last",
+    optimizer: str = "adamw",
+    device: torch.device | str | None = None,
+    progress: bool | Callable[[int, int], None] = False,
+) -> Run:
+    """Train a copy of `model` on `data` with `method`.
+
+    model         maps float inputs [B, ...] to logits [B, n_labels]
+    batch_size    the largest batch; an epoch is cut into equal parts, so that no small one is left over
+    optimizer     "adamw" (Loshchilov and Hutter 2019; weight decay is decoupled) or "sgd" (with momentum 0.9)
+    seed          of the batch order and of dropout; the model brings its own start
+    validation    measured after every epoch, and what `select` looks at (one of `SELECT`)
+    watch         other data to measure after every epoch, by name
+    progress      True shows a bar; a function is called with (epochs done, epochs)
+
+    Raises ValueError for settings that cannot work, and FloatingPointError, naming the epoch, when the loss is no
+    longer finite.
+    """
+    _check(data, method, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay)
+    for name, value, choices in ("select", select, SELECT), ("optimizer", optimizer, OPTIMIZERS):
+        if value not in choices:
+            raise ValueError(f"{name} is {value!r}; use one of {', '.join(map(repr, choices))}")
+    if select != "last" and validation is None:
+        raise ValueError(f"select={select!r} looks at a validation set; pass validation=data.validation")
+    settings = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed, select=select)
+    settings |= dict(optimizer=optimizer)
+    watched = dict(watch or {}) | ({"validation": validation} if validation is not None else {})
+
+    started = time.perf_counter()
+    device = pick_device(device)
+    model = copy.deepcopy(model).to(device).train()
+    data = data.to(device)
+    watched = {name: split.to(device) for name, split in watched.items()}
+    score, best, chosen, records = SELECT[select], -math.inf, epochs, []
+    order = torch.Generator().manual_seed(seed)
+    with isolated_randomness(seed, device), threads_for(model):
+        state = method.start(model, data).to(device)
+        updates = make_optimizer(optimizer, model, state, lr=lr, weight_decay=weight_decay)
+        for epoch in _counted(epochs, progress):
+            total = torch.zeros((), device=device)
+            batches = shuffled_batches(len(data), batch_size, generator=order)
+            for rows in batches:
+                total += step(model, data.batch(rows.to(device)), method, state, updates)
+            loss = float(total) / len(batches)  # the epoch's only wait for the device, but for the reports
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"the training loss is {loss} in epoch {epoch}; lower lr={lr:g}, or look for extreme inputs"
+                )
+            reports = {name: evaluate(model, split) for name, split in watched.items()}
+            records += _rows(epoch, loss, reports)
+            if score and score(reports["validation"]) > best:
+                best, chosen = score(reports["validation"]), epoch
+                kept = {name: value.clone() for name, value in model.state_dict().items()}
+        if score:
+            model.load_state_dict(kept)
+    return Run(model.eval(), state, method, chosen, select, records, time.perf_counter() - started, settings)
+
+
+def step(model: nn.Module, batch: Batch, method: Method, state: nn.Module, optimizer) -> Tensor:
+    """One update; returns the batch's loss as a tensor on the device, so that nobody has to wait for it."""
+    optimizer.zero_grad(set_to_none=True)
+    loss = method.loss(model, batch, state)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def make_optimizer(name: str, model: nn.Module, state: nn.Module, *, lr: float, weight_decay: float):
+    """Over the model's and the method's parameters; fused, which saves a third of a small model's step."""
+    parameters = [*model.parameters(), *state.parameters()]
+    fused = parameters[0].device.type != "meta"
+    return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=fused)
+
+
+def shuffled_batches(n: int, batch_size: int, *, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Every index of 0 .. n-1 once, in random order, in the fewest parts of at most `batch_size`, equal to within 1."""
+    return torch.randperm(n, generator=generator).tensor_split(math.ceil(n / batch_size))
+
+
+def _check(data: GroupedData, method: Method, **numbers: float) -> None:
+    if not isinstance(method, Method):
+        raise TypeError(f"method is {method!r}; pass an instance such as ERM() or LossReweighting(by='label')")
+    if not len(data):
+        raise ValueError("there is no training example; a data set needs at least one")
+    for name, value in numbers.items():
+        whole = name in ("epochs", "batch_size")
+        legal = value >= (1 if whole else 0) and math.isfinite(value) and (not whole or value == int(value))
+        if not legal:
+            raise ValueError(f"{name} is {value!r}; use a {'whole number from 1' if whole else 'finite number from 0'}")
+
+
+def _counted(epochs: int, progress: bool | Callable[[int, int], None]) -> Iterator[int]:
+    """1 .. epochs, telling `progress` of each one that is done."""
+    from tqdm import tqdm
+
+    for epoch in tqdm(range(1, epochs + 1), desc="epochs", disable=progress is not True):
+        yield epoch
+        if callable(progress):
+            progress(epoch, epochs)
+
+
+def _rows(epoch: int, loss: float, reports: Mapping[str, GroupReport]) -> list[dict[str, Any]]:
+    rows = [
+        dict(epoch=epoch, loss=loss, split=split, group=name, n=n, correct=correct)
+        for split, report in reports.items()
+        for name, n, correct in zip(report.group_names, report.n, report.correct)
+    ]
+    return rows or [dict(epoch=epoch, loss=loss)]
