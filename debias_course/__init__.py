@@ -1,10 +1,10 @@
 """An executable course companion on bias mitigation in deep learning.
 
-    from debias_course import data, evaluate, methods, models, train
+from debias_course import data, evaluate, methods, models, train
 
-    splits = data.colored_digits(correlation=0.95)
-    run = train(models.mlp(splits.train), splits.train, methods.LossReweighting(by="group"), epochs=10)
-    print(evaluate(run.model, splits.test, train=splits.train))
+splits = data.colored_digits(correlation=0.95)
+run = train(models.mlp(splits.train), splits.train, methods.LossReweighting(by="group"), epochs=10)
+print(evaluate(run.model, splits.test, train=splits.train))
 """
 
 __version__ = "0.1.0"

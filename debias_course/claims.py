@@ -23,7 +23,6 @@ import inspect
 import json
 import math
 import platform
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -33,7 +32,7 @@ from typing import Any
 import torch
 
 from . import __version__
-from .data.digits import cache_folder, write_atomically
+from .cache import cache_folder, write_atomically
 from .study import Mean, mean_over_seeds, module_hash, parse_seeds
 from .training import pick_device
 
@@ -140,8 +139,10 @@ class Lesson:
         """True on the full budget where the 60,000 digits are on disk."""
         return self.budget == "full" and (cache_folder() / "MNIST" / "raw").is_dir()
 
-    def claim(self, id: str, sentence: str, *, measure: Callable[[int], float], holds: Band) -> Claim:
-        """Measure on every seed of the lesson. `measure` returns one number per seed, a paired difference mostly."""
+    def claim(self, id: str, sentence: str, *, measure: Callable[[int], float], holds: Band) -> None:
+        """Measure on every seed of the lesson, remember the claim and show it.
+
+        `measure` returns one number per seed, a paired difference mostly."""
         values = tuple(float(measure(seed)) for seed in self.seeds)
         broken = [seed for seed, value in zip(self.seeds, values) if not math.isfinite(value)]
         if broken:
@@ -149,7 +150,10 @@ class Lesson:
         if id in (claim.id for claim in self.claims):
             self.claims = [claim for claim in self.claims if claim.id != id]  # the cell was run again
         self.claims.append(Claim(id, sentence, holds, self.seeds, values))
-        return self.claims[-1]
+        if _asked.get() is None:
+            from IPython.display import display
+
+            display(self.claims[-1])
 
 
 _asked: contextvars.ContextVar[tuple[Sequence[int] | None, str] | None] = contextvars.ContextVar("asked", default=None)
@@ -202,8 +206,8 @@ def measure_topic(
         _asked.reset(token)
     here = next(value for value in space.values() if isinstance(value, Lesson))
     modules = {inspect.getmodule(value) for value in space.values() if not isinstance(value, Lesson)}
-    used = sorted(m.__name__ for m in modules if m and m.__name__.startswith("debias_course.")) + ["debias_course.study"]
-    code = {name: module_hash(import_module(name)) for name in used}
+    used = {"debias_course.study", *(m.__name__ for m in modules if m and m.__name__.startswith("debias_course."))}
+    code = {name: module_hash(import_module(name)) for name in sorted(used)}
     return here.claims, [receipt(claim, here, code, cells) for claim in here.claims]
 
 
@@ -256,8 +260,8 @@ def _hash_of(module: str) -> str | None:
 
 def save_receipts(topic: str, receipts: list[dict[str, Any]]) -> Path:
     """Put receipts in the place of older ones of the same claim, seeds and budget."""
-    key = lambda r: (r["id"], str(r["seeds"]), r["budget"])  # noqa: E731
-    kept = {key(r): {k: v for k, v in r.items() if k != "stale"} for r in [*read_receipts(topic), *receipts]}
+    both = [*read_receipts(topic), *receipts]
+    kept = {(r["id"], *r["seeds"], r["budget"]): {k: v for k, v in r.items() if k != "stale"} for r in both}
     known = {claim["id"] for claim in receipts}
     rows = sorted((r for r in kept.values() if r["id"] in known), key=lambda r: (r["seeds"], r["id"]))
     path = receipts_path(topic)

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import __version__
+from .cache import write_atomically
 from .data import DATASETS
-from .data.digits import write_atomically
 from .methods import METHODS, Method, knobs
 from .models import MODELS
 from .training import OPTIMIZERS, SELECT
@@ -239,7 +239,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"debias-course: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ndebias-course: stopped; every finished run is kept, the same command goes on from there", file=sys.stderr)
+        print("\ndebias-course: stopped; finished runs are kept, the same command goes on from there", file=sys.stderr)
         return 130
 
 

@@ -2,8 +2,9 @@
 
     panel(draw, LossReweighting(), correlation=Knob(0.95, low=0.5, high=1.0, help="..."))
 
-`draw(method, **extra)` returns a matplotlib figure and one sentence. It is a plain function: tests call it without a
-browser. Pictures go to an Image widget and text to HTML, which work in every front end; there is no Output widget.
+`draw(method, **extra)` returns a matplotlib figure and one sentence; a slow one also takes `progress`, which it calls
+with (done, of). It is a plain function: tests call it without a browser. Pictures go to an Image widget and text to
+HTML, which work in every front end; there is no Output widget.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import html
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -18,18 +20,19 @@ from typing import Any
 import ipywidgets as widgets
 
 from . import figures, models, training
-from .data import GroupedData, Splits, toys
+from .data import GroupedData, colored_digits, toys
 from .evaluation import evaluate
 from .methods import ERM, Knob, Method, knobs
 
 
 def control(name: str, knob: Knob) -> widgets.Widget:
     """The widget of one knob: a drop-down for choices, otherwise a slider over its range."""
-    common = dict(description=name, style={"description_width": "8em"}, layout={"width": "26em"}, tooltip=knob.help)
+    common = dict(description=name, style={"description_width": "7em"}, layout={"width": "22em"}, tooltip=knob.help)
     if knob.choices:
         return widgets.Dropdown(options=knob.choices, value=knob.default, **common)
-    common["continuous_update"] = False
+    common |= dict(continuous_update=False, readout_format=".3g")
     if isinstance(knob.default, int):
+        common["readout_format"] = "d"
         return widgets.IntSlider(value=knob.default, min=int(knob.low), max=int(knob.high), **common)
     if knob.log:
         low, high = math.log10(knob.low), math.log10(knob.high)
@@ -51,34 +54,38 @@ class Panel(widgets.HBox):
         declared = {n: dataclasses.replace(k, default=getattr(method, n)) for n, k in knobs(method).items()}
         self.controls = {name: control(name, knob) for name, knob in (declared | extra).items()}
         self.draw, self.method, self.extra = draw, method, tuple(extra)
-        self.picture = widgets.Image(format="png", layout={"max_width": "760px"})
+        self.slow = "progress" in inspect.signature(draw).parameters
+        self.picture = widgets.Image(format="png", layout={"width": "100%", "max_width": "820px"})
         self.text = widgets.HTML()
-        self.progress = widgets.FloatProgress(min=0, max=1, layout={"width": "26em", "visibility": "hidden"})
+        self.progress = widgets.FloatProgress(min=0, max=1, layout={"width": "22em", "visibility": "hidden"})
         for each in self.controls.values():
             each.observe(self.update, names="value")
         self.update()
-        left = widgets.VBox([*self.controls.values(), self.progress])
-        super().__init__([left, widgets.VBox([self.picture, self.text])])
+        left = widgets.VBox([*self.controls.values(), self.progress], layout={"flex": "0 0 auto"})
+        right = widgets.VBox([self.picture, self.text], layout={"flex": "1 1 24em", "overflow": "hidden"})
+        super().__init__([left, right], layout={"flex_flow": "row wrap"})
 
     def update(self, _change: Any = None) -> None:
         """Draw the current setting; a setting that the method refuses is explained below the last picture."""
         values = {name: each.value for name, each in self.controls.items()}
         extra = {name: values.pop(name) for name in self.extra}
+        if self.slow:
+            extra["progress"] = self.show_progress
         try:
             figure, sentence = self.draw(dataclasses.replace(self.method, **values), **extra)
         except ValueError as error:
             self.text.value = f"<b>Not possible:</b> {html.escape(str(error))}"
             return
         self.picture.value = figures.png(figure)
-        self.picture.alt = sentence
         self.text.value = html.escape(sentence)
+
+    def show_progress(self, done: int, of: int) -> None:
+        """Move the bar; it is visible only while something is going on."""
+        self.progress.value = done / of
+        self.progress.layout.visibility = "visible" if done < of else "hidden"
 
     def __repr__(self) -> str:
         return f"Panel of {type(self.method).__name__}: {', '.join(self.controls)}"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        return bundle | {"text/plain": repr(self)} if bundle else bundle
 
 
 def panel(draw: Callable[..., tuple[Any, str]], method: Method, **extra: Knob) -> Panel:
@@ -110,24 +117,18 @@ def draw_shortcut(method: Method, *, correlation: float = 0.95, hidden: int = 0)
     return figure, " · ".join(_worst(name, report) for name, report in reports.items())
 
 
-def draw_digits(method: Method, *, data: Splits, epochs: int = 10, seed: int = 0, progress=None):
-    """The network's validation accuracy per group while it trains on coloured digits, then its test report."""
-    run = training.train(
-        models.mlp(data.train, seed=seed),
-        data.train,
-        method,
-        epochs=epochs,
-        seed=seed,
-        validation=data.validation,
-        progress=progress or False,
-    )
-    figure, axis = figures.new_figure(6.4, 3.6)
+def draw_digits(method: Method, *, correlation: float = 0.95, epochs: int = 10, progress=None):
+    """Validation accuracy per group while a network trains on coloured digits, and its test report."""
+    data = colored_digits(correlation=correlation)
+    settings = dict(epochs=epochs, validation=data.validation, progress=progress or False)
+    run = training.train(models.mlp(data.train), data.train, method, **settings)
+    figure, axis = figures.new_figure(7.0, 3.8)
     lines = {
         name: (rows["epoch"].tolist(), rows["accuracy"].tolist())
         for name, rows in run.history.groupby("group", sort=False)
     }
     figures.curves(lines, x="epoch", y="validation accuracy", axis=axis, ylim=(0, 1.02))
-    return figure, _worst("on test", evaluate(run.model, data.test))
+    return figure, _worst("on test", evaluate(run.model, data.test, train=data.train))
 
 
 def _every(data: GroupedData, k: int) -> GroupedData:
@@ -138,4 +139,4 @@ def _every(data: GroupedData, k: int) -> GroupedData:
 
 
 def _worst(name: str, report) -> str:
-    return f"{name}: overall {report.overall.value:.2f}, worst group {report.worst_group.value:.2f}"
+    return f"{name}: group-balanced {report.group_balanced.value:.2f}, worst group {report.worst_group.value:.2f}"

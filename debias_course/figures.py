@@ -25,7 +25,6 @@ STYLE = {
     "font.size": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "legend.frameon": False,
     "figure.dpi": 80,
 }
 
@@ -54,11 +53,21 @@ def png(figure) -> bytes:
     return buffer.getvalue()
 
 
+def _fewer_colors(image: bytes) -> bytes:
+    """The same PNG at a third of the size, with 64 colours; for what is stored in a notebook."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    small = Image.open(io.BytesIO(image)).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    small.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
 def picture(figure, *, alt: str, takeaway: str) -> None:
     """Show a figure in a notebook with an alternative text and a takeaway below it."""
     from IPython.display import display
 
-    data = base64.b64encode(png(figure)).decode()
+    data = base64.b64encode(_fewer_colors(png(figure))).decode()
     shown = (
         f'<figure style="margin:0"><img src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'
         f"<figcaption><em>{html.escape(takeaway)}</em></figcaption></figure>"
@@ -69,11 +78,12 @@ def picture(figure, *, alt: str, takeaway: str) -> None:
 
 
 def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | None = None):
-    """The first images of each group, one group per row, with its share of the data."""
+    """Images of each group, taken at even distances, one group per row, with the group's share of the data."""
     groups = list(range(data.n_groups)) if groups is None else list(groups)
     figure, axes = new_figure(1.0 + 0.62 * each + 2.3, 0.68 * len(groups), len(groups), 1, squeeze=False)
     for axis, group in zip(axes[:, 0], groups):
-        rows = (data.groups == group).nonzero().flatten()[:each]
+        rows = (data.groups == group).nonzero().flatten()
+        rows = rows[torch.arange(0, len(rows), max(1, len(rows) // each))[:each]]
         images = data.batch(rows).inputs.cpu()
         strip = torch.cat(list(images), -1).permute(1, 2, 0) if len(rows) else torch.ones(28, 28, 3)
         axis.imshow(strip.expand(-1, -1, 3).numpy(), extent=(0, len(rows) or 1, 0, 1))
@@ -102,13 +112,13 @@ def group_bars(reports: Mapping[str, GroupReport], *, title: str = "", axis=None
     names = [name.replace(", ", "\n") for name in next(iter(reports.values())).group_names]
     axis.set(xticks=range(len(names)), xticklabels=names, ylim=(0, 1.02), ylabel="test accuracy", title=title)
     if len(reports) > 1:
-        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(len(reports), 3), fontsize=10)
+        _legend_above(axis)
     return figure
 
 
 def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced", "train_weighted")):
     """For each method of a `study.Study` and each average: one dot per seed, and the mean with its 95 % interval."""
-    figure, axis = new_figure(7.2, 1.2 + 0.34 * len(study.names) * len(metrics))
+    figure, axis = new_figure(7.2, 1.4 + 0.22 * len(study.names) * len(metrics))
     for i, name in enumerate(study.names):
         for j, metric in enumerate(metrics):
             at = -(i + (j - (len(metrics) - 1) / 2) * 0.26)
@@ -120,7 +130,7 @@ def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced",
             style = dict(color=PALETTE[j], marker=MARKERS[j], markersize=8, capsize=4, linestyle="none")
             axis.errorbar([mean.value], [at], xerr=error, label=label, **style)
     axis.set(yticks=[-i for i in range(len(study.names))], yticklabels=study.names, xlabel="test accuracy", xlim=(0, 1))
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(metrics), fontsize=10)
+    _legend_above(axis)
     return figure
 
 
@@ -128,7 +138,7 @@ def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
     """Where each model of a 2-D problem decides for which class, with the samples of `data` on top."""
     figure = None
     if axes is None:
-        figure, axes = new_figure(3.6 * len(models), 3.6, 1, len(models), squeeze=False, sharey=True)
+        figure, axes = new_figure(3.6 * len(models), 4.0, 1, len(models), squeeze=False, sharey=True)
         axes = axes[0]
     x, y = torch.meshgrid(torch.linspace(-2.6, 2.6, 80), torch.linspace(-2.8, 2.8, 80), indexing="xy")
     points = torch.stack([x.flatten(), y.flatten()], 1)
@@ -145,10 +155,16 @@ def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
             axis.scatter(*data.inputs[rows].T, s=22, label=data.group_names[group], linewidths=0, alpha=0.8, **style)
         axis.set(title=name, xlim=(-2.6, 2.6), ylim=(-2.8, 2.8), xlabel="first coordinate (shortcut)")
     axes[0].set_ylabel("second coordinate (core)")
+    if figure is not None:
+        figure.legend(
+            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=10, frameon=False
+        )
     return figure
 
 
-def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str, bands=None, axis=None, **axes):
+def curves(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str, bands=None, axis=None, **axes
+):
     """Lines name -> (xs, ys), told apart by colour, marker and dash; `bands` name -> (low, high) shades an interval."""
     figure = None
     if axis is None:
@@ -159,5 +175,11 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: s
         if bands and name in bands:
             axis.fill_between(xs, *bands[name], color=PALETTE[i % 7], alpha=0.15, linewidth=0)
     axis.set(xlabel=x, ylabel=y, **axes)
-    axis.legend(fontsize=10)
+    _legend_above(axis)
     return figure
+
+
+def _legend_above(axis) -> None:
+    """Above the axes, where it hides nothing."""
+    columns = min(len(axis.get_legend_handles_labels()[0]), 3)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, fontsize=10, frameon=False)

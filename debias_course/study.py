@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import torch
 
 from . import evaluation, models, training
+from .cache import cache_folder, write_atomically
 from .data import Splits, grouped
-from .data.digits import cache_folder, write_atomically
 from .evaluation import GroupReport, evaluate
 from .methods import Method, base
 
@@ -54,8 +54,8 @@ class Mean(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        interval = f"95% {self.low:+.3f} to {self.high:+.3f}, " if self.n > 1 else ""
-        return f"{self.value:+.3f} ({interval}{self.n} seed{'s' * (self.n > 1)})"
+        interval = f"95% {self.low:.3f} to {self.high:.3f}, " if self.n > 1 else ""
+        return f"{self.value:.3f} ({interval}{self.n} seed{'s' * (self.n > 1)})"
 
 
 def mean_over_seeds(values: Sequence[float]) -> Mean:
@@ -169,7 +169,9 @@ def study(
 
     seeds = parse_seeds(seeds)
     device = str(training.pick_device(device))
-    jobs = [Job(n, m, data, model, s, tuple(sorted(settings.items())), device) for s in seeds for n, m in methods.items()]
+    jobs = [
+        Job(n, m, data, model, s, tuple(sorted(settings.items())), device) for s in seeds for n, m in methods.items()
+    ]
     folder = cache_folder() / "runs"
     paths = [folder / f"{job.key()}.json" for job in jobs]
     records: list[dict | None] = [_read(path) for path in paths]
@@ -181,7 +183,9 @@ def study(
 
         work = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
         done = work(joblib.delayed(_run_and_keep)(jobs[i], paths[i], i) for i in missing)
-        bar = dict(total=len(jobs), initial=len(jobs) - len(missing), desc="runs", disable=not progress, file=sys.stderr)
+        bar = dict(
+            total=len(jobs), initial=len(jobs) - len(missing), desc="runs", disable=not progress, file=sys.stderr
+        )
         for i, record in tqdm(done, **bar):
             records[i] = record
     return Study(list(methods), methods, seeds, [dict(r, name=j.name) for j, r in zip(jobs, records)])

@@ -1,7 +1,7 @@
 """The only training loop. It never asks which method it runs.
 
-    run = train(models.mlp(data.train), data.train, LossReweighting(by="group"), epochs=20, seed=3)
-    evaluate(run.model, data.test)
+run = train(models.mlp(data.train), data.train, LossReweighting(by="group"), epochs=20, seed=3)
+evaluate(run.model, data.test)
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ SELECT = {
     "validation-mean": lambda report: report.overall.value,  # class labels only
 }
 
+PLAIN = ERM()
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": partial(torch.optim.SGD, momentum=0.9)}
 
 
@@ -73,7 +74,7 @@ class Run:
 def train(
     model: nn.Module,
     data: GroupedData,
-    method: Method = ERM(),
+    method: Method = PLAIN,
     *,
     epochs: int = 20,
     batch_size: int = 128,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .digits import digits, split_indices
+from .digits import load_digits, split_indices
 from .grouped import GroupedData, Splits
 
 # Okabe and Ito's colours (2008), which people with a colour-vision deficiency tell apart, and five more for ten.
@@ -86,7 +86,7 @@ def colored_digits(
     """
     if classes not in (2, 10):
         raise ValueError(f"classes is {classes}; use 2 (digit < 5 or not) or 10 (one per digit)")
-    images, numbers = digits(full=full)
+    images, numbers = load_digits(full=full)
     labels = numbers if classes == 10 else (numbers >= 5).long()
     label_names = [f"digit {d}" for d in range(10)] if classes == 10 else ["digit<5", "digit≥5"]
     color_names = list(COLORS)[:classes]

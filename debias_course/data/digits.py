@@ -8,35 +8,16 @@ missing copy is made anew. The full 60,000 training images come through torchvis
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
+import io
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..cache import cache_folder, write_atomically
+
 DIGITS_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
-
-
-def cache_folder() -> Path:
-    """Where the course keeps what it can compute again; DEBIAS_COURSE_CACHE moves it."""
-    import platformdirs
-
-    return Path(os.environ.get("DEBIAS_COURSE_CACHE") or platformdirs.user_cache_dir("debias_course"))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `path` in one move: a reader or a crash never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _sha256(digits: np.ndarray) -> str:
@@ -57,7 +38,7 @@ def _parse() -> np.ndarray:
     return digits
 
 
-def digits(*, full: bool = False, root: str | Path | None = None, download: bool = False) -> tuple[Tensor, Tensor]:
+def load_digits(*, full: bool = False, root: str | Path | None = None, download: bool = False) -> tuple[Tensor, Tensor]:
     """Images uint8 [N, 28, 28] and labels int64 [N].
 
     full      False: the 5,000 digits that are always there. True: the 60,000 MNIST training images
@@ -83,8 +64,6 @@ def digits(*, full: bool = False, root: str | Path | None = None, download: bool
 
 def _keep(path: Path, array: np.ndarray) -> None:
     """Save for the next time; a folder that cannot be written only costs that time."""
-    import io
-
     buffer = io.BytesIO()
     np.save(buffer, array)
     try:

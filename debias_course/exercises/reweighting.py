@@ -21,7 +21,7 @@ def _try_group_weights(answer):
     if differs(got[0] * 6, got[1] * 2):
         return "a group of 6 and one of 2 should weigh the same in all: 6·w_0 = 2·w_1"
     if differs(got[0] * 6 + got[1] * 2, 8.0):
-        return f"the weights of the 8 samples should sum to 8, as in plain training; yours sum to {got[0] * 6 + got[1] * 2:.3f}"
+        return f"the weights of the 8 samples should sum to 8, not to {got[0] * 6 + got[1] * 2:.3f}"
     return None
 
 
@@ -66,8 +66,9 @@ def _try_learning_rate_factor(answer):
     if got is None:
         return "your function returns None; return one number"
     if differs(got, 0.136064, 1e-4):
-        inverse = not differs(got, 7.3495, 1e-3)
-        return "the other way round" if inverse else f"for the counts of Waterbirds it is about 0.136, not {float(got):.3f}"
+        if not differs(got, 7.3495, 1e-3):
+            return "that is the factor from populations to samples; the other way round"
+        return f"for the counts of Waterbirds it is about 0.136, not {float(got):.3f}"
     return None
 
 

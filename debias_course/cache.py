@@ -1,0 +1,27 @@
+"""Files that the course can make again: where they are kept, and how they are written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Where the course keeps what it can compute again; DEBIAS_COURSE_CACHE moves it."""
+    import platformdirs
+
+    return Path(os.environ.get("DEBIAS_COURSE_CACHE") or platformdirs.user_cache_dir("debias_course"))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `path` in one move: a reader or a crash never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

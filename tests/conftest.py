@@ -1,0 +1,36 @@
+"""A cache of their own and no network, for the tests and for every process that they start."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+OFFLINE = str(Path(__file__).parent / "offline")
+CACHE = tempfile.mkdtemp(prefix="debias-course-tests-")
+os.environ["DEBIAS_COURSE_CACHE"] = CACHE
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [OFFLINE, os.environ.get("PYTHONPATH")]))
+sys.path.insert(0, OFFLINE)
+sys.modules.pop("sitecustomize", None)
+import sitecustomize  # noqa: E402, F401
+
+
+def pytest_unconfigure():
+    shutil.rmtree(CACHE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Four-group coloured digits at the course's correlation."""
+    from debias_course.data import colored_digits
+
+    return colored_digits(correlation=0.95, seed=0)
+
+
+@pytest.fixture(scope="session")
+def toy():
+    from debias_course.data import toys
+
+    return toys.shortcut(seed=0)

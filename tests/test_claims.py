@@ -1,0 +1,120 @@
+"""claims: bands, verdicts, receipts, and wrong code that has to turn them."""
+
+import json
+import math
+
+import pytest
+
+from debias_course import claims
+from debias_course.claims import Band, Claim, above, below, lesson, within
+from debias_course.study import Mean
+
+
+@pytest.mark.parametrize(
+    "band, low, high, verdict",
+    [
+        (above(0.1), 0.11, 0.3, "holds"),
+        (above(0.1), 0.1, 0.3, "undecided"),
+        (above(0.1), -0.2, 0.1, "fails"),
+        (above(0.1), 0.05, 0.3, "undecided"),
+        (below(0.6), 0.4, 0.5, "holds"),
+        (below(0.6), 0.6, 0.7, "fails"),
+        (within(-0.1, 0.1), -0.05, 0.05, "holds"),
+        (within(-0.1, 0.1), -0.15, 0.05, "undecided"),
+        (within(-0.1, 0.1), 0.1, 0.4, "fails"),
+        (above(0.1), -math.inf, math.inf, "undecided"),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval(band, low, high, verdict):
+    assert band.judge(Mean((low + high) / 2, low, high, 5)) == verdict
+
+
+def test_bands_read_as_words():
+    assert [str(band) for band in (above(0.1), below(0.6), within(-0.05, 0.05))] == [
+        "above 0.10",
+        "below 0.60",
+        "between -0.05 and 0.05",
+    ]
+    assert Band().judge(Mean(0, -1, 1, 5)) == "holds"
+
+
+def test_the_verdict_is_the_repr_and_the_digits_are_in_the_rich_form():
+    claim = Claim("L99.1", "Water is <wet>", above(0.5), (0, 1, 2), (0.9, 1.0, 1.1))
+    assert repr(claim) == "HOLDS: Water is <wet> [L99.1: above 0.50]"
+    rich = claim._repr_html_()
+    assert "Water is &lt;wet&gt;" in rich and "1.000 (95% 0.752 to 1.248, 3 seeds)" in rich and "seeds 0 to 2" in rich
+
+
+def test_a_lesson_measures_every_seed_once_and_shows_the_claim(capsys):
+    here = lesson("00_dataset_bias", seeds="7:10")
+    assert "seeds 7 to 9" in capsys.readouterr().out
+    for _ in range(2):  # running a cell again does not make a second claim
+        here.claim("X", "Seeds are above six", measure=lambda seed: seed, holds=above(5.0))
+    assert "HOLDS: Seeds are above six [X: above 5.00]" in capsys.readouterr().out
+    assert [claim.values for claim in here.claims] == [(7.0, 8.0, 9.0)]
+    with pytest.raises(ValueError, match="claim Y measured no finite number on seed 7"):
+        here.claim("Y", "Nothing", measure=lambda seed: math.nan, holds=above(0))
+    with pytest.raises(ValueError, match="budget is 'huge'; use 'quick' or 'full'"):
+        lesson("00_dataset_bias", budget="huge")
+
+
+NOTEBOOK = {
+    "cells": [
+        {"cell_type": "markdown", "metadata": {}, "source": ["# not run"]},
+        {
+            "cell_type": "code",
+            "metadata": {"tags": ["setup"]},
+            "source": [
+                "from debias_course.claims import above, lesson\n",
+                "from debias_course.data.biases import thin\n",
+                "here = lesson('98_test')",
+            ],
+        },
+        {"cell_type": "code", "metadata": {}, "source": ["raise RuntimeError('a picture, not a claim')"]},
+        {
+            "cell_type": "code",
+            "metadata": {"tags": ["claim"]},
+            "source": ["here.claim('X1', 'Seeds are large', measure=lambda seed: seed, holds=above(3.0))"],
+        },
+    ]
+}
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "98_test.ipynb").write_text(json.dumps(NOTEBOOK))
+    monkeypatch.setattr(claims, "notebooks_folder", lambda: tmp_path / "notebooks")
+    return tmp_path
+
+
+def test_a_topic_is_measured_from_its_notebook_with_the_seeds_asked_for(course):
+    assert claims.topics() == ["98_test"]
+    found, _ = claims.measure_topic("98_test")
+    assert found[0].verdict == "undecided" and found[0].seeds == (0, 1, 2, 3, 4)
+    (found,), (receipt,) = claims.measure_topic("98_test", seeds="1000:1005")
+    assert found.verdict == "holds" and found.seeds == (1000, 1001, 1002, 1003, 1004)
+    assert receipt["verdict"] == "holds" and receipt["value"] == 1002 and receipt["seeds"] == list(found.seeds)
+    assert set(receipt["code"]) >= {"debias_course.study", "debias_course.data.biases"}
+    assert claims.measure_topic("98_test", budget="full")[0][0].seeds == tuple(range(20))
+
+
+def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
+    for seeds in (None, "10:15", "10:15"):
+        _, receipts = claims.measure_topic("98_test", seeds=seeds)
+        path = claims.save_receipts("98_test", receipts)
+    kept = claims.read_receipts("98_test")
+    assert [receipt["seeds"][0] for receipt in kept] == [0, 10] and not any(receipt["stale"] for receipt in kept)
+    assert path == course / "assets" / "claims" / "98_test.json" and "stale" not in path.read_text()
+    with monkeypatch.context() as edited:
+        edited.setattr(claims, "module_hash", lambda module: "another")
+        assert all(receipt["stale"] for receipt in claims.read_receipts("98_test"))
+    NOTEBOOK["cells"][3]["source"][0] += "  # edited"
+    (course / "notebooks" / "98_test.ipynb").write_text(json.dumps(NOTEBOOK))
+    assert all(receipt["stale"] for receipt in claims.read_receipts("98_test"))
+
+
+def test_an_installation_without_notebooks_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(claims, "__file__", str(tmp_path / "site" / "debias_course" / "claims.py"))
+    with pytest.raises(FileNotFoundError, match="clone the repository"):
+        claims.notebooks_folder()

@@ -1,0 +1,133 @@
+"""The command line, as its user types it."""
+
+import html.parser
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from debias_course import cli
+from debias_course.claims import Claim, above
+from debias_course.methods import ERM, METHODS, LossReweighting, knobs
+
+FAST = ["--epochs", "1", "--model", "linear", "--seeds", "100:102"]
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def test_compare_prints_a_table_and_writes_what_it_says(capsys, tmp_path):
+    out = tmp_path / "results"
+    assert run("compare", "--data", "colored-digits", "--methods", "erm,loss-reweighting", *FAST, "--out", out) == 0
+    printed = capsys.readouterr().out
+    for word in ("overall", "group-balanced", "worst group", "seconds", "needs in training", "group labels", "erm"):
+        assert word in printed
+    table = pd.read_csv(out / "results.csv")
+    assert len(table) == 2 * 2 * 4 and {"method", "seed", "group", "n", "accuracy"} <= set(table.columns)
+    assert set(table["seed"]) == {100, 101} and (table["n"] == 250).all() and table["accuracy"].between(0, 1).all()
+    assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    page = Links((out / "report.html").read_text(encoding="utf-8"))
+    assert page.images and all(image["src"].startswith("data:") and image["alt"] for image in page.images)
+    assert not page.outside, "the report should need nothing but itself"
+    assert sorted(os.listdir(out)) == ["comparison.png", "report.html", "results.csv"]
+
+
+class Links(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.images, self.outside = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag == "img":
+            self.images.append(attributes)
+        self.outside += [v for k, v in attributes.items() if k in ("src", "href") and not v.startswith("data:")]
+
+
+def test_compare_knows_ten_by_ten_and_one_seed(capsys):
+    assert run("compare", "--data", "colored-digits-10", "--methods", "erm", "--epochs", 1, "--seeds", 1) == 0
+    assert "colored-digits-10" in capsys.readouterr().out
+
+
+def test_methods_are_written_as_they_are_called():
+    parsed = cli.parse_methods("erm, loss-reweighting(by=label,power=0.5),loss-reweighting")
+    assert list(parsed.values()) == [ERM(), LossReweighting(by="label", power=0.5), LossReweighting()]
+    assert list(cli.parse_methods("all")) == list(METHODS)
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (
+            ["compare", "--methods", "loss-rewighting"],
+            "unknown method 'loss-rewighting'; did you mean loss-reweighting?",
+        ),
+        (["compare", "--data", "coloured-digits"], "unknown data set 'coloured-digits'; did you mean colored-digits"),
+        (["compare", "--data", "xyz"], "unknown data set 'xyz'; there are colored-digits, colored-digits-10"),
+        (["compare", "--model", "mpl"], "unknown model 'mpl'; did you mean mlp?"),
+        (["compare", "--methods", "loss-reweighting(pwer=1)"], "unknown knob of loss-reweighting 'pwer'; did you mean"),
+        (
+            ["compare", "--methods", "loss-reweighting(power=9)"],
+            "LossReweighting.power is 9.0; use a number from 0 to 2",
+        ),
+        (["compare", "--methods", "loss-reweighting(power=x)"], "power is 'x'; give a number"),
+        (["compare", "--methods", "erm("], "cannot read the method 'erm('"),
+        (["compare", "--seeds", "many"], "seeds are 'many'; use a count such as 5 or a range such as 100:105"),
+        (["compare", "--correlation", "2"], "correlation is 2.0; it is a share of samples"),
+        (["compare", "--epochs", "0"], "epochs is 0; use a whole number from 1"),
+        (["claims", "--topic", "01_loss_rewighting"], "did you mean 01_loss_reweighting"),
+    ],
+)
+def test_mistakes_get_one_sentence(capsys, arguments, sentence):
+    assert run(*arguments) == 2
+    printed = capsys.readouterr().err.strip().splitlines()[-1]
+    assert printed.startswith("debias-course: ") and sentence in printed
+
+
+def test_list_shows_every_method_knob_range_and_need(capsys):
+    assert run("list") == 0
+    printed = capsys.readouterr().out
+    for name, kind in METHODS.items():
+        assert f"{name}\n" in printed and f"needs in training: {kind().needs}" in printed
+        assert all(f"{knob} " in printed and declared.range() in printed for knob, declared in knobs(kind).items())
+
+
+@pytest.mark.parametrize("value, code, words", [(1.0, 0, "every claim holds"), (0.0, 1, "1 claim did not hold")])
+def test_claims_exit_with_1_when_one_does_not_hold(monkeypatch, capsys, value, code, words):
+    measured = [Claim("X", "It is so", above(0.5), (0, 1), (value, value + 1e-6))]
+    monkeypatch.setattr("debias_course.claims.measure_topic", lambda topic, **how: (measured, []))
+    assert run("claims", "--topic", "00_dataset_bias") == code
+    printed = capsys.readouterr().out
+    assert words in printed and ("HOLDS: It is so" in printed) == (code == 0)
+
+
+def test_a_taken_port_is_said_before_anything_starts(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run("lab", "--port", port) == 2
+    assert f"port {port} is taken by another program; choose another one" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_that_nothing_is_lost():
+    command = [sys.executable, "-m", "debias_course.cli", "compare", "--methods", "erm", "--epochs", "300"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(8)
+    os.killpg(process.pid, signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130 and "finished runs are kept, the same command goes on from there" in printed
+
+
+def test_importing_the_package_brings_nothing_heavy():
+    heavy = ("torchvision", "sklearn", "pandas", "matplotlib.pyplot", "ipywidgets", "scipy", "joblib")
+    source = f"import sys, debias_course.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

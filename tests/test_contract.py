@@ -1,0 +1,118 @@
+"""What every method promises, whichever it is. A new method in `methods.METHODS` is tested without being named."""
+
+import dataclasses
+import io
+
+import pytest
+import torch
+
+from debias_course import models
+from debias_course.data import Batch, toys
+from debias_course.methods import METHODS, Method, knobs, method_name
+from debias_course.training import make_optimizer, step, train
+
+DATA = toys.shortcut(n=64, correlation=0.75, seed=3)
+
+
+def variants():
+    """Each method with its defaults, and once for every choice of every knob that offers choices."""
+    for name, kind in METHODS.items():
+        yield pytest.param(kind(), id=name)
+        for knob, declared in knobs(kind).items():
+            for choice in declared.choices[1:]:
+                yield pytest.param(kind(**{knob: choice}), id=f"{name}-{knob}-{choice}")
+
+
+each_method = pytest.mark.parametrize("method", list(variants()))
+
+
+def setting(method):
+    model = models.mlp(DATA.train, hidden=(8,), seed=1)
+    return model, method.start(model, DATA.train), DATA.train.batch(torch.arange(32))
+
+
+@each_method
+def test_loss_is_a_finite_scalar_and_its_gradient_reaches_the_features(method):
+    model, state, batch = setting(method)
+    loss = method.loss(model, batch, state)
+    assert loss.shape == () and torch.isfinite(loss)
+    loss.backward()
+    assert all(p.grad.abs().sum() > 0 for p in model.features.parameters())
+
+
+@each_method
+def test_loss_does_not_depend_on_the_order_of_samples(method):
+    model, state, batch = setting(method)
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(0))
+    again = setting(method)[1]
+    shuffled = Batch(*(part[order] for part in batch))
+    torch.testing.assert_close(method.loss(model, batch, state), method.loss(model, shuffled, again))
+
+
+@each_method
+def test_int32_and_int64_groups_agree(method):
+    model, state, batch = setting(method)
+    short = batch._replace(groups=batch.groups.int(), attributes=batch.attributes.int())
+    assert torch.equal(method.loss(model, batch, state), method.loss(model, short, setting(method)[1]))
+
+
+@each_method
+def test_a_whole_step_runs_on_the_meta_device(method):
+    """No data exist there: whatever looks at a value or brings a tensor from elsewhere fails. So the step never waits
+    for the device, and everything follows the device of its input."""
+    model, state, batch = setting(method)
+    model, state = model.to("meta"), state.to("meta")
+    optimizer = make_optimizer("adamw", model, state, lr=1e-3, weight_decay=0.1)
+    loss = step(model, Batch(*(part.to("meta") for part in batch)), method, state, optimizer)
+    assert loss.device.type == "meta" and loss.shape == ()
+
+
+@each_method
+def test_training_leaves_the_global_random_state_and_the_model_alone(method):
+    model = models.mlp(DATA.train, hidden=(8,), seed=1)
+    before, weights = torch.get_rng_state(), [p.clone() for p in model.parameters()]
+    train(model, DATA.train, method, epochs=1, batch_size=16, validation=DATA.validation)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(p, w) and p.grad is None for p, w in zip(model.parameters(), weights))
+
+
+@each_method
+def test_training_is_the_same_for_the_same_seed_only(method):
+    start = models.mlp(DATA.train, hidden=(8,), seed=1)
+    first, again, other = (train(start, DATA.train, method, epochs=2, batch_size=16, seed=s) for s in (4, 4, 5))
+    same = [torch.equal(a, b) for a, b in zip(first.model.parameters(), again.model.parameters())]
+    changed = [torch.equal(a, b) for a, b in zip(first.model.parameters(), other.model.parameters())]
+    assert all(same) and not any(changed)
+
+
+@each_method
+def test_state_survives_saving_and_loading(method):
+    model, state, batch = setting(method)
+    method.loss(model, batch, state)
+    file = io.BytesIO()
+    torch.save(state.state_dict(), file)
+    file.seek(0)
+    fresh = method.start(model, DATA.train)
+    fresh.load_state_dict(torch.load(file))
+    assert torch.equal(method.loss(model, batch, state), method.loss(model, batch, fresh))
+
+
+# Plain training never looks at groups; data with an unknown one cannot be built (test_data).
+@pytest.mark.parametrize("method", [case for case in variants() if case.id != "erm"])
+@pytest.mark.parametrize("unknown", [-1, DATA.train.n_groups])
+def test_a_method_that_reads_groups_refuses_an_unknown_one(method, unknown):
+    model, state, batch = setting(method)
+    with pytest.raises((IndexError, RuntimeError)):
+        method.loss(model, batch._replace(groups=torch.full_like(batch.groups, unknown)), state)
+
+
+@each_method
+def test_a_method_is_frozen_described_and_rebuilt_from_its_fields(method):
+    assert isinstance(method, Method) and dataclasses.replace(method) == method
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        method.anything = 1
+    assert METHODS[method_name(method)] is type(method)
+    first = type(method).__doc__.strip().splitlines()[0]
+    assert "min" in first, f"the docstring of {type(method).__name__} should open with its equation"
+    for name, declared in knobs(method).items():
+        assert declared.help and declared.check(name, declared.default) == declared.default

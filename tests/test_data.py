@@ -1,0 +1,200 @@
+"""data/: groups, digits, planted biases, toys."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from debias_course.cache import cache_folder, write_atomically
+from debias_course.data import GroupedData, colored_digits, load_digits, toys
+from debias_course.data.biases import COLORS, correlated_attributes, paint, thin
+from debias_course.data.digits import split_indices
+from debias_course.data.grouped import group_ids, label_and_attribute
+
+
+def small(inputs=None, labels=(0, 1, 1), attributes=(2, 0, 1), **names):
+    inputs = torch.zeros(len(labels), 2) if inputs is None else inputs
+    names = dict(label_names=("a", "b"), attribute_names=("x", "y", "z")) | names
+    return GroupedData(inputs, torch.tensor(labels), torch.tensor(attributes), **names)
+
+
+def test_group_is_label_times_attributes_plus_attribute():
+    data = small()
+    assert data.groups.tolist() == [2, 3, 4]
+    assert data.group_names == ("a, x", "a, y", "a, z", "b, x", "b, y", "b, z")
+    labels, attributes = label_and_attribute(data.groups, 3)
+    assert labels.tolist() == [0, 1, 1] and attributes.tolist() == [2, 0, 1]
+    assert torch.equal(group_ids(labels, attributes, 3), data.groups)
+
+
+def test_counts_come_from_the_grid_not_from_the_values_present():
+    data = small(labels=(1, 1), attributes=(2, 2))
+    assert data.counts.tolist() == [0, 0, 0, 0, 0, 2]
+    assert data.counts_by("label").tolist() == [0, 2] and data.counts_by("attribute").tolist() == [0, 0, 2]
+    assert data.table()["n"].tolist() == [0, 0, 0, 0, 0, 2] and data.table()["share"].sum() == 1
+
+
+@pytest.mark.parametrize(
+    "broken, sentence",
+    [
+        (dict(labels=(0, 1, 2)), r"labels range from 0 to 2, but 2 names are given; use 0 to 1"),
+        (dict(attributes=(-1, 0, 1)), r"attributes range from -1 to 1, but 3 names"),
+        (dict(attributes=(0, 1)), r"3 inputs but attributes of shape \(2,\); give one value per input"),
+        (dict(inputs=torch.tensor([[0.0], [float("nan")], [1.0]])), r"1 of 3 inputs hold NaN .* index 1"),
+        (dict(inputs=torch.zeros(3, 2, dtype=torch.int64)), r"inputs are torch.int64; give uint8 images"),
+        (dict(labels=(0.0, 1.0, 1.0)), r"labels are torch.float32; give integers"),
+    ],
+)
+def test_bad_data_is_refused_with_a_sentence(broken, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        small(**(dict(inputs=torch.zeros(3, 2)) | broken))
+
+
+def test_an_empty_group_is_named_where_one_is_needed():
+    with pytest.raises(ValueError, match=r"group 'a, x' has no example \(nor have 2 other groups\); try this"):
+        small().require_every_group("try this")
+
+
+def test_images_are_read_as_floats_between_0_and_1():
+    data = small(inputs=torch.tensor([[0], [51], [255]], dtype=torch.uint8))
+    batch = data.batch(torch.tensor([2, 1]))
+    assert batch.inputs.flatten().tolist() == pytest.approx([1.0, 0.2])
+    assert batch.labels.tolist() == [1, 1] and batch.groups.tolist() == [4, 3]
+
+
+def test_fingerprint_tells_content():
+    assert small().fingerprint() == small().fingerprint()
+    assert small().fingerprint() != small(labels=(0, 1, 0)).fingerprint()
+    assert small().fingerprint() != small(label_names=("a", "c")).fingerprint()
+
+
+def test_the_digits_are_real_and_balanced():
+    images, labels = load_digits()
+    assert images.shape == (5000, 28, 28) and images.dtype == torch.uint8
+    assert torch.bincount(labels).tolist() == [500] * 10
+    ink = images.float().mean((1, 2))
+    assert ink[labels == 0].mean() > 1.5 * ink[labels == 1].mean()  # a zero takes more ink than a one
+
+
+def test_damaged_and_missing_caches_are_rebuilt():
+    path = cache_folder() / "digits.npy"
+    images, _ = load_digits()
+    flipped = path.read_bytes()[:-1] + b"\0"
+    for damage in (lambda: path.write_bytes(flipped), lambda: path.write_bytes(b"x"), path.unlink):
+        damage()
+        again, _ = load_digits()
+        assert torch.equal(again, images) and np.load(path).shape == (5000, 785)
+
+
+def test_an_unwritable_cache_only_costs_time(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path / "file" / "cache"))
+    assert len(load_digits()[0]) == 5000
+
+
+def test_writing_leaves_no_half_file(tmp_path):
+    write_atomically(tmp_path / "deep" / "a.txt", b"1")
+    with pytest.raises(TypeError):
+        write_atomically(tmp_path / "deep" / "a.txt", "not bytes")
+    assert os.listdir(tmp_path / "deep") == ["a.txt"] and (tmp_path / "deep" / "a.txt").read_bytes() == b"1"
+
+
+def test_the_full_digits_are_read_where_they_are(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels = np.arange(20 * 784, dtype=np.int64).astype(np.uint8)
+    for name, n in ("train", 20), ("t10k", 5):
+        header = b"".join(v.to_bytes(4, "big") for v in (2051, n, 28, 28))
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(header + pixels[: n * 784].tobytes())
+        header = b"".join(v.to_bytes(4, "big") for v in (2049, n))
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(header + bytes(i % 10 for i in range(n)))
+    images, labels = load_digits(full=True, root=tmp_path)
+    assert images.flatten().tolist() == pixels.tolist() and labels.tolist() == [i % 10 for i in range(20)]
+
+
+def test_absent_full_digits_say_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="put the MNIST idx files into .* or pass download=True"):
+        load_digits(full=True, root=tmp_path)
+
+
+def test_the_split_is_stratified_disjoint_and_complete():
+    _, labels = load_digits()
+    parts = split_indices(labels)
+    assert [len(p) for p in parts] == [3000, 1000, 1000]
+    assert sorted(torch.cat(parts).tolist()) == list(range(5000))
+    for part, n in zip(parts, (300, 100, 100)):
+        assert torch.bincount(labels[part]).tolist() == [n] * 10
+
+
+@pytest.mark.parametrize("correlation, aligned", [(0.0, 0), (0.5, 20), (0.95, 38), (1.0, 40)])
+def test_planted_counts_are_exact(correlation, aligned):
+    labels = torch.arange(4).repeat_interleave(40)
+    attributes = correlated_attributes(labels, 4, correlation, generator=torch.Generator().manual_seed(0))
+    for label in range(4):
+        counts = torch.bincount(attributes[labels == label], minlength=4)
+        assert counts[label] == aligned
+        others = counts[[a for a in range(4) if a != label]]
+        assert others.max() - others.min() <= 1 and counts.sum() == 40
+
+
+@pytest.mark.parametrize("correlation", [-0.1, 1.1, float("nan")])
+def test_a_correlation_outside_0_to_1_is_refused(correlation):
+    with pytest.raises(ValueError, match=r"correlation is .*use 0 to 1"):
+        colored_digits(correlation=correlation)
+
+
+def test_four_groups_and_a_hundred(digits):
+    assert digits.train.counts.tolist() == [1425, 75, 75, 1425]
+    assert digits.validation.counts.tolist() == digits.test.counts.tolist() == [250] * 4
+    ten = colored_digits(classes=10, correlation=0.9)
+    assert ten.train.n_groups == 100 and ten.test.counts.tolist() == [10] * 100
+    assert ten.train.counts.view(10, 10).diagonal().tolist() == [270] * 10
+    chosen = colored_digits(correlation=0.9, validation_correlation=0.9, test_correlation=0.0)
+    assert chosen.validation.counts.tolist() == [450, 50, 50, 450]
+    assert chosen.test.counts.tolist() == [0, 500, 500, 0]
+
+
+def test_the_seed_moves_colours_only(digits):
+    same, other = colored_digits(seed=0), colored_digits(seed=1)
+    assert same.train.fingerprint() == digits.train.fingerprint()
+    assert other.train.fingerprint() != digits.train.fingerprint()
+    assert torch.equal(other.train.labels, digits.train.labels)
+
+
+def test_paint_by_hand():
+    image = torch.tensor([[[0, 255], [51, 102]]], dtype=torch.uint8)
+    orange = torch.tensor([COLORS["orange"]], dtype=torch.uint8)
+    front, back = paint(image, orange), paint(image, orange, "background")
+    assert front[0, :, 0, 0].tolist() == [0, 0, 0] and front[0, :, 0, 1].tolist() == [230, 159, 0]
+    assert front[0, :, 1, 0].tolist() == [46, 31, 0]
+    assert back[0, :, 0, 0].tolist() == [230, 159, 0] and back[0, :, 0, 1].tolist() == [255, 255, 255]
+    with pytest.raises(ValueError, match="use 'foreground' or 'background'"):
+        paint(image, orange, "middle")
+
+
+def test_thinning_keeps_the_correlation(digits):
+    thinned = thin(digits.train, (1.0, 0.2))
+    assert thinned.counts.tolist() == [1425, 75, 15, 285]
+    with pytest.raises(ValueError, match="give one share from 0 to 1 for each of the 2 labels"):
+        thin(digits.train, (1.0,))
+
+
+def test_toys_are_what_they_say():
+    data = toys.shortcut(n=400, correlation=0.9)
+    assert data.train.counts.tolist() == [180, 20, 20, 180] and data.test.counts.tolist() == [100] * 4
+    side = (data.test.inputs > 0).long()
+    assert (side[:, 0] == data.test.attributes).float().mean() > 0.99
+    assert 0.9 < (side[:, 1] == data.test.labels).float().mean() < 0.99
+    rare = toys.imbalanced(n=400, minority=0.05)
+    assert rare.train.counts.tolist() == [380, 20] and rare.test.counts.tolist() == [200, 200]
+    theory = toys.core_and_spurious(n=2000, correlation=0.9)
+    assert theory.train.inputs.shape == (2000, 200) and theory.train.counts.tolist() == [900, 100, 100, 900]
+    std = theory.train.inputs[theory.train.groups == 0].std(0)
+    assert std[:100].mean() == pytest.approx(10, rel=0.05) and std[100:].mean() == pytest.approx(1, rel=0.05)
+
+
+def test_a_cached_read_does_not_parse(monkeypatch):
+    load_digits()
+    monkeypatch.setattr("debias_course.data.digits._parse", lambda: pytest.fail("parsed again"))
+    assert len(load_digits()[0]) == 5000

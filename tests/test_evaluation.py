@@ -1,0 +1,112 @@
+"""evaluation: four averages, intervals, empty groups."""
+
+import pytest
+import torch
+from torch import nn
+
+from debias_course import models
+from debias_course.data import GroupedData
+from debias_course.evaluation import GroupReport, evaluate, group_counts, predict, weighted, wilson
+
+
+def report(correct, n, train_n=None, labels=2, attributes=2):
+    names = tuple(f"label {i}" for i in range(labels)), tuple(f"attribute {i}" for i in range(attributes))
+    return GroupReport(tuple(correct), tuple(n), *names, None if train_n is None else tuple(train_n))
+
+
+def test_four_averages_of_one_waterbirds_table():
+    """Accuracies .95 .85 .60 .92 with the test and training counts of Waterbirds."""
+    n, train_n = (2255, 2255, 642, 642), (3498, 184, 56, 1057)
+    correct = [round(a * k) for a, k in zip((0.95, 0.85, 0.60, 0.92), n)]
+    measured = report(correct, n, train_n)
+    assert measured.overall.value == pytest.approx(0.868975, abs=3e-4)
+    assert measured.train_weighted.value == pytest.approx(0.935462, abs=3e-4)
+    assert measured.group_balanced.value == pytest.approx(0.83, abs=3e-4)
+    assert measured.worst_group.value == pytest.approx(0.60, abs=1e-3) and measured.worst == 2
+    assert measured.worst_class.value == pytest.approx((0.60 + 0.92) / 2, abs=1e-3)
+
+
+def test_worst_group_need_not_be_the_smallest():
+    measured = report((10, 90, 500, 999), (10, 100, 1000, 1000))
+    assert measured.worst == 2 and measured.worst_group.n == 1000
+
+
+def test_wilson_by_hand():
+    """8 of 10: center (0.8 + 3.8415/20) / 1.38415 = 0.71674, half-width 1.95996·sqrt(0.016 + 0.0096)/1.38415."""
+    share = wilson(8, 10)
+    assert share.low == pytest.approx(0.4902, abs=1e-4) and share.high == pytest.approx(0.9433, abs=1e-4)
+    assert wilson(10, 10).high == pytest.approx(1) and 0.7 < wilson(10, 10).low < 0.75
+    with pytest.raises(ValueError, match="a share of no samples"):
+        wilson(0, 0)
+
+
+def test_wilson_covers_at_its_nominal_rate():
+    p, n = 0.9, 60
+    hits = torch.distributions.Binomial(n, torch.full((4000,), p))
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(0)
+        counts = hits.sample().tolist()
+    covered = sum(wilson(int(c), n).low <= p <= wilson(int(c), n).high for c in counts) / len(counts)
+    assert 0.93 < covered < 0.98
+
+
+def test_weighted_interval_of_one_share_is_its_own():
+    one = wilson(7, 9)
+    assert weighted([one], [3.0]) == pytest.approx(one)
+    two = weighted([one, one], [1, 1])
+    assert two.value == pytest.approx(one.value) and two.high - two.low < one.high - one.low
+
+
+def test_an_empty_group_is_no_sample():
+    measured = report((5, 0, 3, 0), (5, 0, 4, 2), train_n=(1, 0, 1, 1))
+    assert measured.groups[1] is None
+    assert measured.worst == 3 and measured.group_balanced.value == pytest.approx((1 + 0.75 + 0) / 3)
+    assert measured.train_weighted.value == pytest.approx((1 + 0.75 + 0) / 3)
+    assert measured.table()["accuracy"].isna().tolist() == [False, True, False, False]
+    assert "no sample in 1 of 4 groups (label 0, attribute 1)" in str(measured)
+
+
+def test_missing_training_counts_and_untested_groups_are_refused():
+    with pytest.raises(ValueError, match="pass train=data.train"):
+        report((1, 1, 1, 1), (1, 1, 1, 1)).train_weighted  # noqa: B018
+    with pytest.raises(ValueError, match="'label 0, attribute 1' was trained on but has no test sample"):
+        report((1, 0, 1, 1), (1, 0, 1, 1), (1, 1, 1, 1)).train_weighted  # noqa: B018
+    with pytest.raises(ValueError, match="no group has a sample"):
+        report((0, 0, 0, 0), (0, 0, 0, 0)).worst  # noqa: B018
+
+
+def test_evaluate_counts_right_answers_per_group():
+    class FirstCoordinate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.anchor = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            return torch.stack([-x[:, 0], x[:, 0]], 1) + self.anchor
+
+    inputs = torch.tensor([[1.0], [-1.0], [1.0], [1.0], [-1.0]])
+    data = GroupedData(inputs, torch.tensor([1, 1, 0, 1, 0]), torch.tensor([0, 0, 1, 1, 1]), ("n", "p"), ("x", "y"))
+    measured = evaluate(FirstCoordinate(), data, train=data)
+    assert measured.n == (0, 2, 2, 1) and measured.correct == (0, 1, 1, 1)
+    assert measured.overall.value == 0.6 and measured.train_weighted.value == pytest.approx(0.6)
+    assert str(measured).startswith("overall 0.600 (n=5, 95% 0.23-0.88) | group-balanced")
+
+
+def test_predict_restores_every_submodule_mode_and_threads(toy):
+    model = models.mlp(toy.train, hidden=(4,))
+    model.train()
+    model.head.eval()
+    torch.set_num_threads(2)
+    predict(model, toy.test)
+    assert model.training and model.features.training and not model.head.training
+    assert torch.get_num_threads() == 2
+
+
+def test_a_model_with_the_wrong_outputs_is_refused(toy):
+    with pytest.raises(ValueError, match=r"the model returns \(400, 3\) for 400 samples of 2 labels"):
+        evaluate(nn.Linear(2, 3), toy.test)
+
+
+def test_group_counts_by_hand():
+    values, groups = torch.tensor([1, 0, 1, 1]), torch.tensor([2, 2, 0, 2])
+    assert group_counts(values, groups, 4).tolist() == [1, 0, 2, 0]

@@ -1,0 +1,81 @@
+"""exercises: solutions solve, stubs never raise, wrong answers are told apart."""
+
+import importlib
+import pkgutil
+
+import pytest
+import torch
+
+from debias_course import exercises
+from debias_course.exercises import Exercise
+
+TOPICS = [module.name for module in pkgutil.iter_modules(exercises.__path__)]
+
+
+def each_exercise():
+    for topic in TOPICS:
+        module = importlib.import_module(f"debias_course.exercises.{topic}")
+        for name, value in vars(module).items():
+            if isinstance(value, Exercise):
+                yield pytest.param(value, id=f"{topic}.{name}")
+
+
+every = pytest.mark.parametrize("exercise", list(each_exercise()))
+
+
+@every
+def test_the_solution_solves_it_and_is_what_reveal_prints(exercise, capsys):
+    assert exercise.verdict(exercise.solution) == "solved"
+    exercise.reveal()
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"def {exercise.solution.__name__}(") and "return" in printed
+
+
+@every
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda *anything: None,
+        lambda *anything: 1 / 0,
+        lambda *anything: "words",
+        lambda *anything: torch.tensor([[1.0, 2.0]]),
+        lambda *anything: float("nan"),
+        lambda: 1,
+        None,
+    ],
+)
+def test_no_attempt_raises_and_none_of_these_is_solved(exercise, attempt, capsys):
+    exercise.check(attempt)
+    assert capsys.readouterr().out.startswith("not yet: ")
+
+
+@every
+def test_the_hint_helps_without_giving_the_code(exercise, capsys):
+    exercise.hint()
+    printed = capsys.readouterr().out
+    assert len(printed) > 40 and "return" not in printed
+
+
+@pytest.mark.parametrize(
+    "topic, name, attempt, words",
+    [
+        ("dataset_bias", "group_id", lambda y, a, n: a * 2 + y, "the attribute running fastest"),
+        ("dataset_bias", "group_id", lambda y, a, n: y + a, "two different groups got the same number"),
+        ("dataset_bias", "worst_group", lambda c, g, n: c.float().mean(), "that is the overall accuracy"),
+        ("dataset_bias", "worst_group", lambda c, g, n: 0.0, "group 2 has no sample"),
+        ("dataset_bias", "train_weighted", lambda a, n: a.mean(), "that is the group-balanced average"),
+        ("reweighting", "group_weights", lambda n: 1 / n, "should sum to 8"),
+        ("reweighting", "group_weights", lambda n: n / n.sum(), "should weigh the same in all"),
+        (
+            "reweighting",
+            "weighted_loss",
+            lambda losses, g, w: (w[g] * losses).sum() / w[g].sum(),
+            "divide by the size of the batch",
+        ),
+        ("reweighting", "learning_rate_factor", lambda n: (n * (4 / n / (1 / n).sum())).sum() / 0 + 1, "about 0.136"),
+        ("reweighting", "learning_rate_factor", lambda n: 7.3495, "the other way round"),
+    ],
+)
+def test_common_mistakes_get_their_own_answer(topic, name, attempt, words):
+    exercise = getattr(importlib.import_module(f"debias_course.exercises.{topic}"), name)
+    assert words in exercise.verdict(attempt)

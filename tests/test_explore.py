@@ -1,0 +1,119 @@
+"""explore: widgets made from a method's own fields; callbacks are plain functions."""
+
+import io
+from dataclasses import dataclass
+
+import ipywidgets as widgets
+import pytest
+from PIL import Image
+
+from debias_course import explore
+from debias_course.figures import new_figure
+from debias_course.methods import METHODS, Knob, LossReweighting, Method, knob, knobs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example(Method):
+    """min nothing"""
+
+    step: float = knob(0.01, low=1e-4, high=1.0, log=True, help="a step")
+    depth: int = knob(3, low=1, high=9, help="a depth")
+    kind: str = knob("a", choices=("a", "b"), help="a kind")
+
+
+def drawing(method, **extra):
+    if extra.get("level") == 0.0:
+        raise ValueError("level 0 makes no <picture>")
+    figure, axis = new_figure(2, 2, layout="none")
+    axis.plot([0, 1], [0, getattr(method, "depth", 1)])
+    return figure, f"{method} {extra}"
+
+
+def test_every_field_becomes_its_widget():
+    made = explore.panel(drawing, Example(depth=5), level=Knob(0.5, low=0.0, high=1.0))
+    assert isinstance(made.controls["step"], widgets.FloatLogSlider)
+    assert isinstance(made.controls["depth"], widgets.IntSlider) and made.controls["depth"].value == 5
+    assert made.controls["kind"].options == ("a", "b")
+    assert (made.controls["level"].min, made.controls["level"].max) == (0.0, 1.0)
+    assert all(not each.continuous_update for each in made.controls.values() if hasattr(each, "continuous_update"))
+
+
+@pytest.mark.parametrize("kind", METHODS.values())
+def test_every_value_that_a_widget_offers_is_legal(kind):
+    for name, declared in knobs(kind).items():
+        made = explore.control(name, declared)
+        ends = made.options if declared.choices else (made.min, made.max)
+        if declared.log:
+            ends = (10**made.min, 10**made.max)
+        for value in ends:
+            kind(**{name: value})
+
+
+def test_moving_a_control_redraws():
+    made = explore.panel(drawing, Example(), level=Knob(0.5, low=0.0, high=1.0))
+    before = made.picture.value
+    made.controls["depth"].value = 9
+    assert made.picture.value != before and "depth=9" in made.text.value
+    assert Image.open(io.BytesIO(made.picture.value)).format == "PNG"
+
+
+def test_a_setting_that_is_refused_is_explained_and_the_picture_stays():
+    made = explore.panel(drawing, Example(), level=Knob(0.5, low=0.0, high=1.0))
+    before = made.picture.value
+    made.controls["level"].value = 0.0
+    assert made.text.value == "<b>Not possible:</b> level 0 makes no &lt;picture&gt;" and made.picture.value == before
+    made.controls["level"].value = 0.7
+    assert "Not possible" not in made.text.value
+
+
+def test_a_slow_drawing_moves_the_bar_and_hides_it_at_the_end():
+    seen = []
+
+    def slow(method, *, progress):
+        for done in (1, 2):
+            progress(done, 2)
+            seen.append((made_bar().value, made_bar().layout.visibility))
+        return drawing(method)
+
+    def made_bar():
+        return panels[0].progress
+
+    panels = []
+
+    class Recorded(explore.Panel):
+        def update(self, change=None):
+            panels.append(self)
+            super().update(change)
+
+    Recorded(slow, Example())
+    assert seen == [(0.5, "visible"), (1.0, "hidden")]
+
+
+def test_no_output_widget_anywhere():
+    def walk(widget):
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from walk(child)
+
+    made = explore.panel(drawing, Example())
+    assert not any(isinstance(each, widgets.Output) for each in walk(made))
+    assert repr(made) == "Panel of Example: step, depth, kind"
+
+
+def test_the_toy_drawing_shows_the_lesson():
+    """Weighting levels the boundary: the sentence below the picture says that the worst group gains."""
+    _, sentence = explore.draw_shortcut(LossReweighting(), correlation=0.95)
+    plain, weighted = (float(part.rsplit(" ", 1)[1]) for part in sentence.split(" · "))
+    assert weighted > plain + 0.2
+
+
+def test_the_digits_drawing_trains_in_the_open():
+    seen = []
+    figure, sentence = explore.draw_digits(LossReweighting(), epochs=2, progress=lambda *at: seen.append(at))
+    assert seen == [(1, 2), (2, 2)] and sentence.startswith("on test: group-balanced")
+    assert [line.get_label() for line in figure.axes[0].lines] == [
+        "digit<5, orange",
+        "digit<5, blue",
+        "digit≥5, orange",
+        "digit≥5, blue",
+    ]

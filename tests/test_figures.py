@@ -1,0 +1,92 @@
+"""figures: what the pictures show, and that nobody is left out."""
+
+import itertools
+
+import pytest
+import torch
+
+from debias_course import explore, figures, models
+from debias_course.evaluation import GroupReport
+from debias_course.methods import ERM
+from debias_course.study import study
+
+
+def linear_rgb(color):
+    channels = torch.tensor([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return torch.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+
+
+# Viénot, Brettel and Mollon 1999: what is left of a colour for protanopes and deuteranopes (linear RGB).
+SIMULATED = {
+    "protan": torch.tensor([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]]),
+    "deutan": torch.tensor([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]),
+}
+
+
+@pytest.mark.parametrize("vision", SIMULATED)
+def test_the_first_colours_stay_apart_with_a_colour_vision_deficiency(vision):
+    seen = [(SIMULATED[vision] @ linear_rgb(color)).clamp(0, 1) ** (1 / 2.2) for color in figures.PALETTE[:4]]
+    for a, b in itertools.combinations(seen, 2):
+        assert (a - b).norm() > 0.12
+
+
+def test_lines_differ_by_colour_marker_and_dash():
+    figure = figures.curves({f"line {i}": ([0, 1], [i, i]) for i in range(4)}, x="epoch", y="accuracy")
+    lines = figure.axes[0].lines
+    for property_of in ("get_color", "get_marker", "get_linestyle"):
+        assert len({str(getattr(line, property_of)()) for line in lines}) == 4
+    assert figure.axes[0].get_xlabel() == "epoch" and figure.axes[0].get_ylabel() == "accuracy"
+
+
+def test_bars_show_the_report_and_leave_empty_groups_out():
+    report = GroupReport((9, 0, 5, 4), (10, 0, 10, 10), ("a", "b"), ("x", "y"))
+    axis = figures.group_bars({"one": report, "two": report}).axes[0]
+    assert [round(bar.get_height(), 2) for bar in axis.patches] == [0.9, 0.5, 0.4] * 2
+    assert len({bar.get_hatch() for bar in axis.patches}) == 2 and axis.get_ylabel() == "test accuracy"
+
+
+def test_regions_show_every_group_with_its_own_marker():
+    data, model = explore.fit_shortcut(ERM(), 0.9)
+    figure = figures.regions({"a": model, "b": model}, data.test)
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert labels == list(data.test.group_names) and figure.legends
+
+
+def test_study_bars_have_a_dot_for_every_seed():
+    from functools import partial
+
+    from debias_course.data import toys
+
+    data = partial(toys.shortcut, n=80)
+    result = study({"ERM": ERM()}, data, seeds=3, model=models.linear, epochs=1, n_jobs=1, progress=False)
+    axis = figures.study_bars(result).axes[0]
+    dots = [line for line in axis.lines if line.get_marker() == "."]
+    assert [len(line.get_xdata()) for line in dots] == [3, 3, 3]
+
+
+def test_samples_of_an_empty_group_are_no_error(digits):
+    part = digits.train.subset(digits.train.groups != 1)
+    figure = figures.sample_grid(part, each=4)
+    assert "0 images" in figure.axes[1].get_ylabel() and len(figure.axes) == 4
+
+
+def test_a_picture_carries_its_alternative_text_and_takeaway(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    figure, axis = figures.new_figure(2, 2)
+    axis.plot([0, 1], [1, 0])
+    figures.picture(figure, alt='a "falling" line', takeaway="It falls.")
+    (bundle,) = shown
+    assert 'alt="a &quot;falling&quot; line"' in bundle["text/html"] and "It falls." in bundle["text/html"]
+    assert bundle["text/plain"] == '[picture: a "falling" line] It falls.'
+    assert len(bundle["image/png"]) < 30_000
+
+
+def test_the_same_figure_is_the_same_png():
+    def draw():
+        figure, axis = figures.new_figure(2, 2)
+        axis.plot([0, 1], [1, 0])
+        return figures.png(figure)
+
+    assert draw() == draw()

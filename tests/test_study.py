@@ -1,0 +1,193 @@
+"""study: paired, cached, interrupted and continued."""
+
+import importlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from functools import partial
+
+import pytest
+import torch
+
+from debias_course import models, study
+from debias_course.cache import cache_folder
+from debias_course.data import toys
+from debias_course.methods import ERM, LossReweighting
+from debias_course.study import Job, mean_over_seeds, parse_seeds
+
+METHODS = {"plain": ERM(), "weighted": LossReweighting()}
+small = partial(study, data=partial(toys.shortcut, n=80), model=models.linear, epochs=2, n_jobs=1, progress=False)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path))
+
+
+def kept():
+    return sorted((cache_folder() / "runs").glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "seeds, expected",
+    [(3, [0, 1, 2]), ("2", [0, 1]), ("100:103", [100, 101, 102]), ([7, 5], [7, 5]), (range(2), [0, 1])],
+)
+def test_seeds_are_a_count_or_a_range(seeds, expected):
+    assert parse_seeds(seeds) == expected
+
+
+@pytest.mark.parametrize("seeds", ["five", "5:", "5:5", 0, "-1:3", [1, 1]])
+def test_bad_seeds_are_refused(seeds):
+    with pytest.raises(ValueError, match="seeds are"):
+        parse_seeds(seeds)
+
+
+def test_interval_of_a_mean_by_hand():
+    """1, 2, 3: mean 2, s = 1, t with 2 degrees of freedom 4.302653."""
+    mean = mean_over_seeds([1, 2, 3])
+    assert mean.value == 2 and mean.high - 2 == pytest.approx(4.302653 / math.sqrt(3), abs=1e-5)
+    assert mean.n == 3 and mean_over_seeds([1.0]).low == -math.inf
+
+
+def test_methods_are_paired_by_seed():
+    result = small(METHODS, seeds=[3, 4])
+    assert result.table.groupby(["method", "seed"]).size().tolist() == [4] * 4
+    difference = result.difference("weighted", "plain", "overall")
+    by_hand = [result.value("weighted", s, "overall") - result.value("plain", s, "overall") for s in (3, 4)]
+    assert difference.value == pytest.approx(sum(by_hand) / 2)
+    twice = small({"one": ERM(), "two": ERM()}, seeds=[3])
+    assert twice.difference("one", "two").value == 0 and twice.value("one", 3) == result.value("plain", 3)
+
+
+def test_summary_and_history_are_tables():
+    result = small(METHODS, seeds=2)
+    assert result.summary["needs"].tolist() == ["nothing", "group labels"]
+    assert list(result.summary["method"]) == ["plain", "weighted"]
+    assert len(result.history) == 2 * 2 * 2 * 4 and result.history["accuracy"].between(0, 1).all()
+    with pytest.raises(ValueError, match="metric is 'accuracy'; use one of overall"):
+        result.value("plain", 0, "accuracy")
+    with pytest.raises(KeyError, match="no run of 'other'"):
+        result.report("other", 0)
+
+
+def test_the_same_run_is_not_done_twice(monkeypatch):
+    first = small(METHODS, seeds=2)
+    monkeypatch.setattr(Job, "run", lambda self: pytest.fail("ran again"))
+    again = small(METHODS, seeds=2)
+    assert again.table.equals(first.table) and again.history.equals(first.history)
+
+
+def test_a_damaged_result_is_computed_again():
+    first = small(METHODS, seeds=1)
+    for path in kept():
+        path.write_text(path.read_text()[:50])
+    assert small(METHODS, seeds=1).table.drop(columns="seconds").equals(first.table.drop(columns="seconds"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(epochs=3),
+        dict(data=partial(toys.shortcut, n=80, correlation=0.9)),
+        dict(model=partial(models.mlp, hidden=(3,))),
+        dict(seeds=[1]),
+        dict(methods={"plain": LossReweighting(power=0.5)}),
+        dict(lr=0.1),
+    ],
+)
+def test_whatever_changes_the_result_changes_the_key(change):
+    basis = dict(methods={"plain": ERM()}, seeds=[0])
+    small(**basis)
+    small(**(basis | change))
+    assert len(kept()) == 2
+
+
+def test_an_edited_method_is_measured_anew(monkeypatch, tmp_path):
+    """Two classes of one name and one set of fields, with different code, must not share results."""
+    keys = set()
+    for number, factor in enumerate(("1", "2", "2  # a remark does not count")):
+        source = f"""
+            import dataclasses
+            from debias_course.methods import ERM
+
+            @dataclasses.dataclass(frozen=True, kw_only=True)
+            class Mine(ERM):
+                def loss(self, model, batch, state):
+                    return super().loss(model, batch, state) * {factor}
+        """
+        (tmp_path / f"v{number}").mkdir()
+        (tmp_path / f"v{number}" / "mine.py").write_text(textwrap.dedent(source))
+        monkeypatch.syspath_prepend(tmp_path / f"v{number}")
+        monkeypatch.delitem(sys.modules, "mine", raising=False)
+        mine = importlib.import_module("mine").Mine()
+        keys.add(Job("m", mine, partial(toys.shortcut, n=80), models.linear, 0, (("epochs", 1),), "cpu").key())
+    assert len(keys) == 2
+
+
+def test_workers_and_this_process_agree_to_the_bit():
+    here = small(METHODS, seeds=2)
+    for path in kept():
+        path.unlink()
+    there = small(METHODS, seeds=2, n_jobs=2)
+    assert there.table.drop(columns="seconds").equals(here.table.drop(columns="seconds"))
+
+
+def test_other_joblib_backends_can_be_chosen():
+    import joblib
+
+    with joblib.parallel_config(backend="threading"):
+        result = small(METHODS, seeds=2, n_jobs=2)
+    assert len(result.records) == 4
+
+
+def test_a_killed_study_continues_where_it_stopped(tmp_path):
+    script = tmp_path / "long_study.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            from functools import partial
+            from debias_course import models, study
+            from debias_course.data import toys
+            from debias_course.methods import ERM
+
+            if __name__ == "__main__":
+                data = partial(toys.shortcut, n=400)
+                study({"plain": ERM()}, data, seeds=40, model=models.linear, epochs=150, batch_size=20, n_jobs=2)
+                print("done")
+            """
+        )
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.time() + 90
+    while len(kept()) < 2 and time.time() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: everybody gets it
+    output, _ = process.communicate(timeout=60)
+    survived = kept()
+    assert "done" not in output and 2 <= len(survived) < 40
+    assert all(json.loads(path.read_text())["report"] for path in survived)
+    stamps = {path: path.stat().st_mtime_ns for path in survived}
+    data = partial(toys.shortcut, n=400)
+    result = study(
+        {"plain": ERM()}, data, seeds=40, model=models.linear, epochs=150, batch_size=20, n_jobs=2, progress=False
+    )
+    assert len(result.records) == 40 and all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path / "file"))
+    assert len(small(METHODS, seeds=1).records) == 2
+
+
+def test_fixed_splits_are_data_too():
+    fixed = toys.shortcut(n=80)
+    assert len(small(METHODS, data=fixed, seeds=2).records) == 4
+    assert torch.equal(fixed.train.labels, toys.shortcut(n=80).train.labels)

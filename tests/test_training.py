@@ -1,0 +1,150 @@
+"""training: one loop, one device rule, selection of the epoch."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from debias_course import models, train
+from debias_course.data import GroupedData
+from debias_course.evaluation import evaluate
+from debias_course.methods import ERM, LossReweighting
+from debias_course.training import SELECT, pick_device, shuffled_batches
+
+
+def test_every_sample_once_in_parts_of_equal_size():
+    parts = shuffled_batches(1001, 128, generator=torch.Generator().manual_seed(0))
+    assert sorted(torch.cat(parts).tolist()) == list(range(1001))
+    assert {len(part) for part in parts} == {125, 126} and len(parts) == 8
+    again = shuffled_batches(1001, 128, generator=torch.Generator().manual_seed(0))
+    assert all(torch.equal(a, b) for a, b in zip(parts, again))
+    assert len(shuffled_batches(5, 128, generator=torch.Generator())) == 1
+
+
+def test_a_step_is_the_one_that_torch_would_take(toy):
+    """One epoch, one batch: AdamW by hand moves every weight by lr times the sign of its gradient."""
+    start = models.linear(toy.train)
+    run = train(start, toy.train, epochs=1, batch_size=400, lr=0.01)
+    loss = nn.functional.cross_entropy(start(toy.train.inputs), toy.train.labels)
+    (gradient,) = torch.autograd.grad(loss, start.head.weight)
+    torch.testing.assert_close(run.model.head.weight, start.head.weight - 0.01 * gradient.sign(), atol=1e-5, rtol=0)
+    assert run.history["loss"].tolist() == pytest.approx([loss.item()], rel=1e-5)
+
+
+def test_training_learns_and_records(toy):
+    run = train(models.linear(toy.train), toy.train, epochs=30, lr=0.05, validation=toy.validation)
+    history = run.history
+    assert len(history) == 30 * 4 and set(history["split"]) == {"validation"}
+    assert history["loss"].iloc[-1] < 0.3 * history["loss"].iloc[0]
+    last = history[history["epoch"] == 30]
+    report = evaluate(run.model, toy.validation)
+    assert last["correct"].tolist() == list(report.correct) and last["n"].tolist() == list(report.n)
+    assert run.epoch == 30 and run.select == "last" and run.settings["epochs"] == 30 and not run.model.training
+
+
+@pytest.mark.parametrize("select", [rule for rule in SELECT if rule != "last"])
+def test_the_best_epoch_is_the_first_that_is_best_by_its_rule(toy, select):
+    run = train(
+        models.linear(toy.train, seed=2),
+        toy.train,
+        epochs=12,
+        lr=0.05,
+        batch_size=64,
+        validation=toy.validation,
+        select=select,
+    )
+    history = run.history
+    if select == "validation-worst-group":
+        by_epoch = history.groupby("epoch")["accuracy"].min()
+    elif select == "validation-mean":
+        by_epoch = history.groupby("epoch")["correct"].sum()
+    else:
+        history["label"] = history["group"].str.split(", ").str[0]
+        by_epoch = history.groupby(["epoch", "label"])["correct"].sum().groupby("epoch").min()
+    assert run.epoch == by_epoch.idxmax() and run.settings["select"] == run.select == select
+    kept = history[history["epoch"] == run.epoch]["correct"].tolist()
+    assert list(evaluate(run.model, toy.validation).correct) == kept
+
+
+def test_watched_data_are_recorded_beside_validation(toy):
+    run = train(models.linear(toy.train), toy.train, epochs=2, watch={"training": toy.train})
+    assert set(run.history["split"]) == {"training"} and len(run.history) == 8
+
+
+def test_progress_is_told_after_every_epoch(toy):
+    seen = []
+    train(models.linear(toy.train), toy.train, epochs=3, progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        (dict(epochs=0), "epochs is 0; use a whole number from 1"),
+        (dict(batch_size=1.5), "batch_size is 1.5; use a whole number from 1"),
+        (dict(lr=-1.0), "lr is -1.0; use a finite number from 0"),
+        (dict(weight_decay=float("nan")), "weight_decay is nan"),
+        (dict(select="best"), "select is 'best'; use one of 'last', 'validation-worst-group'"),
+        (dict(optimizer="adam"), "optimizer is 'adam'; use one of 'adamw', 'sgd'"),
+        (dict(select="validation-mean"), "looks at a validation set; pass validation=data.validation"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(toy, settings, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        train(models.linear(toy.train), toy.train, **settings)
+
+
+def test_a_class_instead_of_a_method_is_refused(toy):
+    with pytest.raises(TypeError, match="pass an instance such as ERM"):
+        train(models.linear(toy.train), toy.train, ERM)
+
+
+def test_no_data_are_refused(toy):
+    with pytest.raises(ValueError, match="there is no training example"):
+        train(models.linear(toy.train), toy.train.subset(torch.arange(0)))
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_epoch(toy):
+    huge = GroupedData(toy.train.inputs * 1e38, toy.train.labels, toy.train.attributes, ("a", "b"), ("x", "y"))
+    with pytest.raises(FloatingPointError, match=r"the training loss is (nan|inf) in epoch 1; lower lr"):
+        train(models.mlp(huge, hidden=(8,)), huge, epochs=2)
+
+
+def test_threads_are_given_back_even_after_an_error(toy):
+    torch.set_num_threads(2)
+    with pytest.raises(KeyboardInterrupt):
+        train(models.linear(toy.train), toy.train, epochs=2, progress=interrupt)
+    assert torch.get_num_threads() == 2
+
+
+def interrupt(done, of):
+    assert torch.get_num_threads() == 1
+    raise KeyboardInterrupt
+
+
+def test_dropout_follows_the_seed(toy):
+    start = models.mlp(toy.train, hidden=(16,))
+    start.features.append(nn.Dropout(0.5))
+    first, again = (train(start, toy.train, epochs=2, seed=7).model for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters()))
+
+
+def test_one_place_names_the_accelerator():
+    assert pick_device("cpu") == torch.device("cpu")
+    package = Path(models.__file__).parent
+    naming = [path.name for path in package.rglob("*.py") if "cuda" in path.read_text(encoding="utf-8")]
+    assert naming == ["training.py"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here; the meta-device step stands in for it")
+def test_a_gpu_gives_the_same_verdict(digits):
+    gaps = []
+    for device in ("cpu", "cuda"):
+        worst = {}
+        for name, method in {"ERM": ERM(), "weighted": LossReweighting()}.items():
+            run = train(models.mlp(digits.train), digits.train, method, epochs=10, device=device)
+            worst[name] = evaluate(run.model, digits.test).worst_group.value
+        gaps.append(worst["weighted"] - worst["ERM"])
+    assert min(gaps) > 0.1
