@@ -198,3 +198,19 @@ def test_a_cached_read_does_not_parse(monkeypatch):
     load_digits()
     monkeypatch.setattr("debias_course.data.digits._parse", lambda: pytest.fail("parsed again"))
     assert len(load_digits()[0]) == 5000
+
+
+def test_a_bias_that_is_not_planted_turns_the_claims_of_lecture_00(monkeypatch):
+    """Deliberately wrong: colours that ignore the correlation."""
+    from debias_course import claims
+
+    def unbiased(*, correlation=0.95, **options):
+        return colored_digits(correlation=0.5, **options)
+
+    cells = claims.claim_cells("00_dataset_bias")
+    needed = [cells[0], *(cell for cell in cells if "runs = study(" in cell or '"L00.1b"' in cell or '"B00.2"' in cell)]
+    monkeypatch.setattr(claims, "claim_cells", lambda topic: needed)
+    monkeypatch.setattr("debias_course.data.colored_digits", unbiased)
+    measured, _ = claims.measure_topic("00_dataset_bias", seeds=4)
+    verdicts = {claim.id: claim.verdict for claim in measured}
+    assert verdicts["L00.1a"] == "holds" and verdicts["L00.1b"] == verdicts["B00.2"] == "fails"

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from debias_course import models, train
+from debias_course import claims, models, train
 from debias_course.data import Batch, GroupedData
 from debias_course.data.biases import thin
 from debias_course.evaluation import predict
@@ -190,3 +190,32 @@ def test_weights_follow_the_declared_fields():
         "nothing",
         "attribute labels",
     ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inverted(LossReweighting):
+    """min (1/B) Σ_i ℓ_i / w: wrong, the large groups count more."""
+
+    def weights(self, data):
+        return 1 / super().weights(data)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DividedByWeights(LossReweighting):
+    """min Σ_i w ℓ_i / Σ_i w: wrong, the mean that torch's cross-entropy takes."""
+
+    def loss(self, model, batch, state):
+        return super().loss(model, batch, state) / state.weights.index_select(0, batch.groups).mean()
+
+
+@pytest.mark.parametrize(
+    "wrong, study, claim", [(Inverted, "runs = study(", "L01.1a"), (DividedByWeights, "with_sgd = study(", "B01.4b")]
+)
+def test_a_wrong_implementation_turns_a_claim(monkeypatch, wrong, study, claim):
+    cells = claims.claim_cells("01_loss_reweighting")
+    needed = [cells[0], *(cell for cell in cells if study in cell or f'"{claim}"' in cell)]
+    monkeypatch.setattr(claims, "claim_cells", lambda topic: needed)
+    monkeypatch.setattr("debias_course.methods.LossReweighting", wrong)
+    measured, _ = claims.measure_topic("01_loss_reweighting", seeds=4)
+    verdicts = {each.id: each.verdict for each in measured}
+    assert verdicts[claim] == "fails"

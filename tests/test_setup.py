@@ -92,3 +92,10 @@ def test_readme_links_lead_somewhere():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!https?:|#)([^)]+)\)", readme)
     assert targets and all((ROOT / target).exists() for target in targets)
+
+
+def test_the_readme_example_runs(capsys):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", readme, flags=re.S)
+    exec(compile(example, "README.md", "exec"), {})
+    assert "overall" in capsys.readouterr().out
