@@ -124,9 +124,9 @@ def write_results(folder: Path, result, table, described: dict) -> list[Path]:
     image = figures.png(figure)
     alt = "Worst-group and group-balanced accuracy of each method, one dot per seed, with the interval of the mean"
     page = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Comparison of methods</title>
-<style>body{{font:16px/1.5 sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}}
-table{{border-collapse:collapse}}td,th{{padding:.3rem .8rem;border-bottom:1px solid #ccc;text-align:left}}
-img{{max-width:100%}}</style>
+<style>body{{font:16px/1.5 sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}}
+table{{border-collapse:collapse}}img{{max-width:100%}}
+td,th{{padding:.3rem .8rem;border-bottom:1px solid #ccc;text-align:left;white-space:nowrap}}</style>
 <h1>Comparison of methods</h1>{table.to_html(index=False, border=0)}
 <p>Means over seeds with their 95 % interval, on the test set. Groups: {html.escape("; ".join(result.group_names))}.</p>
 <img src="data:image/png;base64,{base64.b64encode(image).decode()}" alt="{alt}">

@@ -147,11 +147,11 @@ def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
     for axis, (name, model) in zip(axes, models.items()):
         logits = predict(model, plane).cpu()
         margin = (logits[:, 1] - logits[:, 0]).view(x.shape)
-        axis.contourf(x, y, margin, levels=[-1e9, 0, 1e9], colors=[PALETTE[4], PALETTE[0]], alpha=0.3)
+        axis.contourf(x, y, margin, levels=[-1e9, 0, 1e9], colors=[PALETTE[2], PALETTE[3]], alpha=0.2)
         axis.contour(x, y, margin, levels=[0], colors="black", linewidths=2)
         for group in range(data.n_groups):
             rows = data.groups == group
-            style = dict(color=(PALETTE[1], PALETTE[5])[group // data.n_attributes], marker=MARKERS[group])
+            style = dict(color=(PALETTE[2], PALETTE[3])[group // data.n_attributes], marker=MARKERS[group])
             axis.scatter(*data.inputs[rows].T, s=22, label=data.group_names[group], linewidths=0, alpha=0.8, **style)
         axis.set(title=name, xlim=(-2.6, 2.6), ylim=(-2.8, 2.8), xlabel="first coordinate (shortcut)")
     axes[0].set_ylabel("second coordinate (core)")
@@ -181,5 +181,6 @@ def curves(
 
 def _legend_above(axis) -> None:
     """Above the axes, where it hides nothing."""
-    columns = min(len(axis.get_legend_handles_labels()[0]), 3)
+    entries = len(axis.get_legend_handles_labels()[0])
+    columns = 2 if entries == 4 else min(entries, 3)
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, fontsize=10, frameon=False)

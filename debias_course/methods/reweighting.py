@@ -25,7 +25,7 @@ def inverse_frequency(counts: Tensor, power: float = 1.0) -> Tensor:
 
 
 def effective_number(counts: Tensor, beta: float) -> Tensor:
-    """w_c = (1 - β) / (1 - β^n_c) in float64, [C]  (Cui et al. 2019, "Class-balanced loss", eq. 2 and section 3.3).
+    """w_c = (1 - β) / (1 - β^n_c) in float64, [C]  (Cui et al. 2019, "Class-balanced loss", eq. 2).
 
     1 - β^n is the expected number of distinct prototypes that n samples cover, times (1 - β). β = 0 weighs all
     classes the same; β -> 1 tends to the inverse frequency. Empty: 0.

@@ -18,9 +18,10 @@
 # | 07 OccamNets · 08 Adversarial training · 09 DANN | change the network, or play against it |
 # | 10 Comparison | all of them, side by side |
 #
-# Lectures 02 to 10 are in preparation. Every lecture has the same ten parts, and every statement in it is a **claim**
-# that its notebook measures over several seeds: it prints *holds*, *fails* or *undecided*, with an interval. Run the
-# cells from top to bottom, change what you like, and run them again.
+# Lectures 02 to 10 are in preparation. Every lecture has the same ten parts. What a lecture states is a **claim** that
+# its notebook measures over several seeds: it prints *holds*, *fails* or *undecided*, with an interval. (Its number says
+# where it comes from: L is the lecture's own statement, B one that goes beyond.) Run the cells from top to bottom,
+# change what you like, and run them again.
 #
 # ---
 #
@@ -44,22 +45,26 @@ here = lesson("00_dataset_bias")
 # %% [markdown]
 # **What you will be able to claim** when you are through, with measurements behind each sentence:
 #
-# - a network trained in the plain way does well on data like its own and badly on the group that breaks the pattern;
-# - it looks at the shortcut: repaint a digit, and the answer changes;
-# - one model has four honest averages, and they tell four stories;
-# - take the correlation away, and the very same network is fair to every group.
+# - a network trained in the plain way does well on data like its own and badly on the groups that break the pattern;
+# - it looks at the colour: repaint the digits, and many answers change;
+# - one model has several honest summary numbers, and they are far apart;
+# - train the same network on data without the correlation, and it is good for every group.
 #
 # ## See the problem
 #
-# Real handwritten digits, two classes: below five, and five or more. Nearly all the small digits are painted orange,
-# nearly all the large ones blue. The colour means nothing; it only goes along with the label. Such a feature is called
-# **spurious**, the colour is the **attribute**, and a label together with an attribute is a **group**.
+# Real handwritten digits, two classes: low (0 to 4) and high (5 to 9). Nearly all low digits are painted orange, nearly
+# all high ones blue. The shape is the **core** feature: it makes the label. The colour means nothing; it only goes along
+# with the label. Such a feature is **spurious**, and a network that uses it takes a **shortcut**. The colour is the
+# **attribute**, and a label together with an attribute is a **group**.
+#
+# The word `correlation` stands for the share of each class that wears its usual colour. At 1 the colour gives the class
+# away, and at one half it says nothing. (It is not Pearson's coefficient, for which one half would be a lot.)
 
 # %%
 splits = data.colored_digits(correlation=0.95, seed=0)
 figures.picture(
     figures.sample_grid(splits.train),
-    alt="Four rows of digits: small orange, small blue, large orange, large blue. The first and last rows are common.",
+    alt="Four rows of eight digits: low orange, low blue, high orange, high blue; beside each row its number of images.",
     takeaway="Four groups. The two in the middle break the pattern, and are rare.",
 )
 
@@ -67,25 +72,23 @@ figures.picture(
 splits.train.table()
 
 # %% [markdown]
-# Train a small network on it, as everyone does, and test it. In the test set the four groups are equally large, so that
-# each of them is measured well.
+# Train a small network on it, as everyone does, and test it on images that it has not seen. In the test set the four
+# groups are equally large, so that each of them is measured well.
 
 # %% tags=["nbval-ignore-output"]
 run = train(models.mlp(splits.train), splits.train, ERM(), epochs=20, progress=True)
 report = evaluate(run.model, splits.test, train=splits.train)
-report
-
-# %%
 figures.picture(
     figures.group_bars({"plain training": report}),
-    alt="Bars of test accuracy for the four groups. The two common groups are near one, the two rare ones far below.",
-    takeaway="Right about the groups that follow the pattern, and not about those that break it.",
+    alt="Bars of test accuracy for the four groups. The two common groups are near one, the two rare ones near one half.",
+    takeaway="Nearly always right where the pattern holds, and about half of the time where it breaks.",
 )
 
 # %% [markdown]
 # ## The idea
 #
-# Plain training is **empirical risk minimisation** (ERM): make the mean loss over the training samples small,
+# Plain training is **empirical risk minimisation** (ERM): choose the parameters θ of the network $f_\theta$ so that the
+# mean loss ℓ (here the cross-entropy) over the *n* training samples $(x_i, y_i)$ is small,
 #
 # $$\min_\theta \frac{1}{n}\sum_{i=1}^{n} \ell\big(f_\theta(x_i),\, y_i\big).$$
 #
@@ -93,9 +96,9 @@ figures.picture(
 #
 # $$\frac{1}{n}\sum_{i} \ell_i \;=\; \sum_{g} \frac{n_g}{n}\;\overline{\ell}_g ,$$
 #
-# and it is plain that a group counts as much as it is large. Whoever answers "orange, so it is small" is right about
-# the two large groups, and colour is far easier to see than shape. That is not a bug of the optimiser: it does what it
-# was asked to do.
+# with $n_g$ samples of mean loss $\overline{\ell}_g$ in group *g*: a group counts in proportion to its size. Whoever
+# answers "orange, so it is low" is right about the two common groups, and has only to look at one pixel for it. That is
+# not a bug of the optimiser: it does what it was asked to do.
 #
 # In the library, a group is a number, defined in one place, and plain training is the method that changes nothing: the
 # loop in `debias_course/training.py` asks a method for its loss, and this is the answer of the base class, and so of
@@ -108,7 +111,7 @@ print(inspect.getsource(ERM.loss))
 # %% [markdown]
 # ## By hand
 #
-# Six test samples, two labels by two attributes. Which average would you report?
+# Six test samples, two labels by two attributes. Which summary would you report?
 #
 # | sample | label | attribute | right? |
 # |---|---|---|---|
@@ -125,8 +128,8 @@ print(inspect.getsource(ERM.loss))
 # - **train-weighted**: as if the test set were composed like the training set, say eight, one, one and ten samples:
 #   (8·1 + 1·0 + 1·½ + 10·1) / 20.
 #
-# A share of few samples is uncertain. Every accuracy in this course comes with its *n* and a 95 % interval (Wilson's):
-# one right answer of one says very little.
+# A share of few samples is uncertain: one right answer of one says very little. So the accuracy of one model comes with
+# its *n* and a 95 % interval (Wilson's): how well do so many test samples determine it? Below, the network from above.
 
 # %%
 six = GroupReport(
@@ -144,11 +147,14 @@ print(f"last group     {six.groups[3]}")
 assert (six.overall.value, six.group_balanced.value) == (4 / 6, 5 / 8)
 assert (six.worst_group.value, six.train_weighted.value) == (0, 18.5 / 20)
 
+# %% tags=["nbval-ignore-output"]
+report  # of the network that was trained above
+
 # %% [markdown]
 # ## Turn the knob
 #
 # A problem that fits on paper: the second coordinate shows the label, with some noise; the first shows the attribute,
-# with little. First three settings of one knob, the correlation of label and attribute in training.
+# with little. First three settings of one knob, the correlation in training. The dots are test samples.
 
 # %%
 trained = {}
@@ -161,8 +167,8 @@ figures.picture(
 )
 
 # %% [markdown]
-# Now yours. `correlation` is the share of training samples whose attribute goes along with the label; `hidden` is the
-# width of a hidden layer (none: a straight boundary). Is there a width at which the shortcut is no longer taken?
+# Now yours, with training samples as dots. `hidden` is the width of a hidden layer (none: a straight boundary). Is there
+# a width at which the shortcut is no longer taken?
 
 # %% tags=["widget", "nbval-ignore-output"]
 explore.panel(
@@ -178,8 +184,9 @@ explore.panel(
 # One run is an anecdote. A **study** repeats it: each seed repaints the digits, starts the network anew and shuffles
 # the batches. Finished runs are kept on disk, so the second time is quick.
 #
-# A **claim** is a sentence, a number per seed, and the band in which their mean should lie. It *holds* only when the
-# whole 95 % interval of the mean lies in the band.
+# A **claim** is a sentence, a number per seed, and the band in which their mean should lie. The interval is now that of
+# the mean over seeds (Student's t): how much does the number move when the training is repeated? The claim *holds* when
+# the whole 95 % interval lies in the band, *fails* when all of it lies outside, and is *undecided* in between.
 
 # %% tags=["measure", "nbval-ignore-output"]
 runs = study({"plain training": ERM()}, data.colored_digits, seeds=here.seeds, epochs=20)
@@ -188,13 +195,13 @@ runs.summary
 # %% tags=["claim"]
 here.claim(
     "L00.1a",
-    "Plain training is right on most of the data that are distributed like its own",
+    "Plain training is right on more than nine tenths of data composed like its own",
     measure=lambda seed: runs.value("plain training", seed, "train_weighted"),
     holds=above(0.90),
 )
 here.claim(
     "L00.1b",
-    "Its worst group is far below",
+    "It is right on less than six tenths of its worst group",
     measure=lambda seed: runs.value("plain training", seed, "worst_group"),
     holds=below(0.60),
 )
@@ -214,14 +221,15 @@ def changed_by_repainting(seed):
 
 here.claim(
     "L00.1c",
-    "Repainting a digit in the other colour changes many answers",
+    "Repainting the digits in the other colour changes more than a quarter of the answers",
     measure=changed_by_repainting,
     holds=above(0.25),
 )
 
 # %% [markdown]
-# Four averages, one model. None of them is wrong; each answers another question. Before you compare two papers, find
-# out which one they call "average".
+# Four summary numbers, one model. None of them is wrong; each answers a different question. (Overall and group-balanced
+# agree here, because the groups of our test set are equally large; by hand they did not.) Before you compare two papers,
+# find out which one they call "average".
 
 
 # %% tags=["claim"]
@@ -231,13 +239,19 @@ def spread(seed):
     return max(values) - min(values)
 
 
-here.claim("B00.2", "The four averages of one model are far apart", measure=spread, holds=above(0.30))
+here.claim(
+    "B00.2",
+    "The highest and the lowest of the four summary numbers of one model are more than three tenths apart",
+    measure=spread,
+    holds=above(0.30),
+)
 
 # %% [markdown]
 # ## When it breaks
 #
 # Is the network too weak to read the shape? Give it the same digits with colours that say nothing: as many orange as
-# blue ones in both classes. And how strong does a correlation have to be to do harm?
+# blue ones in both classes. And how strong does a correlation have to be to do harm? (The shaded bands are intervals of
+# the mean over seeds.)
 
 # %% tags=["measure", "nbval-ignore-output"]
 correlations = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -261,36 +275,34 @@ for metric in ("train_weighted", "group_balanced", "worst_group"):
     bands[name] = ([mean.low for mean in means], [mean.high for mean in means])
 figures.picture(
     figures.curves(lines, bands=bands, x="correlation in training", y="test accuracy", ylim=(0, 1.02)),
-    alt="Three curves against the correlation. The train-weighted one rises slightly, the worst group falls steeply.",
-    takeaway="The stronger the bias, the better the usual number looks, and the worse it is for the worst group.",
+    alt="Three curves against the correlation: train-weighted rises a little, group-balanced falls, worst group plunges.",
+    takeaway="The stronger the bias, the better the train-weighted accuracy looks, and the worse the worst group fares.",
 )
 
 # %% tags=["claim"]
 here.claim(
     "B00.3",
-    "Without a correlation, the same network is good for every group",
+    "Without a correlation, the same network is right on more than 85 of 100 samples of every group",
     measure=lambda seed: by_correlation[0.5].value("plain training", seed, "worst_group"),
     holds=above(0.85),
 )
 
 
 def advantage_of_own_color(seed):
-    blue_small, orange_small = 1, 0
-    blue_large, orange_large = 3, 2
-    accuracy = [share.value for share in by_correlation[0.5].report("plain training", seed).groups]
-    own = accuracy[orange_small] + accuracy[blue_large]
-    return (own - accuracy[blue_small] - accuracy[orange_large]) / 2
+    groups = by_correlation[0.5].report("plain training", seed).groups
+    low_orange, low_blue, high_orange, high_blue = (group.value for group in groups)
+    return (low_orange + high_blue) / 2 - (low_blue + high_orange) / 2
 
 
 here.claim(
     "B00.4",
-    "And then it makes no difference whether a digit wears its class's own colour",
+    "And then wearing the class's own colour moves the accuracy by less than three points",
     measure=advantage_of_own_color,
     holds=within(-0.03, 0.03),
 )
 here.claim(
     "B00.5",
-    "A stronger correlation costs the worst group a lot",
+    "Between correlations of 80 and 99 in a hundred the worst group loses more than 40 points",
     measure=lambda seed: (
         by_correlation[0.8].value("plain training", seed) - by_correlation[0.99].value("plain training", seed)
     ),
@@ -330,10 +342,10 @@ exercises.train_weighted.check(train_weighted)
 # %% [markdown]
 # ## Recap
 #
-# - ERM weighs a group by its size, and takes the easiest feature that makes the mean loss small.
-# - The average that is usually reported cannot see it: it even rises with the bias.
+# - ERM weighs a group by its size; here it took the feature that serves the common groups.
+# - An average over data that are composed like the training data does not show it.
 # - Report overall, group-balanced, worst group and train-weighted by name, with *n* and an interval.
-# - The cause is in the data, not in the network: without the correlation there is no gap.
+# - The correlation is what makes this network fail; how badly, also depends on the network (try `hidden` above).
 #
 # **Quiz**
 #
@@ -342,19 +354,19 @@ exercises.train_weighted.check(train_weighted)
 # tables re-weight the groups by their training shares.</details>
 #
 # <details><summary>The smallest group has ten test samples, all of them right. Is it the best group?</summary>Its
-# interval is wide; look at it before you rank. And the worst group is the one with the lowest accuracy, which need not
-# be the smallest.</details>
+# interval is wide (<code>wilson(10, 10)</code> in <code>debias_course.evaluation</code> prints it); look at it before you
+# rank. And the worst group is the one with the lowest accuracy, which need not be the smallest.</details>
 #
 # <details><summary>Would more data of the same kind help?</summary>The shares stay as they are, and so does the reward
-# for the shortcut; but the rare groups grow in number too, and a network can learn more from them. Try
-# <code>data.toys.shortcut(n=4000)</code>.</details>
+# for the shortcut; but the rare groups grow in number too, and a network can learn more from them. Train on half of the
+# digits to see the difference: <code>half = splits.train.subset(range(0, 3000, 2))</code>.</details>
 #
 # ## References
 #
 # - Geirhos et al. 2020, *Shortcut learning in deep neural networks*, Nature Machine Intelligence.
-# - Sagawa et al. 2020, *Distributionally robust neural networks for group shifts*, ICLR (Waterbirds; train-weighted
-#   averages in its tables).
-# - Nam et al. 2020, *Learning from failure*, NeurIPS (coloured digits with exact shares).
+# - Sagawa et al. 2020, *Distributionally robust neural networks for group shifts*, ICLR (Waterbirds: water birds and land
+#   birds pasted on water and land; train-weighted averages in its tables).
+# - Nam et al. 2020, *Learning from failure*, NeurIPS (ten coloured digits).
 # - LeCun et al. 1998, *Gradient-based learning applied to document recognition* (MNIST).
 # - Wilson 1927, *Probable inference, the law of succession, and statistical inference* (the interval).
 # - Okabe and Ito 2008, *Color universal design* (the palette).
