@@ -11,7 +11,8 @@ def cache_folder() -> Path:
     """Where the course keeps what it can compute again; DEBIAS_COURSE_CACHE moves it."""
     import platformdirs
 
-    return Path(os.environ.get("DEBIAS_COURSE_CACHE") or platformdirs.user_cache_dir("debias_course"))
+    chosen = os.environ.get("DEBIAS_COURSE_CACHE") or platformdirs.user_cache_dir("debias_course")
+    return Path(chosen).expanduser()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

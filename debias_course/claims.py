@@ -33,11 +33,13 @@ import torch
 
 from . import __version__
 from .cache import cache_folder, write_atomically
-from .study import Mean, mean_over_seeds, module_hash, parse_seeds
+from .fingerprints import module_hash
+from .study import Mean, mean_over_seeds, parse_seeds
 from .training import pick_device
 
 SHIPPED_SEEDS = {"quick": range(5), "full": range(20)}
 CELLS = {"setup", "measure", "claim"}
+ENGINE = ["study", "training", "evaluation", "models", "methods.base", "data.grouped"]  # what every claim rests on
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class Band:
 
     low: float = -math.inf
     high: float = math.inf
+
+    def __post_init__(self):
+        if not self.low < self.high:
+            raise ValueError(f"the band from {self.low} to {self.high} is empty; give the lower end first")
 
     def judge(self, mean: Mean) -> str:
         """ "holds", "fails" or "undecided" for the whole interval of `mean`."""
@@ -57,8 +63,8 @@ class Band:
 
     def __str__(self) -> str:
         if math.isinf(self.high):
-            return f"above {self.low:.2f}"
-        return f"below {self.high:.2f}" if math.isinf(self.low) else f"between {self.low:.2f} and {self.high:.2f}"
+            return f"above {self.low:g}"
+        return f"below {self.high:g}" if math.isinf(self.low) else f"between {self.low:g} and {self.high:g}"
 
 
 def above(threshold: float) -> Band:
@@ -147,8 +153,9 @@ class Lesson:
         broken = [seed for seed, value in zip(self.seeds, values) if not math.isfinite(value)]
         if broken:
             raise ValueError(f"claim {id} measured no finite number on seed {broken[0]}; look at its `measure`")
-        if id in (claim.id for claim in self.claims):
-            self.claims = [claim for claim in self.claims if claim.id != id]  # the cell was run again
+        if any(claim.id == id and claim.sentence != sentence for claim in self.claims):
+            raise ValueError(f"two claims are called {id}; give each statement its own id")
+        self.claims = [claim for claim in self.claims if claim.id != id]  # the cell may be run again
         self.claims.append(Claim(id, sentence, holds, self.seeds, values))
         if _asked.get() is None:
             from IPython.display import display
@@ -197,16 +204,22 @@ def measure_topic(
 ) -> tuple[list[Claim], list[dict]]:
     """Measure a lecture's claims again; returns them with their receipts."""
     cells = claim_cells(topic)
-    space: dict[str, Any] = {"__name__": f"lesson_{topic}"}
+    space: dict[str, Any] = {"__name__": "__main__"}  # as in a notebook: what cells define reaches worker processes
     token = _asked.set((seeds, budget))
     try:
         for number, source in enumerate(cells):
-            exec(compile(source, f"<{topic}, claim cell {number}>", "exec"), space)
+            exec(compile(source, f"<{topic}, claim cell {number}>", "exec", dont_inherit=True), space)
     finally:
         _asked.reset(token)
-    here = next(value for value in space.values() if isinstance(value, Lesson))
+    here = next((value for value in space.values() if isinstance(value, Lesson)), None)
+    if here is None or not here.claims:
+        raise ValueError(f"{topic} makes no claim; tag the cells of its lesson and its claims setup, measure and claim")
     modules = {inspect.getmodule(value) for value in space.values() if not isinstance(value, Lesson)}
-    used = {"debias_course.study", *(m.__name__ for m in modules if m and m.__name__.startswith("debias_course."))}
+    used = {
+        *(f"debias_course.{name}" for name in ENGINE),
+        *(m.__name__ for m in modules if m and m.__name__.startswith("debias_course.")),
+    }
+    used -= {"debias_course.figures", "debias_course.explore", __name__}  # they show, they do not compute
     code = {name: module_hash(import_module(name)) for name in sorted(used)}
     return here.claims, [receipt(claim, here, code, cells) for claim in here.claims]
 
@@ -219,8 +232,8 @@ def receipt(claim: Claim, here: Lesson, code: dict[str, str], cells: list[str]) 
         claimed=str(claim.holds),
         verdict=claim.verdict,
         value=claim.mean.value,
-        low=claim.mean.low,
-        high=claim.mean.high,
+        low=claim.mean.low if len(claim.values) > 1 else None,
+        high=claim.mean.high if len(claim.values) > 1 else None,
         values=list(claim.values),
         seeds=list(claim.seeds),
         budget=here.budget,

@@ -31,7 +31,7 @@ def nearest(name: str, known: Iterable[str], what: str) -> str:
     if name in known:
         return name
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known) or 'none'}"
     raise UsageError(f"unknown {what} {name!r}; {hint}")
 
 
@@ -68,6 +68,8 @@ def compare(args: argparse.Namespace) -> int:
 
     from .study import study
 
+    if args.out:
+        Path(args.out).mkdir(parents=True, exist_ok=True)  # now, not after the training
     data = DATASETS[nearest(args.data, DATASETS, "data set")]
     model = MODELS[nearest(args.model, MODELS, "model")]
     settings = dict(epochs=args.epochs, lr=args.lr, weight_decay=args.weight_decay, batch_size=args.batch_size)
@@ -83,7 +85,8 @@ def compare(args: argparse.Namespace) -> int:
     )
     table = readable(result.summary)
     print(table.to_string(index=False))
-    print(f"\nmeans over {len(result.seeds)} seeds (95 % interval), test set; {_sentence(described)}")
+    averaged = f"means over {len(result.seeds)} seeds (95 % interval)" if len(result.seeds) > 1 else "one seed"
+    print(f"\n{averaged}, test set; {_sentence(described)}")
     if args.out:
         written = write_results(Path(args.out), result, table, described)
         print(f"written: {', '.join(map(str, written))}")
@@ -122,7 +125,7 @@ def write_results(folder: Path, result, table, described: dict) -> list[Path]:
 
     figure = figures.study_bars(result)
     image = figures.png(figure)
-    alt = "Worst-group and group-balanced accuracy of each method, one dot per seed, with the interval of the mean"
+    alt = "Worst-group, group-balanced and train-weighted accuracy of each method: a dot per seed, mean and interval"
     page = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Comparison of methods</title>
 <style>body{{font:16px/1.5 sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}}
 table{{border-collapse:collapse}}img{{max-width:100%}}
@@ -174,6 +177,8 @@ def lab(args: argparse.Namespace) -> int:
     from .claims import notebooks_folder
 
     notebook = notebooks_folder() / "00_dataset_bias.ipynb"
+    if args.port and not 1 <= args.port <= 65535:
+        raise UsageError(f"there is no port {args.port}; choose one from 1024 to 65535, or leave the port out")
     if args.port and not port_is_free(args.port):
         raise UsageError(f"port {args.port} is taken by another program; choose another one, or leave the port out")
     command = [sys.executable, "-m", "jupyterlab", str(notebook)]
@@ -233,9 +238,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters
     try:
         return args.run(args)
-    except (UsageError, ValueError, FileNotFoundError) as error:
+    except BrokenPipeError:  # as in: debias-course list | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (UsageError, ValueError, OSError, FloatingPointError) as error:
         print(f"debias-course: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

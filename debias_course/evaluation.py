@@ -44,7 +44,8 @@ def wilson(correct: int, n: int) -> Share:
     p = correct / n
     center = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2)) / (1 + Z95**2 / n)
-    return Share(p, max(0.0, center - half), min(1.0, center + half), n)
+    low, high = max(0.0, center - half), min(1.0, center + half)
+    return Share(p, min(p, low), max(p, high), n)  # at 0 and 1 the bound is p itself, up to rounding
 
 
 def weighted(shares: Sequence[Share], weights: Sequence[float]) -> Share:
@@ -121,7 +122,9 @@ class GroupReport:
             raise ValueError("the group counts of training are not known; pass train=data.train to evaluate")
         missing = [self.group_names[g] for g, n in enumerate(self.n) if not n and self.train_n[g]]
         if missing:
-            raise ValueError(f"group '{missing[0]}' was trained on but has no test sample; its weight has no accuracy")
+            raise ValueError(
+                f"group '{missing[0]}' has training but no test samples; test on data that hold every group"
+            )
         present = [g for g in self._present if self.train_n[g]]
         return weighted([self.groups[g] for g in present], [self.train_n[g] for g in present])
 
@@ -163,7 +166,7 @@ def group_counts(values: Tensor, groups: Tensor, n_groups: int) -> Tensor:
 @torch.no_grad()
 def predict(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> Tensor:
     """Logits [N, n_labels] in evaluation mode, on the model's device; every submodule's mode is put back."""
-    device = next(model.parameters()).device
+    device = next((t.device for t in [*model.parameters(), *model.buffers()]), data.device)
     data = data.to(device)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -180,12 +183,16 @@ def evaluate(
     model: nn.Module, data: GroupedData, *, train: GroupedData | None = None, batch_size: int = 1024
 ) -> GroupReport:
     """Group accuracies of `model` on `data`; `train` gives the train-weighted average its weights."""
+    if train is not None and (train.label_names, train.attribute_names) != (data.label_names, data.attribute_names):
+        raise ValueError("train and data name their labels or attributes differently; use one grid of groups for both")
     logits = predict(model, data, batch_size=batch_size)
     if logits.ndim != 2 or logits.shape[1] != data.n_labels:
         raise ValueError(
             f"the model returns {tuple(logits.shape)} for {len(data)} samples of {data.n_labels} labels; "
             f"it should return logits [{len(data)}, {data.n_labels}]"
         )
+    if not torch.isfinite(logits).all():
+        raise FloatingPointError("the model's outputs are not finite, so it has no accuracy; lower lr and train again")
     right = logits.argmax(1) == data.labels.to(logits.device)
     correct = group_counts(right, data.groups.to(logits.device), data.n_groups)
     return GroupReport(

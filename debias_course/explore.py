@@ -37,7 +37,7 @@ def control(name: str, knob: Knob) -> widgets.Widget:
     if knob.log:
         low, high = math.log10(knob.low), math.log10(knob.high)
         return widgets.FloatLogSlider(value=knob.default, min=low, max=high, step=(high - low) / 40, **common)
-    step = 10 ** math.floor(math.log10((knob.high - knob.low) / 20))
+    step = knob.step or 10 ** math.floor(math.log10((knob.high - knob.low) / 20))
     return widgets.FloatSlider(value=knob.default, min=knob.low, max=knob.high, step=step, **common)
 
 
@@ -73,7 +73,7 @@ class Panel(widgets.HBox):
             extra["progress"] = self.show_progress
         try:
             figure, sentence = self.draw(dataclasses.replace(self.method, **values), **extra)
-        except ValueError as error:
+        except (ValueError, FloatingPointError) as error:
             self.text.value = f"<b>Not possible:</b> {html.escape(str(error))}"
             return
         self.picture.value = figures.png(figure)
@@ -106,7 +106,7 @@ def draw_shortcut(method: Method, *, correlation: float = 0.95, hidden: int = 0)
     """Plain training beside `method` on the shortcut toy: decision regions and test accuracy per group."""
     data, plain = fit_shortcut(ERM(), correlation, hidden)
     trained = {"plain training": plain}
-    if not isinstance(method, ERM):
+    if method != ERM():
         trained["this setting"] = fit_shortcut(method, correlation, hidden)[1]
     reports = {name: evaluate(model, data.test) for name, model in trained.items()}
     columns = len(trained) + 1

@@ -122,7 +122,10 @@ def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced",
     for i, name in enumerate(study.names):
         for j, metric in enumerate(metrics):
             at = -(i + (j - (len(metrics) - 1) / 2) * 0.26)
-            mean = study.mean(name, metric)
+            try:
+                mean = study.mean(name, metric)
+            except ValueError:  # an average that the test set cannot tell
+                continue
             values = [study.value(name, seed, metric) for seed in study.seeds]
             axis.plot(values, [at] * len(values), ".", color=PALETTE[j], alpha=0.5)
             error = [[mean.value - mean.low], [mean.high - mean.value]] if mean.n > 1 else None

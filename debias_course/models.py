@@ -50,6 +50,8 @@ def cnn(data: GroupedData, *, channels: tuple[int, ...] = (16, 32), seed: int = 
     """3×3 convolutions, each followed by ReLU and 2×2 max pooling, then one hidden layer of 64."""
     if data.inputs.ndim != 4:
         raise ValueError(f"cnn needs images [N, C, H, W], not inputs {tuple(data.inputs.shape)}; use models.mlp")
+    if min(data.inputs.shape[2:]) < 2 ** len(channels):
+        raise ValueError(f"cnn halves images {len(channels)} times; {tuple(data.inputs.shape[2:])} pixels are too few")
     with isolated_randomness(seed):
         depth, height, width = data.inputs.shape[1:]
         layers: list[nn.Module] = []
@@ -67,14 +69,16 @@ MODELS = {"mlp": mlp, "cnn": cnn, "linear": linear}
 def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
     """Inside, torch's own generators start from `seed`; afterwards they stand where they stood before.
 
-    For the code of others that draws from them: layer initialisation, dropout. Our own code takes a generator.
+    For the code of others that draws from them: layer initialisation, dropout. Our own code takes a generator. These
+    generators belong to the process: two threads must not do this at once.
     """
-    device = torch.device(device)
-    accelerators = [] if device.type in ("cpu", "meta") else [device]
-    with torch.random.fork_rng(accelerators, device_type=device.type if accelerators else None):
+    kind = torch.device(device).type
+    backend = None if kind in ("cpu", "meta") else getattr(torch, kind)
+    forked = dict(devices=range(backend.device_count()), device_type=kind) if backend else dict(devices=[])
+    with torch.random.fork_rng(**forked):
         torch.default_generator.manual_seed(seed)
-        for each in accelerators:
-            getattr(torch, each.type).manual_seed(seed)
+        if backend:
+            backend.manual_seed_all(seed)
         yield
 
 

@@ -8,26 +8,27 @@ interrupted study continues where it stopped, and an edited method is measured a
 
 from __future__ import annotations
 
-import ast
-import functools
 import hashlib
-import inspect
 import json
 import math
+import operator
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import torch
 
-from . import evaluation, models, training
+from . import models, training
 from .cache import cache_folder, write_atomically
-from .data import Splits, grouped
+from .data import Splits
 from .evaluation import GroupReport, evaluate
-from .methods import Method, base
+from .fingerprints import code_of
+from .methods import Method
 
+SETTINGS = {"epochs", "batch_size", "lr", "weight_decay", "select", "optimizer"}
 METRICS = ("overall", "group_balanced", "worst_group", "train_weighted", "worst_class")
 
 
@@ -39,7 +40,12 @@ def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
             seeds = range(int(first), int(end)) if colon else int(first)
         except ValueError:
             raise ValueError(f"seeds are {seeds!r}; use a count such as 5 or a range such as 100:105") from None
-    chosen = list(range(seeds) if isinstance(seeds, int) else seeds)
+    try:
+        chosen = (
+            list(range(operator.index(seeds))) if not hasattr(seeds, "__iter__") else [operator.index(s) for s in seeds]
+        )
+    except TypeError:
+        raise ValueError(f"seeds are {seeds!r}; use a count, a range or whole numbers") from None
     if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
         raise ValueError(f"seeds are {seeds!r}; use at least one, none negative and none twice")
     return chosen
@@ -83,24 +89,34 @@ class Job:
     device: str
 
     def build(self) -> tuple[Splits, torch.nn.Module]:
+        """Data and start; a model that does not seed itself gets the job's seed, so that methods stay paired."""
         splits = self.data if isinstance(self.data, Splits) else self.data(seed=self.seed)
-        return splits, self.model(splits.train, seed=self.seed)
+        with models.isolated_randomness(self.seed):
+            return splits, self.model(splits.train, seed=self.seed)
 
     def key(self) -> str:
         """Equal keys mean equal results: configuration, data, start and code go in."""
+        import joblib
+
         splits, model = self.build()
         digest = hashlib.sha256(repr((self.method, self.seed, self.settings, self.device, torch.__version__)).encode())
         for part in splits:
             digest.update(part.fingerprint().encode())
-        digest.update(repr(model).encode())
+        digest.update(code_of(training.train, evaluate, type(self.method)).encode())
+        for name, module in model.named_modules():
+            fields = {k: v for k, v in vars(module).items() if not k.startswith("_")}
+            code = [v for v in fields.values() if isinstance(v, FunctionType)]
+            code += [type(module), *module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+            plain = sorted((k, v) for k, v in fields.items() if not isinstance(v, FunctionType))
+            digest.update(f"{name} {type(module).__qualname__} {code_of(*code)} {joblib.hash(plain)}".encode())
+        for name, parameter in model.named_parameters():
+            digest.update(f"{name} {parameter.requires_grad}".encode())
         for value in model.state_dict().values():
             digest.update(value.cpu().contiguous().numpy())
-        kinds = {type(module) for module in model.modules() if not type(module).__module__.startswith("torch.")}
-        digest.update(code_hash(type(self.method), *sorted(kinds, key=repr)).encode())
         return digest.hexdigest()
 
     def run(self) -> dict[str, Any]:
-        """Train, test, and keep the result before anything else can go wrong."""
+        """Train and test."""
         splits, model = self.build()
         result = training.train(
             model,
@@ -111,7 +127,7 @@ class Job:
             device=self.device,
             **dict(self.settings),
         )
-        record = dict(
+        return dict(
             seed=self.seed,
             method=repr(self.method),
             settings=result.settings,
@@ -120,28 +136,6 @@ class Job:
             history=result.records,
             seconds=result.seconds,
         )
-        return record
-
-
-@functools.cache
-def module_hash(module: Any) -> str:
-    """Hash of the code of a module, or of a class written in a notebook. Comments, docstrings, layout do not count."""
-    tree = ast.parse(inspect.getsource(module))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant):
-                body[0].value.value = ""
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
-
-
-def code_hash(*classes: type) -> str:
-    """Hash of the code that computes a result: the training loop and what it uses, and the modules of `classes`."""
-    parts = [training, evaluation, models, base, grouped]
-    for kind in classes:
-        module = inspect.getmodule(kind)
-        parts.append(module if getattr(module, "__file__", None) else kind)
-    return " ".join([*map(module_hash, parts), *(kind.__qualname__ for kind in classes)])
 
 
 def study(
@@ -160,13 +154,23 @@ def study(
     methods   name -> method; the names appear in tables and pictures
     data      called as data(seed=s) -> Splits, or fixed Splits
     model     called as model(splits.train, seed=s)
-    n_jobs    worker processes: all cores by default, one on a GPU; `joblib.parallel_config` chooses other backends
+    n_jobs    worker processes: all cores by default, one on a GPU; `joblib.parallel_config` chooses other backends,
+              such as a cluster's (with threads, the runs go one by one)
     settings  as for `training.train`: epochs, batch_size, lr, weight_decay, select
 
     Interrupted with Ctrl-C, it keeps every finished run: the same call goes on from there.
     """
     import joblib
 
+    for name, method in methods.items():
+        if not isinstance(method, Method):
+            raise TypeError(f"method {name!r} is {method!r}; pass an instance, such as ERM()")
+    unknown = sorted(set(settings) - SETTINGS)
+    if unknown:
+        raise TypeError(f"study has no setting {unknown[0]!r}; there are {', '.join(sorted(SETTINGS))}")
+    if not (callable(data) or isinstance(data, Splits)):
+        raise TypeError(f"data is a {type(data).__name__}; pass a function of seed, or Splits(train, validation, test)")
+    settings = {name: value.item() if hasattr(value, "item") else value for name, value in settings.items()}
     seeds = parse_seeds(seeds)
     device = str(training.pick_device(device))
     jobs = [
@@ -176,8 +180,11 @@ def study(
     paths = [folder / f"{job.key()}.json" for job in jobs]
     records: list[dict | None] = [_read(path) for path in paths]
     missing = [i for i, record in enumerate(records) if record is None]
+    backend, _ = joblib.parallel.get_active_backend()
     n_jobs = n_jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-    n_jobs = min(n_jobs, len(missing)) if device == "cpu" else 1
+    if device != "cpu" or isinstance(backend, joblib.parallel.BACKENDS["threading"]):
+        n_jobs = 1  # one GPU is one worker; threads would share the random generators of the process
+    n_jobs = min(n_jobs, len(missing))
     if missing:
         from tqdm import tqdm
 
@@ -192,6 +199,11 @@ def study(
 
 
 def _run_and_keep(job: Job, path, index: int) -> tuple[int, dict]:
+    if job.key() != path.stem:
+        raise RuntimeError(
+            f"{job.name!r} is something else in a worker process than in yours; if you edited a file after importing "
+            "it, restart the kernel, and if the model or the data are random, make them follow their seed"
+        )
     record = job.run()
     try:
         write_atomically(path, json.dumps(record).encode())
@@ -202,9 +214,10 @@ def _run_and_keep(job: Job, path, index: int) -> tuple[int, dict]:
 
 def _read(path) -> dict | None:
     try:
-        return json.loads(path.read_bytes())
+        record = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
+    return record if isinstance(record, dict) and {"seed", "report", "history"} <= set(record) else None
 
 
 @dataclass(frozen=True, repr=False)
@@ -265,7 +278,10 @@ class Study:
         for name in self.names:
             row: dict[str, Any] = dict(method=name)
             for metric in ("overall", "train_weighted", "group_balanced", "worst_group"):
-                mean = self.mean(name, metric)
+                try:
+                    mean = self.mean(name, metric)
+                except ValueError:  # a group that was trained on is not in the test set
+                    mean = Mean(math.nan, math.nan, math.nan, len(self.seeds))
                 row |= {metric: mean.value, f"{metric}_low": mean.low, f"{metric}_high": mean.high}
             seconds = [r["seconds"] for r in self.records if r["name"] == name]
             row |= dict(seconds=sum(seconds) / len(seconds), needs=self.methods[name].needs)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -35,8 +36,15 @@ OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": partial(torch.optim.SGD, moment
 
 
 def pick_device(device: torch.device | str | None = None) -> torch.device:
-    """The device asked for, otherwise a GPU where there is one, otherwise the CPU."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """The device asked for, otherwise a GPU where there is one, otherwise the CPU. ValueError where it is not there."""
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=chosen).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device {str(chosen)!r} cannot be used here ({reason}); use 'cpu', or leave it out"
+        ) from error
 
 
 @dataclass
@@ -48,7 +56,7 @@ class Run:
     epoch      the selected epoch, from 1; `select` is the rule that chose it
     records    one dict per epoch, watched split and group: epoch, loss, split, group, n, correct
     seconds    wall time of the whole call
-    settings   every argument that can change the result
+    settings   the arguments that decide the result, but for the data, the model and the device
     """
 
     model: nn.Module
@@ -101,7 +109,7 @@ def train(
     Raises ValueError for settings that cannot work, and FloatingPointError, naming the epoch, when the loss is no
     longer finite.
     """
-    _check(data, method, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay)
+    _check(data, method, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed)
     for name, value, choices in ("select", select, SELECT), ("optimizer", optimizer, OPTIMIZERS):
         if value not in choices:
             raise ValueError(f"{name} is {value!r}; use one of {', '.join(map(repr, choices))}")
@@ -116,6 +124,7 @@ def train(
     model = copy.deepcopy(model).to(device).train()
     data = data.to(device)
     watched = {name: split.to(device) for name, split in watched.items()}
+    evaluate(model, data.subset(torch.arange(1, device=device)))  # refuses a model with other outputs than logits
     score, best, chosen, records = SELECT[select], -math.inf, epochs, []
     order = torch.Generator().manual_seed(seed)
     with isolated_randomness(seed, device), threads_for(model):
@@ -123,9 +132,9 @@ def train(
         updates = make_optimizer(optimizer, model, state, lr=lr, weight_decay=weight_decay)
         for epoch in _counted(epochs, progress):
             total = torch.zeros((), device=device)
-            batches = shuffled_batches(len(data), batch_size, generator=order)
+            batches = shuffled_batches(len(data), batch_size, generator=order, device=device)
             for rows in batches:
-                total += step(model, data.batch(rows.to(device)), method, state, updates)
+                total += step(model, data.batch(rows), method, state, updates)
             loss = float(total) / len(batches)  # the epoch's only wait for the device, but for the reports
             if not math.isfinite(loss):
                 raise FloatingPointError(
@@ -153,13 +162,19 @@ def step(model: nn.Module, batch: Batch, method: Method, state: nn.Module, optim
 def make_optimizer(name: str, model: nn.Module, state: nn.Module, *, lr: float, weight_decay: float):
     """Over the model's and the method's parameters; fused, which saves a third of a small model's step."""
     parameters = [*model.parameters(), *state.parameters()]
+    if not parameters:
+        raise ValueError("the model has no parameters, so there is nothing to train; evaluate it as it is")
     fused = parameters[0].device.type != "meta"
     return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=fused)
 
 
-def shuffled_batches(n: int, batch_size: int, *, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Every index of 0 .. n-1 once, in random order, in the fewest parts of at most `batch_size`, equal to within 1."""
-    return torch.randperm(n, generator=generator).tensor_split(math.ceil(n / batch_size))
+def shuffled_batches(
+    n: int, batch_size: int, *, generator: torch.Generator, device: torch.device | str = "cpu"
+) -> tuple[Tensor, ...]:
+    """Every index of 0 .. n-1 once, in random order, in the fewest parts of at most `batch_size`, equal to within 1.
+
+    Drawn on the CPU, so that every device sees the same order, and moved once."""
+    return torch.randperm(n, generator=generator).to(device).tensor_split(math.ceil(n / batch_size))
 
 
 def _check(data: GroupedData, method: Method, **numbers: float) -> None:
@@ -168,10 +183,10 @@ def _check(data: GroupedData, method: Method, **numbers: float) -> None:
     if not len(data):
         raise ValueError("there is no training example; a data set needs at least one")
     for name, value in numbers.items():
-        whole = name in ("epochs", "batch_size")
-        legal = value >= (1 if whole else 0) and math.isfinite(value) and (not whole or value == int(value))
-        if not legal:
-            raise ValueError(f"{name} is {value!r}; use a {'whole number from 1' if whole else 'finite number from 0'}")
+        whole, low = name in ("epochs", "batch_size", "seed"), int(name in ("epochs", "batch_size"))
+        kind = Integral if whole else Real
+        if not isinstance(value, kind) or isinstance(value, bool) or not (low <= value and math.isfinite(value)):
+            raise ValueError(f"{name} is {value!r}; use a {'whole' if whole else 'finite'} number from {low}")
 
 
 def _counted(epochs: int, progress: bool | Callable[[int, int], None]) -> Iterator[int]:

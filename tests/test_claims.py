@@ -31,8 +31,8 @@ def test_a_verdict_needs_the_whole_interval(band, low, high, verdict):
 
 def test_bands_read_as_words():
     assert [str(band) for band in (above(0.1), below(0.6), within(-0.05, 0.05))] == [
-        "above 0.10",
-        "below 0.60",
+        "above 0.1",
+        "below 0.6",
         "between -0.05 and 0.05",
     ]
     assert Band().judge(Mean(0, -1, 1, 5)) == "holds"
@@ -40,7 +40,7 @@ def test_bands_read_as_words():
 
 def test_the_verdict_is_the_repr_and_the_digits_are_in_the_rich_form():
     claim = Claim("L99.1", "Water is <wet>", above(0.5), (0, 1, 2), (0.9, 1.0, 1.1))
-    assert repr(claim) == "HOLDS: Water is <wet> [L99.1: above 0.50]"
+    assert repr(claim) == "HOLDS: Water is <wet> [L99.1: above 0.5]"
     rich = claim._repr_html_()
     assert "Water is &lt;wet&gt;" in rich and "1.000 (95% 0.752 to 1.248, 3 seeds)" in rich and "seeds 0 to 2" in rich
 
@@ -50,10 +50,14 @@ def test_a_lesson_measures_every_seed_once_and_shows_the_claim(capsys):
     assert "seeds 7 to 9" in capsys.readouterr().out
     for _ in range(2):  # running a cell again does not make a second claim
         here.claim("X", "Seeds are above six", measure=lambda seed: seed, holds=above(5.0))
-    assert "HOLDS: Seeds are above six [X: above 5.00]" in capsys.readouterr().out
+    assert "HOLDS: Seeds are above six [X: above 5]" in capsys.readouterr().out
     assert [claim.values for claim in here.claims] == [(7.0, 8.0, 9.0)]
     with pytest.raises(ValueError, match="claim Y measured no finite number on seed 7"):
         here.claim("Y", "Nothing", measure=lambda seed: math.nan, holds=above(0))
+    with pytest.raises(ValueError, match="two claims are called X; give each statement its own id"):
+        here.claim("X", "Another sentence", measure=lambda seed: seed, holds=above(5.0))
+    with pytest.raises(ValueError, match="the band from 0.1 to -0.1 is empty"):
+        within(0.1, -0.1)
     with pytest.raises(ValueError, match="budget is 'huge'; use 'quick' or 'full'"):
         lesson("00_dataset_bias", budget="huge")
 
@@ -112,6 +116,18 @@ def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
     NOTEBOOK["cells"][3]["source"][0] += "  # edited"
     (course / "notebooks" / "98_test.ipynb").write_text(json.dumps(NOTEBOOK))
     assert all(receipt["stale"] for receipt in claims.read_receipts("98_test"))
+
+
+def test_cells_may_define_classes_and_a_topic_without_claims_says_so(course):
+    cells = [dict(cell) for cell in NOTEBOOK["cells"]]
+    defined = "from dataclasses import dataclass\n@dataclass(frozen=True, kw_only=True)\nclass A:\n    x: int = 1\n"
+    cells[3] = cells[3] | {"source": [defined, *cells[3]["source"]]}
+    path = course / "notebooks" / "98_test.ipynb"
+    path.write_text(json.dumps({"cells": cells}))
+    assert claims.measure_topic("98_test", seeds="1000:1002")[0][0].verdict == "holds"
+    path.write_text(json.dumps({"cells": cells[:2]}))
+    with pytest.raises(ValueError, match="98_test makes no claim"):
+        claims.measure_topic("98_test")
 
 
 def test_an_installation_without_notebooks_says_so(monkeypatch, tmp_path):

@@ -43,6 +43,10 @@ def test_counts_come_from_the_grid_not_from_the_values_present():
         (dict(attributes=(0, 1)), r"3 inputs but attributes of shape \(2,\); give one value per input"),
         (dict(inputs=torch.tensor([[0.0], [float("nan")], [1.0]])), r"1 of 3 inputs hold NaN .* index 1"),
         (dict(inputs=torch.zeros(3, 2, dtype=torch.int64)), r"inputs are torch.int64; give uint8 images"),
+        (dict(label_names="ab"), r"label_names are 'ab'; give a tuple of different names"),
+        (dict(attribute_names=("x", "x", "y")), r"give a tuple of different names"),
+        (dict(inputs=[[0.0], [1.0], [1.0]]), r"inputs are no tensor; make one with torch.as_tensor"),
+        (dict(inputs=torch.zeros(3, 2, device="meta")), r"lie on different devices"),
         (dict(labels=(0.0, 1.0, 1.0)), r"labels are torch.float32; give integers"),
     ],
 )
@@ -61,6 +65,11 @@ def test_images_are_read_as_floats_between_0_and_1():
     batch = data.batch(torch.tensor([2, 1]))
     assert batch.inputs.flatten().tolist() == pytest.approx([1.0, 0.2])
     assert batch.labels.tolist() == [1, 1] and batch.groups.tolist() == [4, 3]
+
+
+def test_other_floats_become_float32_without_a_graph():
+    data = small(inputs=torch.zeros(3, 2, dtype=torch.float64, requires_grad=True))
+    assert data.inputs.dtype == torch.float32 and not data.inputs.requires_grad
 
 
 def test_fingerprint_tells_content():

@@ -69,7 +69,7 @@ def test_an_empty_group_is_no_sample():
 def test_missing_training_counts_and_untested_groups_are_refused():
     with pytest.raises(ValueError, match="pass train=data.train"):
         report((1, 1, 1, 1), (1, 1, 1, 1)).train_weighted  # noqa: B018
-    with pytest.raises(ValueError, match="'label 0, attribute 1' was trained on but has no test sample"):
+    with pytest.raises(ValueError, match="'label 0, attribute 1' has training but no test samples"):
         report((1, 0, 1, 1), (1, 0, 1, 1), (1, 1, 1, 1)).train_weighted  # noqa: B018
     with pytest.raises(ValueError, match="no group has a sample"):
         report((0, 0, 0, 0), (0, 0, 0, 0)).worst  # noqa: B018
@@ -110,3 +110,23 @@ def test_a_model_with_the_wrong_outputs_is_refused(toy):
 def test_group_counts_by_hand():
     values, groups = torch.tensor([1, 0, 1, 1]), torch.tensor([2, 2, 0, 2])
     assert group_counts(values, groups, 4).tolist() == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize("n", [10, 25, 100, 200, 250, 500, 1000])
+def test_the_interval_contains_its_value_at_both_ends(n):
+    for correct in (0, n):
+        share = wilson(correct, n)
+        assert 0 <= share.low <= share.value <= share.high <= 1
+
+
+def test_outputs_that_are_not_finite_have_no_accuracy(toy):
+    model = models.linear(toy.train)
+    torch.nn.init.constant_(model.head.weight, float("nan"))
+    with pytest.raises(FloatingPointError, match="the model's outputs are not finite"):
+        evaluate(model, toy.test)
+
+
+def test_another_grid_of_groups_is_refused(toy):
+    other = GroupedData(toy.train.inputs, toy.train.labels, toy.train.attributes, ("a", "b"), ("x", "y"))
+    with pytest.raises(ValueError, match="use one grid of groups for both"):
+        evaluate(models.linear(toy.train), toy.test, train=other)

@@ -154,7 +154,7 @@ def test_extreme_weights_warn():
         (dict(by="colour"), r"LossReweighting.by is 'colour'; use one of 'group', 'label', 'attribute'"),
         (dict(power=-1), r"LossReweighting.power is -1; use a number from 0 to 2"),
         (dict(power=float("nan")), r"LossReweighting.power is nan; use a number"),
-        (dict(beta=1.0), r"LossReweighting.beta is 1.0; use a number from 0 to 0.99999"),
+        (dict(beta=1.0), r"LossReweighting.beta is 1.0; use a number from 0 to 0.9999"),
         (dict(power="much"), r"LossReweighting.power is 'much'; use a number"),
     ],
 )
@@ -219,3 +219,9 @@ def test_a_wrong_implementation_turns_a_claim(monkeypatch, wrong, study, claim):
     measured, _ = claims.measure_topic("01_loss_reweighting", seeds=4)
     verdicts = {each.id: each.verdict for each in measured}
     assert verdicts[claim] == "fails"
+
+
+def test_smoothing_keeps_the_mean_weight_of_a_sample_at_one():
+    data = with_counts(60, 2, 1, 30)
+    for smooth in (0, 1, 100):
+        assert LossReweighting(smooth=smooth).weights(data)[data.groups].mean() == pytest.approx(1)

@@ -14,9 +14,9 @@ from functools import partial
 import pytest
 import torch
 
-from debias_course import models, study
+from debias_course import figures, models, study
 from debias_course.cache import cache_folder
-from debias_course.data import toys
+from debias_course.data import Splits, toys
 from debias_course.methods import ERM, LossReweighting
 from debias_course.study import Job, mean_over_seeds, parse_seeds
 
@@ -191,3 +191,83 @@ def test_fixed_splits_are_data_too():
     fixed = toys.shortcut(n=80)
     assert len(small(METHODS, data=fixed, seeds=2).records) == 4
     assert torch.equal(fixed.train.labels, toys.shortcut(n=80).train.labels)
+
+
+class Net(torch.nn.Module):
+    """The same repr and weights whatever `act` and `scale` are."""
+
+    def __init__(self, act=torch.relu, scale=1.0):
+        super().__init__()
+        self.layer, self.act, self.scale = torch.nn.Linear(2, 2), act, scale
+
+    def forward(self, x):
+        return self.act(self.layer(x)) * self.scale
+
+
+def frozen(data, seed):
+    net = Net()
+    net.layer.bias.requires_grad_(False)
+    return net
+
+
+def hooked(data, seed):
+    net = Net()
+    net.layer.register_forward_hook(lambda module, inputs, output: output * 2)
+    return net
+
+
+@pytest.mark.parametrize(
+    "model", [lambda data, seed: Net(torch.tanh), lambda data, seed: Net(scale=2.0), frozen, hooked], ids=str
+)
+def test_what_a_model_does_not_print_counts_too(model):
+    keys = {
+        Job("m", ERM(), partial(toys.shortcut, n=80), m, 0, (), "cpu").key() for m in (lambda data, seed: Net(), model)
+    }
+    assert len(keys) == 2
+
+
+def test_a_model_that_does_not_seed_itself_is_paired_all_the_same():
+    before = torch.get_rng_state()
+    result = small({"one": ERM(), "two": ERM()}, model=lambda data, seed: torch.nn.Linear(2, 2), seeds=2)
+    assert result.difference("one", "two").value == 0 and torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_method_written_in_a_notebook_can_be_studied():
+    space = {"__name__": "__main__"}
+    source = """
+        import dataclasses
+        from debias_course.methods import ERM
+
+        @dataclasses.dataclass(frozen=True, kw_only=True)
+        class Mine(ERM):
+            def loss(self, model, batch, state):
+                return 2 * super().loss(model, batch, state)
+    """
+    exec(compile(textwrap.dedent(source), "<cell>", "exec", dont_inherit=True), space)
+    assert len(small({"mine": space["Mine"]()}, seeds=2).records) == 2
+
+
+@pytest.mark.parametrize(
+    "mistake, sentence",
+    [
+        (dict(methods={"a": ERM}), "pass an instance, such as ERM"),
+        (dict(epoch=1), "study has no setting 'epoch'; there are batch_size, epochs, lr"),
+        (dict(data=(1, 2, 3)), "pass a function of seed, or Splits"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_runs(mistake, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        small(**(dict(methods=METHODS, seeds=1) | mistake))
+    assert not kept()
+
+
+def test_a_group_that_is_trained_on_but_not_tested_leaves_one_average_open():
+    train, validation, test = toys.shortcut(n=80)
+    part = data_without_group(test, 1)
+    result = small({"plain": ERM()}, data=Splits(train, validation, part), seeds=2)
+    assert math.isnan(result.summary["train_weighted"][0]) and result.summary["worst_group"].notna().all()
+    assert figures.study_bars(result).axes
+
+
+def data_without_group(data, group):
+    return data.subset(data.groups != group)

@@ -86,6 +86,10 @@ def test_progress_is_told_after_every_epoch(toy):
         (dict(batch_size=1.5), "batch_size is 1.5; use a whole number from 1"),
         (dict(lr=-1.0), "lr is -1.0; use a finite number from 0"),
         (dict(weight_decay=float("nan")), "weight_decay is nan"),
+        (dict(epochs=5.0), "epochs is 5.0; use a whole number from 1"),
+        (dict(lr="fast"), "lr is 'fast'; use a finite number from 0"),
+        (dict(seed=None), "seed is None; use a whole number from 0"),
+        (dict(device="nonsense"), "device 'nonsense' cannot be used here"),
         (dict(select="best"), "select is 'best'; use one of 'last', 'validation-worst-group'"),
         (dict(optimizer="adam"), "optimizer is 'adam'; use one of 'adamw', 'sgd'"),
         (dict(select="validation-mean"), "looks at a validation set; pass validation=data.validation"),
@@ -99,6 +103,13 @@ def test_settings_that_cannot_work_are_refused(toy, settings, sentence):
 def test_a_class_instead_of_a_method_is_refused(toy):
     with pytest.raises(TypeError, match="pass an instance such as ERM"):
         train(models.linear(toy.train), toy.train, ERM)
+
+
+def test_a_model_with_the_wrong_outputs_or_nothing_to_train_is_refused(toy):
+    with pytest.raises(ValueError, match=r"it should return logits \[1, 2\]"):
+        train(nn.Linear(2, 7), toy.train)
+    with pytest.raises(ValueError, match="the model has no parameters"):
+        train(nn.Identity(), toy.train)
 
 
 def test_no_data_are_refused(toy):

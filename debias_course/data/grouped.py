@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 class GroupedData:
     """Samples with labels and attributes, kept as whole tensors on one device and indexed there.
 
-    inputs      uint8 [N, C, H, W] (images, read as float in [0, 1]) or float [N, ...]
+    inputs      uint8 [N, C, H, W] (images, read as float in [0, 1]) or float [N, ...] (kept as float32)
     labels      integer [N], values in 0 .. n_labels-1
     attributes  integer [N], values in 0 .. n_attributes-1
     label_names, attribute_names  fix n_labels and n_attributes
@@ -56,6 +56,16 @@ class GroupedData:
     groups: Tensor = field(init=False)
 
     def __post_init__(self):
+        for name in ("inputs", "labels", "attributes"):
+            if not isinstance(getattr(self, name), Tensor):
+                raise ValueError(f"{name} are no tensor; make one with torch.as_tensor({name})")
+        if not self.inputs.device == self.labels.device == self.attributes.device:
+            raise ValueError("inputs, labels and attributes lie on different devices; move them to one")
+        for name in ("label_names", "attribute_names"):
+            names = getattr(self, name)
+            if isinstance(names, str) or len(set(names)) < len(names):
+                raise ValueError(f"{name} are {names!r}; give a tuple of different names")
+            object.__setattr__(self, name, tuple(names))
         n = len(self.inputs)
         for name, names in ("labels", self.label_names), ("attributes", self.attribute_names):
             values = getattr(self, name)
@@ -78,8 +88,7 @@ class GroupedData:
                     f"{len(bad)} of {n} inputs hold NaN or infinite values (first at index {int(bad[0])}); "
                     "drop or repair them before building the data"
                 )
-        object.__setattr__(self, "label_names", tuple(self.label_names))
-        object.__setattr__(self, "attribute_names", tuple(self.attribute_names))
+            object.__setattr__(self, "inputs", self.inputs.detach().float())
         object.__setattr__(self, "groups", group_ids(self.labels, self.attributes, self.n_attributes))
 
     def __len__(self) -> int:

@@ -22,6 +22,8 @@ def _try_group_weights(answer):
         return "a group of 6 and one of 2 should weigh the same in all: 6·w_0 = 2·w_1"
     if differs(got[0] * 6 + got[1] * 2, 8.0):
         return f"the weights of the 8 samples should sum to 8, not to {got[0] * 6 + got[1] * 2:.3f}"
+    if differs(answer(torch.tensor([6.0, 3.0, 1.0])), [10 / 18, 10 / 9, 10 / 3]):
+        return "right for two groups; for groups of 6, 3 and 1 the weights are 0.556, 1.111 and 3.333"
     return None
 
 
@@ -44,6 +46,8 @@ def _try_weighted_loss(answer):
         return "your function returns None; return the loss of the batch"
     if differs(got, 3.5):
         return f"(0.5·1 + 4·2 + 0.5·4) / 3 is 3.5, you say {float(got):.3f}; divide by the size of the batch"
+    if differs(answer(losses[:2], groups[:2], weights), 4.25):
+        return "right for a batch of three; a batch of two is divided by two"
     return None
 
 

@@ -24,14 +24,21 @@ from ..data import Batch, GroupedData
 
 @dataclass(frozen=True)
 class Knob:
-    """The range of one hyper-parameter: low to high (`log`: on a logarithmic scale), or one of `choices`."""
+    """The range of one hyper-parameter: low to high (`log`: on a logarithmic scale), or one of `choices`.
+
+    `step` is how far a slider moves at a time; by default about a fiftieth of the range."""
 
     default: Any
     low: float | None = None
     high: float | None = None
     log: bool = False
     choices: tuple[str, ...] = ()
+    step: float | None = None
     help: str = ""
+
+    def __post_init__(self):
+        if not self.choices and (self.low is None or self.high is None):
+            raise ValueError(f"a knob with default {self.default!r} has no range; give low and high, or choices")
 
     def check(self, name: str, value: Any) -> Any:
         """`value` in the default's type; ValueError with the legal range where it is not in it."""
@@ -41,8 +48,8 @@ class Knob:
             return value
         try:
             number = type(self.default)(value)
-            legal = self.low <= number <= self.high and number == float(value)
-        except (TypeError, ValueError):
+            legal = self.low <= number <= self.high and number == value and not isinstance(value, bool)
+        except (TypeError, ValueError, OverflowError):
             legal = False
         if not legal:
             kind = "a whole number" if isinstance(self.default, int) else "a number"
@@ -93,7 +100,7 @@ def sample_losses(model: nn.Module, batch: Batch) -> Tensor:
 
 def knobs(method: Method | type[Method]) -> dict[str, Knob]:
     """The declared hyper-parameters of a method, by name."""
-    return {f.name: f.metadata["knob"] for f in dataclasses.fields(method)}
+    return {f.name: f.metadata["knob"] for f in dataclasses.fields(method) if "knob" in f.metadata}
 
 
 def method_name(method: Method | type[Method]) -> str:

@@ -63,9 +63,9 @@ class LossReweighting(Method):
     by: str = knob("group", choices=("group", "label", "attribute"), help="the populations that are evened out")
     scheme: str = knob("inverse", choices=("inverse", "effective"), help="n^-power, or Cui's effective number")
     power: float = knob(1.0, low=0.0, high=2.0, help="of the inverse frequency: 0 is ERM, 0.5 its square root")
-    beta: float = knob(0.999, low=0.0, high=0.99999, help="β of the effective number: 0 is ERM")
+    beta: float = knob(0.999, low=0.0, high=0.9999, step=0.001, help="β of the effective number: 0 is ERM")
     normalize: str = knob("samples", choices=("samples", "populations", "none"), help="mean weight 1 over what")
-    smooth: float = knob(0.0, low=0.0, high=1000.0, help="added to every count, so that tiny populations weigh less")
+    smooth: float = knob(0.0, low=0.0, high=100.0, help="added to every count, so that tiny populations weigh less")
 
     @property
     def needs(self) -> str:
@@ -73,13 +73,14 @@ class LossReweighting(Method):
 
     def weights(self, data: GroupedData) -> Tensor:
         """The weight of each group, float32 [n_groups], on the device of `data`."""
-        counts = data.counts_by(self.by) + self.smooth
+        present = data.counts_by(self.by).cpu()  # float64, which not every device has
+        counts = present + self.smooth
         if (counts == 0).any():
             data.require_every_group(
                 f"weighting by {self.by} needs one of each; merge populations, weight by another, or pass smooth=1"
             )
         raw = inverse_frequency(counts, self.power) if self.scheme == "inverse" else effective_number(counts, self.beta)
-        weights = normalise(raw, counts, self.normalize)
+        weights = normalise(raw, present, self.normalize)
         if weights.max() > 100 * weights.min():
             warnings.warn(
                 f"the largest weight is {weights.max() / weights.min():.0f} times the smallest, so single samples "
@@ -87,7 +88,7 @@ class LossReweighting(Method):
                 stacklevel=2,
             )
         shape = {"group": (-1, data.n_attributes), "label": (-1, 1), "attribute": (1, -1)}[self.by]
-        return weights.view(shape).expand(data.n_labels, data.n_attributes).reshape(-1).float()
+        return weights.view(shape).expand(data.n_labels, data.n_attributes).reshape(-1).float().to(data.device)
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
         state = nn.Module()
