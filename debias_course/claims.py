@@ -39,7 +39,15 @@ from .training import pick_device
 
 SHIPPED_SEEDS = {"quick": range(5), "full": range(20)}
 CELLS = {"setup", "measure", "claim"}
-ENGINE = ["study", "training", "evaluation", "models", "methods.base", "data.grouped"]  # what every claim rests on
+ENGINE = [
+    "study",
+    "jobs",
+    "training",
+    "evaluation",
+    "models",
+    "methods.base",
+    "data.grouped",
+]  # what every claim rests on
 
 
 @dataclass(frozen=True)

@@ -176,12 +176,13 @@ def list_methods(args: argparse.Namespace) -> int:
 def lab(args: argparse.Namespace) -> int:
     from .claims import notebooks_folder
 
-    notebook = notebooks_folder() / "00_dataset_bias.ipynb"
+    folder = notebooks_folder()
     if args.port and not 1 <= args.port <= 65535:
         raise UsageError(f"there is no port {args.port}; choose one from 1024 to 65535, or leave the port out")
     if args.port and not port_is_free(args.port):
         raise UsageError(f"port {args.port} is taken by another program; choose another one, or leave the port out")
-    command = [sys.executable, "-m", "jupyterlab", str(notebook)]
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    command += ["--LabApp.default_url=/lab/tree/00_dataset_bias.ipynb"]
     command += [f"--ServerApp.port={args.port}", "--ServerApp.port_retries=0"] if args.port else []
     command += ["--no-browser"] if args.no_browser else []
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import GroupedData
-from .models import threads_for
+from .models import evaluating, threads_for
 
 Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 
@@ -168,15 +168,9 @@ def predict(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> T
     """Logits [N, n_labels] in evaluation mode, on the model's device; every submodule's mode is put back."""
     device = next((t.device for t in [*model.parameters(), *model.buffers()]), data.device)
     data = data.to(device)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with threads_for(model):
-            rows = torch.arange(len(data), device=device).split(batch_size)
-            return torch.cat([model(data.batch(part).inputs) for part in rows])
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(model), threads_for(model):
+        rows = torch.arange(len(data), device=device).split(batch_size)
+        return torch.cat([model(data.batch(part).inputs) for part in rows])
 
 
 def evaluate(

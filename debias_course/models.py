@@ -83,6 +83,18 @@ def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
 
 
 @contextlib.contextmanager
+def evaluating(model: nn.Module):
+    """Evaluation mode, and every submodule's own mode again afterwards (a frozen batch norm stays frozen)."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextlib.contextmanager
 def threads_for(model: nn.Module):
     """One CPU thread while a small model computes, and the caller's number again afterwards."""
     before = torch.get_num_threads()

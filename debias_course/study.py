@@ -8,27 +8,24 @@ interrupted study continues where it stopped, and an edited method is measured a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import operator
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import FunctionType
 from typing import Any, NamedTuple
 
 import torch
 
 from . import models, training
-from .cache import cache_folder, write_atomically
+from .cache import cache_folder
 from .data import Splits
-from .evaluation import GroupReport, evaluate
-from .fingerprints import code_of
+from .evaluation import GroupReport
+from .jobs import Job, read, run_and_keep
 from .methods import Method
 
-SETTINGS = {"epochs", "batch_size", "lr", "weight_decay", "select", "optimizer"}
+SETTINGS = {"epochs", "batch_size", "lr", "weight_decay", "select", "optimizer", "augment"}
 METRICS = ("overall", "group_balanced", "worst_group", "train_weighted", "worst_class")
 
 
@@ -76,68 +73,6 @@ def mean_over_seeds(values: Sequence[float]) -> Mean:
     return Mean(center, center - half, center + half, n)
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run of a study: everything that a worker needs, and the key under which its result is kept."""
-
-    name: str
-    method: Method
-    data: Callable[..., Splits] | Splits
-    model: Callable[..., torch.nn.Module]
-    seed: int
-    settings: tuple[tuple[str, Any], ...]
-    device: str
-
-    def build(self) -> tuple[Splits, torch.nn.Module]:
-        """Data and start; a model that does not seed itself gets the job's seed, so that methods stay paired."""
-        splits = self.data if isinstance(self.data, Splits) else self.data(seed=self.seed)
-        with models.isolated_randomness(self.seed):
-            return splits, self.model(splits.train, seed=self.seed)
-
-    def key(self) -> str:
-        """Equal keys mean equal results: configuration, data, start and code go in."""
-        import joblib
-
-        splits, model = self.build()
-        digest = hashlib.sha256(repr((self.method, self.seed, self.settings, self.device, torch.__version__)).encode())
-        for part in splits:
-            digest.update(part.fingerprint().encode())
-        digest.update(code_of(training.train, evaluate, type(self.method)).encode())
-        for name, module in model.named_modules():
-            fields = {k: v for k, v in vars(module).items() if not k.startswith("_")}
-            code = [v for v in fields.values() if isinstance(v, FunctionType)]
-            code += [type(module), *module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-            plain = sorted((k, v) for k, v in fields.items() if not isinstance(v, FunctionType))
-            digest.update(f"{name} {type(module).__qualname__} {code_of(*code)} {joblib.hash(plain)}".encode())
-        for name, parameter in model.named_parameters():
-            digest.update(f"{name} {parameter.requires_grad}".encode())
-        for value in model.state_dict().values():
-            digest.update(value.cpu().contiguous().numpy())
-        return digest.hexdigest()
-
-    def run(self) -> dict[str, Any]:
-        """Train and test."""
-        splits, model = self.build()
-        result = training.train(
-            model,
-            splits.train,
-            self.method,
-            validation=splits.validation,
-            seed=self.seed,
-            device=self.device,
-            **dict(self.settings),
-        )
-        return dict(
-            seed=self.seed,
-            method=repr(self.method),
-            settings=result.settings,
-            report=vars(evaluate(result.model, splits.test, train=splits.train)),
-            epoch=result.epoch,
-            history=result.records,
-            seconds=result.seconds,
-        )
-
-
 def study(
     methods: Mapping[str, Method],
     data: Callable[..., Splits] | Splits,
@@ -178,7 +113,7 @@ def study(
     ]
     folder = cache_folder() / "runs"
     paths = [folder / f"{job.key()}.json" for job in jobs]
-    records: list[dict | None] = [_read(path) for path in paths]
+    records: list[dict | None] = [read(path) for path in paths]
     missing = [i for i, record in enumerate(records) if record is None]
     backend, _ = joblib.parallel.get_active_backend()
     n_jobs = n_jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
@@ -189,35 +124,13 @@ def study(
         from tqdm import tqdm
 
         work = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-        done = work(joblib.delayed(_run_and_keep)(jobs[i], paths[i], i) for i in missing)
+        done = work(joblib.delayed(run_and_keep)(jobs[i], paths[i], i) for i in missing)
         bar = dict(
             total=len(jobs), initial=len(jobs) - len(missing), desc="runs", disable=not progress, file=sys.stderr
         )
         for i, record in tqdm(done, **bar):
             records[i] = record
     return Study(list(methods), methods, seeds, [dict(r, name=j.name) for j, r in zip(jobs, records)])
-
-
-def _run_and_keep(job: Job, path, index: int) -> tuple[int, dict]:
-    if job.key() != path.stem:
-        raise RuntimeError(
-            f"{job.name!r} is something else in a worker process than in yours; if you edited a file after importing "
-            "it, restart the kernel, and if the model or the data are random, make them follow their seed"
-        )
-    record = job.run()
-    try:
-        write_atomically(path, json.dumps(record).encode())
-    except OSError:
-        pass  # a cache that cannot be written costs time, not results
-    return index, json.loads(json.dumps(record))
-
-
-def _read(path) -> dict | None:
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) and {"seed", "report", "history"} <= set(record) else None
 
 
 @dataclass(frozen=True, repr=False)

@@ -93,6 +93,7 @@ def train(
     watch: Mapping[str, GroupedData] | None = None,
     select: str = "last",
     optimizer: str = "adamw",
+    augment: Callable[[Tensor], Tensor] | None = None,
     device: torch.device | str | None = None,
     progress: bool | Callable[[int, int], None] = False,
 ) -> Run:
@@ -102,6 +103,8 @@ def train(
     batch_size    the largest batch; an epoch is cut into equal parts, so that no small one is left over
     optimizer     "adamw" (Loshchilov and Hutter 2019; weight decay is decoupled) or "sgd" (with momentum 0.9)
     seed          of the batch order and of dropout; the model brings its own start
+    augment       changes the inputs of a training batch on the device; a torchvision v2 transform does, but moves all
+                  images of the batch alike
     validation    measured after every epoch, and what `select` looks at (one of `SELECT`)
     watch         other data to measure after every epoch, by name
     progress      True shows a bar; a function is called with (epochs done, epochs)
@@ -116,7 +119,7 @@ def train(
     if select != "last" and validation is None:
         raise ValueError(f"select={select!r} looks at a validation set; pass validation=data.validation")
     settings = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed, select=select)
-    settings |= dict(optimizer=optimizer)
+    settings |= dict(optimizer=optimizer, augment=repr(augment))
     watched = dict(watch or {}) | ({"validation": validation} if validation is not None else {})
 
     started = time.perf_counter()
@@ -126,15 +129,19 @@ def train(
     watched = {name: split.to(device) for name, split in watched.items()}
     evaluate(model, data.subset(torch.arange(1, device=device)))  # refuses a model with other outputs than logits
     score, best, chosen, records = SELECT[select], -math.inf, epochs, []
-    order = torch.Generator().manual_seed(seed)
     with isolated_randomness(seed, device), threads_for(model):
         state = method.start(model, data).to(device)
+        state.generator = torch.Generator(device).manual_seed(seed)
         updates = make_optimizer(optimizer, model, state, lr=lr, weight_decay=weight_decay)
         for epoch in _counted(epochs, progress):
             total = torch.zeros((), device=device)
-            batches = shuffled_batches(len(data), batch_size, generator=order, device=device)
-            for rows in batches:
-                total += step(model, data.batch(rows), method, state, updates)
+            state.epoch = epoch
+            batches = method.batches(data, batch_size, seed=seed, epoch=epoch)
+            rows = torch.cat(list(batches)).to(device).split([len(batch) for batch in batches])  # moved once
+            for batch in rows:
+                seen = data.batch(batch)
+                seen = seen._replace(inputs=augment(seen.inputs)) if augment else seen
+                total += step(model, seen, method, state, updates)
             loss = float(total) / len(batches)  # the epoch's only wait for the device, but for the reports
             if not math.isfinite(loss):
                 raise FloatingPointError(
@@ -166,15 +173,6 @@ def make_optimizer(name: str, model: nn.Module, state: nn.Module, *, lr: float, 
         raise ValueError("the model has no parameters, so there is nothing to train; evaluate it as it is")
     fused = parameters[0].device.type != "meta"
     return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=fused)
-
-
-def shuffled_batches(
-    n: int, batch_size: int, *, generator: torch.Generator, device: torch.device | str = "cpu"
-) -> tuple[Tensor, ...]:
-    """Every index of 0 .. n-1 once, in random order, in the fewest parts of at most `batch_size`, equal to within 1.
-
-    Drawn on the CPU, so that every device sees the same order, and moved once."""
-    return torch.randperm(n, generator=generator).to(device).tensor_split(math.ceil(n / batch_size))
 
 
 def _check(data: GroupedData, method: Method, **numbers: float) -> None:

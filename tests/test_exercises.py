@@ -64,6 +64,15 @@ def test_the_hint_helps_without_giving_the_code(exercise, capsys):
         ("dataset_bias", "worst_group", lambda c, g, n: c.float().mean(), "that is the overall accuracy"),
         ("dataset_bias", "worst_group", lambda c, g, n: 0.0, "group 2 has no sample"),
         ("dataset_bias", "train_weighted", lambda a, n: a.mean(), "that is the group-balanced average"),
+        ("sampling", "over_sample", lambda g: torch.arange(7), "yours are drawn [4, 2, 1] times"),
+        ("sampling", "over_sample", lambda g: torch.tensor([0] * 4 + [1] * 4 + [4] * 4), "each of its samples once"),
+        (
+            "sampling",
+            "seats",
+            lambda f, b: (f * b).round() + torch.tensor([1, 0, -1]),
+            "the largest remainder the last",
+        ),
+        ("sampling", "seen", lambda n, k: k / n, "see 7/16 on average"),
         ("reweighting", "group_weights", lambda n: 1 / n, "should sum to 8"),
         ("reweighting", "group_weights", lambda n: n / n.sum(), "should weigh the same in all"),
         (

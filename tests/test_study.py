@@ -17,8 +17,9 @@ import torch
 from debias_course import figures, models, study
 from debias_course.cache import cache_folder
 from debias_course.data import Splits, toys
+from debias_course.jobs import Job
 from debias_course.methods import ERM, LossReweighting
-from debias_course.study import Job, mean_over_seeds, parse_seeds
+from debias_course.study import mean_over_seeds, parse_seeds
 
 METHODS = {"plain": ERM(), "weighted": LossReweighting()}
 small = partial(study, data=partial(toys.shortcut, n=80), model=models.linear, epochs=2, n_jobs=1, progress=False)
@@ -271,3 +272,10 @@ def test_a_group_that_is_trained_on_but_not_tested_leaves_one_average_open():
 
 def data_without_group(data, group):
     return data.subset(data.groups != group)
+
+
+def test_an_augmentation_is_part_of_the_key_and_reaches_the_workers():
+    results = [small({"plain": ERM()}, seeds=2, n_jobs=2, augment=how) for how in (None, lambda x: x * 0, lambda x: -x)]
+    assert len(kept()) == 6 and all(len(result.records) == 2 for result in results)
+    again = small({"plain": ERM()}, seeds=2, n_jobs=1, augment=lambda x: -x)
+    assert len(kept()) == 6 and again.table.equals(results[2].table)

@@ -8,19 +8,22 @@ import torch
 from torch import nn
 
 from debias_course import models, train
-from debias_course.data import GroupedData
+from debias_course.data import GroupedData, toys
 from debias_course.evaluation import evaluate
 from debias_course.methods import ERM, LossReweighting
-from debias_course.training import SELECT, pick_device, shuffled_batches
+from debias_course.methods.base import cut
+from debias_course.training import SELECT, pick_device
 
 
-def test_every_sample_once_in_parts_of_equal_size():
-    parts = shuffled_batches(1001, 128, generator=torch.Generator().manual_seed(0))
-    assert sorted(torch.cat(parts).tolist()) == list(range(1001))
-    assert {len(part) for part in parts} == {125, 126} and len(parts) == 8
-    again = shuffled_batches(1001, 128, generator=torch.Generator().manual_seed(0))
+def test_plain_training_sees_every_sample_once_in_parts_of_equal_size():
+    data = toys.shortcut(n=1000).train
+    parts = ERM().batches(data, 128, seed=3, epoch=2)
+    assert sorted(torch.cat(list(parts)).tolist()) == list(range(1000))
+    assert {len(part) for part in parts} == {125} and {len(part) for part in cut(torch.arange(5), 3)} == {2, 3}
+    again = ERM().batches(data, 128, seed=3, epoch=2)
     assert all(torch.equal(a, b) for a, b in zip(parts, again))
-    assert len(shuffled_batches(5, 128, generator=torch.Generator())) == 1
+    assert not torch.equal(parts[0], ERM().batches(data, 128, seed=3, epoch=3)[0])
+    assert not torch.equal(parts[0], ERM().batches(data, 128, seed=4, epoch=2)[0])
 
 
 def test_a_step_is_the_one_that_torch_would_take(toy):

@@ -133,6 +133,15 @@ class GroupedData:
         grid = self.counts.view(self.n_labels, self.n_attributes)
         return {"group": self.counts, "label": grid.sum(1), "attribute": grid.sum(0)}[by]
 
+    def members(self, by: str) -> tuple[Tensor, Tensor]:
+        """The indices of the samples, population by population ("group", "label" or "attribute"), int64 [N], and the
+        size of each population [C]; both on the CPU, sorted once."""
+        key = f"_members_{by}"
+        if key not in self.__dict__:
+            ids = {"group": self.groups, "label": self.labels, "attribute": self.attributes}[by]
+            self.__dict__[key] = torch.argsort(ids.cpu(), stable=True), self.counts_by(by).cpu()
+        return self.__dict__[key]
+
     def require_every_group(self, remedy: str) -> None:
         """Raise ValueError naming the first empty group, with what to do about it."""
         empty = (self.counts == 0).nonzero().flatten().tolist()

@@ -6,6 +6,14 @@ from .base import Method as Method
 from .base import knob as knob
 from .base import knobs as knobs
 from .base import method_name as method_name
+from .hard_mining import HardMining as HardMining
 from .reweighting import LossReweighting as LossReweighting
+from .sampling import BatchSampling as BatchSampling
+from .sampling import EpochSampling as EpochSampling
+from .sampling import OverSampling as OverSampling
+from .sampling import UnderSampling as UnderSampling
 
-METHODS = {method_name(method): method for method in (ERM, LossReweighting)}
+METHODS = {
+    method_name(method): method
+    for method in (ERM, LossReweighting, OverSampling, UnderSampling, BatchSampling, HardMining)
+}

@@ -1,9 +1,10 @@
 """Method: where can one intervene?
 
-A method is a small frozen dataclass of hyper-parameters. `training.train` asks it two questions, whose default
+A method is a small frozen dataclass of hyper-parameters. `training.train` asks it three questions, whose default
 answers are plain empirical risk minimisation (ERM):
 
     start(model, data)         what has to be remembered from step to step?  an nn.Module, empty for ERM
+    batches(data, ...)         which samples form the batches of an epoch?   each once, in random order
     loss(model, batch, state)  what is minimised?                            the mean cross-entropy
 
 Each field declares its range once, with `knob`; the widget, the command line and the list of methods read it there.
@@ -12,10 +13,13 @@ Each field declares its range once, with `knob`; the widget, the command line an
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -77,8 +81,16 @@ class Method:
             object.__setattr__(self, name, declared.check(f"{type(self).__name__}.{name}", getattr(self, name)))
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        """Running state, on the device of `data`. Buffers are saved, parameters are trained with the model's."""
+        """Running state, on the device of `data`. Buffers are saved, parameters are trained with the model's.
+
+        The training loop adds `state.epoch`, from 1, and `state.generator`, on the device and seeded."""
         return nn.Module()
+
+    def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int) -> Sequence[Tensor]:
+        """Index tensors, int64 on the CPU (so that every device sees the same), one per batch of at most batch_size;
+        the same for the same seed and epoch, whatever was drawn before."""
+        generator = epoch_generator(seed, epoch)
+        return cut(torch.randperm(len(data), generator=generator), batch_size)
 
     def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
         """The scalar to minimise on one batch; may update `state`."""
@@ -91,6 +103,16 @@ class ERM(Method):
 
     Empirical risk minimisation (Vapnik 1992): every sample counts the same. ℓ is the cross-entropy.
     """
+
+
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """A CPU generator for one epoch of one seed. (torch reads the lower 32 bits of a seed only.)"""
+    return torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**32)
+
+
+def cut(indices: Tensor, batch_size: int) -> Sequence[Tensor]:
+    """The fewest parts of at most `batch_size`, of equal size to within 1, so that no small one is left over."""
+    return indices.tensor_split(math.ceil(len(indices) / batch_size))
 
 
 def sample_losses(model: nn.Module, batch: Batch) -> Tensor:

@@ -276,7 +276,7 @@ here.claim(
 
 # %% tags=["measure", "nbval-ignore-output"]
 pair = {"ERM": ERM(), "by group": LossReweighting(by="group")}
-short = study(pair, data.colored_digits, seeds=here.seeds, epochs=10)
+short = study(pair, data.colored_digits, seeds=here.seeds, epochs=5)
 long = study(pair, data.colored_digits, seeds=here.seeds, epochs=30)
 decayed = study(pair, data.colored_digits, seeds=here.seeds, epochs=30, weight_decay=10.0)
 
@@ -295,12 +295,12 @@ figures.picture(
 # %% tags=["claim"]
 here.claim(
     "B01.3a",
-    "Between epoch 10 and epoch 30 the lead over plain training shrinks by more than five points",
+    "Between epoch 5 and epoch 30 the lead over plain training shrinks by more than ten points",
     measure=lambda seed: (
         (short.value("by group", seed) - short.value("ERM", seed))
         - (long.value("by group", seed) - long.value("ERM", seed))
     ),
-    holds=above(0.05),
+    holds=above(0.10),
 )
 here.claim(
     "B01.3b",
@@ -430,3 +430,5 @@ exercises.learning_rate_factor.check(learning_rate_factor)
 # - Sagawa et al. 2020a, *Distributionally robust neural networks for group shifts*, ICLR (upweighting as a baseline).
 # - Sagawa et al. 2020b, *An investigation of why overparameterization exacerbates spurious correlations*, ICML.
 # - Idrissi et al. 2022, *Simple data balancing achieves competitive worst-group-accuracy*, CLeaR.
+#
+# **Next:** [02 Sampling](02_sampling.ipynb) shows the rare groups more often instead.

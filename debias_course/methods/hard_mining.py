@@ -1,0 +1,94 @@
+"""Hard example mining: forward many samples, learn from those with the highest loss.
+
+Nobody says which group a sample belongs to; the loss is asked instead. The mean over the worst share α = B / N of the
+samples is the conditional value at risk (CVaR) at level α, so mining minimises a robust risk without groups. It cannot
+tell rare from wrong: a mislabelled sample has a high loss, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..data import Batch
+from ..models import evaluating
+from .base import Method, knob, sample_losses
+
+
+def hardest(losses: Tensor, keep: int) -> Tensor:
+    """Indices of the `keep` highest of the losses [N], int64 [keep]; among equals, the earlier ones."""
+    _check(losses, keep)
+    return torch.sort(losses, descending=True, stable=True).indices[:keep]
+
+
+def drawn_by_loss(losses: Tensor, keep: int, *, generator: torch.Generator | None = None) -> Tensor:
+    """`keep` different indices, int64 [keep], one after the other with a probability in proportion to the losses [N]
+    that are left. Where fewer than `keep` losses are positive, the rest is drawn evenly from the zeros.
+
+    Gumbel-top-k (Kool et al. 2019): the largest of log L_i + G_i, with G_i from the standard Gumbel distribution.
+    """
+    _check(losses, keep)
+    uniform = torch.rand(losses.shape, generator=generator, device=losses.device)
+    gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
+    tiny = torch.finfo(torch.float32).tiny
+    return torch.sort(losses.float().clamp(min=tiny).log() + gumbel, descending=True, stable=True).indices[:keep]
+
+
+def _check(losses: Tensor, keep: int) -> None:
+    if not 1 <= keep <= len(losses):
+        raise ValueError(f"{keep} of {len(losses)} samples cannot be kept; keep at least one and at most all of them")
+    if losses.device.type == "cpu" and not torch.isfinite(losses).all():  # a GPU would have to be waited for
+        bad = (~torch.isfinite(losses)).nonzero().flatten().tolist()
+        raise FloatingPointError(
+            f"the losses of samples {bad[:5]} of the batch are not finite; lower lr, or look at them"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardMining(Method):
+    """min_θ (1/B) Σ_{i ∈ S} ℓ_i,   S = the B = keep · N samples of a batch of N with the highest losses
+
+    choose="highest"  the B highest, as in online hard example mining (OHEM: Shrivastava et al. 2016) and Ordered SGD
+                      (Kawaguchi and Lu 2020); with all the data as the batch, CVaR at level B/N
+    choose="drawn"    B samples with a probability that grows with the loss (after Katharopoulos and Fleuret 2018).
+                      As it stands, that focuses on the hard ones; correct="yes" divides by the probability, which
+                      gives back the mean over the batch in expectation (of one draw) and changes its noise only
+    passes="two"      score all without a graph in evaluation mode, then forward the kept ones again; "one" keeps the
+                      graph of all N and takes the gradient of those that count
+
+    The mean divides by B, not by N, which would be a smaller learning rate. `warm_up` epochs train plainly.
+    """
+
+    keep: float = knob(0.25, low=0.01, high=1.0, help="B/N: which share of the batch is learnt from")
+    choose: str = knob("highest", choices=("highest", "drawn"), help="the highest losses, or draws that prefer them")
+    correct: str = knob("no", choices=("no", "yes"), help="divide drawn losses by their probability")
+    passes: str = knob("two", choices=("two", "one"), help="score first and forward the kept again, or forward once")
+    warm_up: int = knob(0, low=0, high=20, help="epochs of plain training first")
+
+    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+        n = len(batch.labels)
+        if self.keep == 1 and self.choose == "highest" or getattr(state, "epoch", self.warm_up + 1) <= self.warm_up:
+            return sample_losses(model, batch).mean()
+        losses = sample_losses(model, batch) if self.passes == "one" else score(model, batch)
+        chosen = self.chosen(losses.detach(), generator=getattr(state, "generator", None))
+        if self.passes == "one":
+            kept = losses.index_select(0, chosen)
+        else:
+            kept = sample_losses(model, Batch(*(part.index_select(0, chosen) for part in batch)))
+        if self.choose == "drawn" and self.correct == "yes":
+            scores = losses.detach().clamp(min=1e-12)
+            kept = kept * (scores.sum() / (n * scores)).index_select(0, chosen)
+        return kept.mean()
+
+    def chosen(self, losses: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """The indices of the samples to learn from, given the losses of the batch [N]."""
+        count = max(1, round(self.keep * len(losses)))
+        return hardest(losses, count) if self.choose == "highest" else drawn_by_loss(losses, count, generator=generator)
+
+
+def score(model: nn.Module, batch: Batch) -> Tensor:
+    """Losses [N] in evaluation mode, without a graph; every submodule's mode is put back."""
+    with torch.no_grad(), evaluating(model):
+        return sample_losses(model, batch)

@@ -1,0 +1,147 @@
+"""Lecture 03: hard example mining."""
+
+import pytest
+import torch
+from torch import nn
+
+from debias_course import models, train
+from debias_course.data import Batch
+from debias_course.methods import ERM, HardMining
+from debias_course.methods.base import sample_losses
+from debias_course.methods.hard_mining import drawn_by_loss, hardest, score
+
+LOSSES = torch.tensor([0.1, 0.4, 2.5, 0.4])
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_hardest_by_hand_and_ties_go_to_the_earlier():
+    assert hardest(LOSSES, 2).tolist() == [2, 1] and LOSSES[hardest(LOSSES, 2)].mean() == pytest.approx(1.45)
+    assert hardest(LOSSES, 1).tolist() == [2] and hardest(LOSSES, 4).tolist() == [2, 1, 3, 0]
+    assert hardest(torch.zeros(5), 3).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("choose", [hardest, drawn_by_loss])
+@pytest.mark.parametrize("keep", [0, 5, -1])
+def test_more_than_there_are_or_none_cannot_be_kept(choose, keep):
+    with pytest.raises(ValueError, match=f"{keep} of 4 samples cannot be kept; keep at least one and at most all"):
+        choose(LOSSES, keep)
+
+
+@pytest.mark.parametrize("choose", [hardest, drawn_by_loss])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_losses_that_are_not_finite_are_named(choose, bad):
+    losses = LOSSES.clone()
+    losses[[1, 3]] = bad
+    with pytest.raises(FloatingPointError, match=r"the losses of samples \[1, 3\] of the batch are not finite"):
+        choose(losses, 2)
+
+
+def test_draws_are_in_proportion_to_the_losses():
+    """p = (.03, .13, .83, 0) for the first draw; 20,000 draws are within four standard errors."""
+    losses, n = torch.tensor([0.1, 0.4, 2.5, 0.0]), 20_000
+    generator = seeded(1)
+    first = torch.bincount(torch.cat([drawn_by_loss(losses, 1, generator=generator) for _ in range(n)]), minlength=4)
+    p = losses / losses.sum()
+    assert ((first / n - p).abs() <= 4 * (p * (1 - p) / n).sqrt()).all()
+
+
+def test_draws_are_different_samples_and_zeros_come_last():
+    losses = torch.tensor([0.0, 1.0, 0.0, 2.0, 0.0])
+    for seed in range(50):
+        drawn = drawn_by_loss(losses, 4, generator=seeded(seed)).tolist()
+        assert len(set(drawn)) == 4 and set(drawn[:2]) == {1, 3}
+    zeros = torch.cat([drawn_by_loss(torch.zeros(4), 1, generator=seeded(s)) for s in range(400)])
+    assert (torch.bincount(zeros, minlength=4) > 60).all()  # all-zero losses: evenly
+
+
+def batch_of(toy, n=64):
+    return toy.train.batch(torch.arange(n))
+
+
+def opened(method, model, toy, epoch=1):
+    state = method.start(model, toy.train)
+    state.epoch, state.generator = epoch, seeded()
+    return state
+
+
+def test_keeping_everything_is_plain_training_to_the_bit(toy):
+    start = models.mlp(toy.train, hidden=(8,))
+    plain, mined = (train(start, toy.train, how, epochs=2).model for how in (ERM(), HardMining(keep=1.0)))
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), mined.parameters()))
+
+
+@pytest.mark.parametrize("passes", ["one", "two"])
+def test_the_loss_is_the_mean_of_the_kept_losses(toy, passes):
+    model, method = models.mlp(toy.train, hidden=(8,)), HardMining(keep=0.25, passes=passes)
+    losses = sample_losses(model, batch_of(toy))
+    loss = method.loss(model, batch_of(toy), opened(method, model, toy))
+    assert loss.item() == pytest.approx(losses.sort(descending=True).values[:16].mean().item(), rel=1e-6)
+
+
+def test_one_pass_and_two_passes_have_the_same_gradient(toy):
+    model = models.mlp(toy.train, hidden=(8,))
+    gradients = []
+    for passes in ("one", "two"):
+        method = HardMining(keep=0.25, passes=passes)
+        loss = method.loss(model, batch_of(toy), opened(method, model, toy))
+        gradients.append(torch.autograd.grad(loss, model.head.weight)[0])
+    torch.testing.assert_close(*gradients)
+
+
+def test_warm_up_epochs_train_plainly(toy):
+    model, method = models.mlp(toy.train, hidden=(8,)), HardMining(keep=0.1, warm_up=2)
+    plain = sample_losses(model, batch_of(toy)).mean()
+    by_epoch = [method.loss(model, batch_of(toy), opened(method, model, toy, epoch)) for epoch in (1, 2, 3)]
+    assert by_epoch[0] == by_epoch[1] == plain and by_epoch[2] > plain
+    start = models.linear(toy.train)
+    warm, plain = (train(start, toy.train, how, epochs=2).model for how in (HardMining(keep=0.1, warm_up=2), ERM()))
+    assert torch.equal(warm.head.weight, plain.head.weight)
+
+
+def test_corrected_draws_are_unbiased_and_uncorrected_ones_focus(toy):
+    """One draw per batch: with the correction its mean is the batch's mean loss; without, Σ L² / Σ L."""
+    model, batch = models.mlp(toy.train, hidden=(8,)), batch_of(toy, 16)
+    losses = sample_losses(model, batch).detach()
+    for correct, expected in ("yes", losses.mean()), ("no", losses.square().sum() / losses.sum()):
+        method = HardMining(keep=1 / 16, choose="drawn", correct=correct)
+        state = opened(method, model, toy)
+        drawn = torch.stack([method.loss(model, batch, state).detach() for _ in range(3000)])
+        assert abs(drawn.mean() - expected) < 4 * drawn.std() / 3000**0.5 + 1e-6
+
+
+def test_scoring_leaves_modes_statistics_and_gradients_alone(toy):
+    features = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU())
+    model = models.Classifier(features, nn.Linear(8, 2)).train()
+    features[1].eval()  # a frozen one
+    before = features[1].running_mean.clone()
+    losses = score(model, batch_of(toy))
+    assert not losses.requires_grad and model.training and features.training and not features[1].training
+    assert torch.equal(features[1].running_mean, before) and all(p.grad is None for p in model.parameters())
+
+
+def test_a_batch_smaller_than_asked_for_keeps_at_least_one(toy):
+    model, method = models.linear(toy.train), HardMining(keep=0.01)
+    loss = method.loss(model, batch_of(toy, 3), opened(method, model, toy))
+    assert loss.item() == pytest.approx(sample_losses(model, batch_of(toy, 3)).max().item())
+
+
+def test_no_label_but_the_class_is_read(toy):
+    model, method = models.mlp(toy.train, hidden=(8,)), HardMining()
+    batch = batch_of(toy)
+    blind = Batch(batch.inputs, batch.labels, torch.full_like(batch.labels, -1), torch.full_like(batch.labels, -1))
+    losses = [method.loss(model, each, opened(method, model, toy)) for each in (batch, blind)]
+    assert torch.equal(*losses) and method.needs == "nothing"
+
+
+def test_a_wrong_label_is_kept_like_a_rare_sample(toy):
+    """Mining cannot tell them apart: after training, the flipped labels are over-represented among the kept."""
+    flipped = torch.zeros(400, dtype=torch.bool)
+    flipped[::20] = True
+    labels = torch.where(flipped, 1 - toy.train.labels, toy.train.labels)
+    noisy = type(toy.train)(toy.train.inputs, labels, toy.train.attributes, ("a", "b"), ("x", "y"))
+    model = train(models.linear(noisy), noisy, epochs=20, lr=0.05).model
+    kept = HardMining(keep=0.1).chosen(score(model, noisy.batch(torch.arange(400))))
+    assert flipped[kept].float().mean() > 5 * flipped.float().mean()
