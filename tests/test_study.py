@@ -252,7 +252,7 @@ def test_a_method_written_in_a_notebook_can_be_studied():
     "mistake, sentence",
     [
         (dict(methods={"a": ERM}), "pass an instance, such as ERM"),
-        (dict(epoch=1), "study has no setting 'epoch'; there are batch_size, epochs, lr"),
+        (dict(epoch=1), "study has no setting 'epoch'; there are augment, batch_size, epochs, lr"),
         (dict(data=(1, 2, 3)), "pass a function of seed, or Splits"),
     ],
 )
