@@ -32,7 +32,7 @@ from typing import Any
 import torch
 
 from . import __version__
-from .cache import cache_folder, write_atomically
+from .cache import write_atomically
 from .fingerprints import module_hash
 from .study import Mean, mean_over_seeds, parse_seeds
 from .training import pick_device
@@ -143,15 +143,6 @@ class Lesson:
             f"debias_course {__version__} | torch {torch.__version__} on {pick_device()} | "
             f"{self.budget} budget: seeds {seeds_in_words(self.seeds)}"
         )
-
-    def choose(self, *, quick: Any, full: Any) -> Any:
-        """The value for this lesson's budget."""
-        return quick if self.budget == "quick" else full
-
-    @property
-    def full_digits(self) -> bool:
-        """True on the full budget where the 60,000 digits are on disk."""
-        return self.budget == "full" and (cache_folder() / "MNIST" / "raw").is_dir()
 
     def claim(self, id: str, sentence: str, *, measure: Callable[[int], float], holds: Band) -> None:
         """Measure on every seed of the lesson, remember the claim and show it.
