@@ -24,7 +24,7 @@ import torch.nn.functional as F
 
 from . import models
 from .data import GroupedData, colored_digits
-from .methods import ERM, BatchSampling, LossReweighting, Method
+from .methods import ERM, BatchSampling, HardMining, LossReweighting, Method
 from .methods.sampling import draw_epoch
 from .models import isolated_randomness
 from .training import make_optimizer, step
@@ -101,23 +101,69 @@ def measure(name: str, build: Callable[..., torch.nn.Module], *, repeats: int) -
         "train, batch sampling": ours(build(data), data, BatchSampling()),
         "DataLoader loop": dataloader(build(data), data),
     }
-    for epoch in contenders.values():
-        epoch()
-    ratios: dict[str, list[float]] = {each: [] for each, _, _ in ROWS}
+    spent = take_turns(contenders, repeats)
+    return [
+        row(f"{name}: {each} / {basis}", [turn[each] / turn[basis] for turn in spent], target.get(name))
+        for each, basis, target in ROWS
+    ]
+
+
+def take_turns(contenders: dict[str, Callable[[], None]], repeats: int) -> list[dict[str, float]]:
+    """CPU seconds of each contender in each repeat, after one round to warm up: in turn, forwards and backwards."""
+    for contender in contenders.values():
+        contender()
+    turns = []
     for _ in range(repeats):
-        spent = dict.fromkeys(contenders, 0.0)
+        turns.append(dict.fromkeys(contenders, 0.0))
         for each in [*contenders, *reversed(contenders)]:
             began = time.process_time()
             contenders[each]()
-            spent[each] += time.process_time() - began
-        for each, basis, _ in ROWS:
-            ratios[each].append(spent[each] / spent[basis])
-    return [row(f"{name}: {each} / {basis}", ratios[each], target.get(name)) for each, basis, target in ROWS]
+            turns[-1][each] += time.process_time() - began
+    return turns
 
 
 def row(name: str, ratios: list[float], target: float | None) -> dict:
     extremes = {"low": round(min(ratios), 3), "high": round(max(ratios), 3)}
     return {"name": name, "ratio": round(statistics.median(ratios), 3), **extremes, "target": target}
+
+
+def measure_mining(*, scored: int = 512, repeats: int) -> list[dict]:
+    """A step that scores 512 samples and learns from 128, relative to a plain step of 128, on the CNN; and the bare sum
+    of its parts (a forward pass of all without a graph, a plain step), which is the limit."""
+    data = colored_digits().train
+    plain, mining = ERM(), HardMining(keep=BATCH / scored)
+    many, few = (data.batch(torch.arange(size)) for size in (scored, BATCH))
+    model = models.MODELS["cnn"](data)
+    optimizer = make_optimizer("adamw", model, torch.nn.Module(), lr=1e-3, weight_decay=0.0)
+    state = torch.nn.Module()
+
+    def parts():
+        with torch.no_grad():
+            model(many.inputs)
+        step(model, few, plain, state, optimizer)
+
+    contenders = {
+        "plain": lambda: step(model, few, plain, state, optimizer),
+        "parts": parts,
+        "mining": lambda: step(model, many, mining, state, optimizer),
+    }
+    spent = take_turns({name: _repeat(contender, 5) for name, contender in contenders.items()}, repeats)
+    basis = f"ERM step of {BATCH}"
+    return [
+        row(f"cnn: {name} / {basis}", [turn[each] / turn["plain"] for turn in spent], target)
+        for name, each, target in (
+            (f"forward of {scored} and ERM step of {BATCH}", "parts", None),
+            (f"mining step, {BATCH} of {scored}", "mining", 2.3),
+        )
+    ]
+
+
+def _repeat(contender: Callable[[], object], times: int) -> Callable[[], None]:
+    def run():
+        for _ in range(times):
+            contender()
+
+    return run
 
 
 def measure_draw(groups: int, n: int, *, repeats: int) -> dict:
@@ -148,6 +194,7 @@ def main() -> None:
     rows = []
     for name in ("mlp", "cnn"):
         rows += measure(name, models.MODELS[name], repeats=args.repeats)
+    rows += measure_mining(repeats=args.repeats)
     rows += [measure_draw(groups, DRAWN, repeats=args.repeats) for groups in (4, 1000)]
     if args.json:
         print(json.dumps(rows, indent=1))

@@ -128,6 +128,33 @@ class GroupReport:
         present = [g for g in self._present if self.train_n[g]]
         return weighted([self.groups[g] for g in present], [self.train_n[g] for g in present])
 
+    def _shot(self, low: float, high: float, kind: str) -> Share:
+        """The mean accuracy of the labels with `low` to `high` training samples, each label counting the same."""
+        if self.train_n is None:
+            raise ValueError("the group counts of training are not known; pass train=data.train to evaluate")
+        a = len(self.attribute_names)
+        starts = range(0, len(self.n), a)
+        rows = [tuple(sum(each[i : i + a]) for each in (self.train_n, self.correct, self.n)) for i in starts]
+        shares = [wilson(correct, n) for trained, correct, n in rows if low <= trained <= high and n]
+        if not shares:
+            raise ValueError(f"no label is {kind}: none with {low} to {high} training samples has test samples")
+        return weighted(shares, [1.0] * len(shares))
+
+    @property
+    def many_shot(self) -> Share:
+        """Labels with more than 100 training samples (the three bands are those of Liu et al. 2019, section 5)."""
+        return self._shot(101, math.inf, "many-shot")
+
+    @property
+    def medium_shot(self) -> Share:
+        """Labels with 20 to 100 training samples."""
+        return self._shot(20, 100, "medium-shot")
+
+    @property
+    def few_shot(self) -> Share:
+        """Labels with fewer than 20 training samples."""
+        return self._shot(0, 19, "few-shot")
+
     def table(self):
         """Data frame with one row per group: label, attribute, group, n, correct, accuracy, low, high."""
         import pandas as pd

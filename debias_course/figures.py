@@ -165,6 +165,22 @@ def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
     return figure
 
 
+def bands(shares: Mapping[str, Sequence[float]], *, x: str, y: str, start: int = 1, axis=None):
+    """What a whole is made of, step by step from `start`: one band per name, told apart by colour and hatch; at each
+    step the shares of all names sum to 1."""
+    figure = None
+    if axis is None:
+        figure, axis = new_figure(6.0, 3.6)
+    steps = range(start, start + len(next(iter(shares.values()))))
+    areas = axis.stackplot(steps, list(shares.values()), labels=list(shares), edgecolor="white")
+    for i, area in enumerate(areas):
+        area.set(facecolor=PALETTE[i % 7], hatch=("", "//", "..", "xx", "\\\\", "oo", "++")[i % 7])
+    axis.set(xlabel=x, ylabel=y, xlim=(steps[0], max(steps[-1], steps[0] + 1)), ylim=(0, 1))
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    _legend_above(axis)
+    return figure
+
+
 def curves(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str, bands=None, axis=None, **axes
 ):

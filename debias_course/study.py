@@ -26,7 +26,8 @@ from .jobs import Job, read, run_and_keep
 from .methods import Method
 
 SETTINGS = {"epochs", "batch_size", "lr", "weight_decay", "select", "optimizer", "augment"}
-METRICS = ("overall", "group_balanced", "worst_group", "train_weighted", "worst_class")
+AVERAGES = ("overall", "train_weighted", "group_balanced", "worst_group")
+METRICS = (*AVERAGES, "worst_class", "many_shot", "medium_shot", "few_shot")
 
 
 def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
@@ -190,7 +191,7 @@ class Study:
         rows = []
         for name in self.names:
             row: dict[str, Any] = dict(method=name)
-            for metric in ("overall", "train_weighted", "group_balanced", "worst_group"):
+            for metric in AVERAGES:
                 try:
                     mean = self.mean(name, metric)
                 except ValueError:  # a group that was trained on is not in the test set
@@ -210,6 +211,14 @@ class Study:
         frame = pd.DataFrame(rows)
         frame["accuracy"] = frame["correct"] / frame["n"].where(frame["n"] > 0)
         return frame
+
+    def worst_by_epoch(self) -> dict[str, tuple[list[int], list[float]]]:
+        """For `figures.curves`: per method the epochs and the worst validation group, as a mean over seeds."""
+        lines = {}
+        for name, history in self.history.groupby("method", sort=False):
+            worst = history.groupby(["seed", "epoch"])["accuracy"].min().groupby("epoch").mean()
+            lines[name] = (worst.index.tolist(), worst.tolist())
+        return lines
 
     def __repr__(self) -> str:
         return f"Study({', '.join(self.names)}; seeds {self.seeds})"

@@ -134,19 +134,8 @@ def train(
         state.generator = torch.Generator(device).manual_seed(seed)
         updates = make_optimizer(optimizer, model, state, lr=lr, weight_decay=weight_decay)
         for epoch in _counted(epochs, progress):
-            total = torch.zeros((), device=device)
             state.epoch = epoch
-            batches = method.batches(data, batch_size, seed=seed, epoch=epoch)
-            rows = torch.cat(list(batches)).to(device).split([len(batch) for batch in batches])  # moved once
-            for batch in rows:
-                seen = data.batch(batch)
-                seen = seen._replace(inputs=augment(seen.inputs)) if augment else seen
-                total += step(model, seen, method, state, updates)
-            loss = float(total) / len(batches)  # the epoch's only wait for the device, but for the reports
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"the training loss is {loss} in epoch {epoch}; lower lr={lr:g}, or look for extreme inputs"
-                )
+            loss = _one_epoch(model, data, method, state, updates, batch_size=batch_size, seed=seed, augment=augment)
             reports = {name: evaluate(model, split) for name, split in watched.items()}
             records += _rows(epoch, loss, reports)
             if score and score(reports["validation"]) > best:
@@ -155,6 +144,27 @@ def train(
         if score:
             model.load_state_dict(kept)
     return Run(model.eval(), state, method, chosen, select, records, time.perf_counter() - started, settings)
+
+
+def _one_epoch(model, data, method, state, updates, *, batch_size, seed, augment) -> float:
+    """The mean loss over the epoch's batches; reading it is the epoch's only wait for the device."""
+    seen = method.data(model, data, state)
+    if augment is not None and seen.inputs.shape[1:] != data.inputs.shape[1:]:
+        augment = None  # it changes images, and these are their embeddings
+    batches = method.batches(seen, batch_size, seed=seed, epoch=state.epoch)
+    rows = torch.cat(list(batches)).to(seen.device).split([len(batch) for batch in batches])  # moved once
+    total = torch.zeros((), device=seen.device)
+    for indices in rows:
+        batch = seen.batch(indices)
+        batch = batch._replace(inputs=augment(batch.inputs)) if augment else batch
+        total += step(model, batch, method, state, updates)
+    loss = float(total) / len(batches)
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"the training loss is {loss} in epoch {state.epoch}; lower lr={updates.param_groups[0]['lr']:g}, or look "
+            "for extreme inputs"
+        )
+    return loss
 
 
 def step(model: nn.Module, batch: Batch, method: Method, state: nn.Module, optimizer) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from debias_course.cache import cache_folder, write_atomically
 from debias_course.data import GroupedData, colored_digits, load_digits, toys
-from debias_course.data.biases import COLORS, correlated_attributes, paint, thin
+from debias_course.data.biases import COLORS, correlated_attributes, mislabel, paint, thin
 from debias_course.data.digits import split_indices
 from debias_course.data.grouped import group_ids, label_and_attribute
 
@@ -187,6 +187,27 @@ def test_thinning_keeps_the_correlation(digits):
     assert thinned.counts.tolist() == [1425, 75, 15, 285]
     with pytest.raises(ValueError, match="give one share from 0 to 1 for each of the 2 labels"):
         thin(digits.train, (1.0,))
+
+
+def test_wrong_labels_are_as_many_as_asked_for_in_every_group(digits):
+    data = digits.train
+    noisy = mislabel(data, 0.1, seed=3)
+    wrong = noisy.labels != data.labels
+    counts = [int(wrong[data.groups == g].sum()) for g in range(4)]
+    assert counts == [round(0.1 * n) for n in data.counts.tolist()]
+    assert torch.equal(noisy.attributes, data.attributes) and torch.equal(noisy.inputs, data.inputs)
+    assert torch.equal(mislabel(data, 0.1, seed=3).labels, noisy.labels)
+    assert not torch.equal(mislabel(data, 0.1, seed=4).labels, noisy.labels)
+    assert torch.equal(mislabel(data, 0.0).labels, data.labels)
+
+
+def test_wrong_labels_are_spread_over_the_other_labels():
+    data = colored_digits(classes=10).train
+    noisy = mislabel(data, 0.5)
+    taken = torch.bincount(noisy.labels[(data.labels == 3) & (noisy.labels != 3)], minlength=10)
+    assert taken[3] == 0 and (taken[taken > 0] > 5).all() and (taken > 0).sum() == 9
+    with pytest.raises(ValueError, match="share is 1.5"):
+        mislabel(data, 1.5)
 
 
 def test_toys_are_what_they_say():

@@ -130,3 +130,16 @@ def test_another_grid_of_groups_is_refused(toy):
     other = GroupedData(toy.train.inputs, toy.train.labels, toy.train.attributes, ("a", "b"), ("x", "y"))
     with pytest.raises(ValueError, match="use one grid of groups for both"):
         evaluate(models.linear(toy.train), toy.test, train=other)
+
+
+def test_many_medium_and_few_shot_labels_are_told_apart_by_their_training_counts():
+    names = tuple(f"digit {d}" for d in range(5))
+    report = GroupReport((9, 8, 6, 2, 0), (10, 10, 10, 10, 10), names, ("any",), (101, 100, 20, 19, 0))
+    assert report.many_shot.value == 0.9 and report.few_shot.value == pytest.approx(0.1)
+    assert report.medium_shot.value == pytest.approx(0.7) and report.medium_shot.n == 20
+    two = GroupReport((5, 1, 2, 2), (10, 10, 5, 5), ("a", "b"), ("x", "y"), (60, 60, 9, 9))
+    assert two.many_shot.value == pytest.approx(0.3) and two.few_shot.value == pytest.approx(0.4)
+    with pytest.raises(ValueError, match="no label is medium-shot"):
+        _ = two.medium_shot
+    with pytest.raises(ValueError, match="pass train=data.train"):
+        _ = GroupReport((1,), (2,), ("a",), ("x",)).few_shot

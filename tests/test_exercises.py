@@ -73,6 +73,15 @@ def test_the_hint_helps_without_giving_the_code(exercise, capsys):
             "the largest remainder the last",
         ),
         ("sampling", "seen", lambda n, k: k / n, "see 7/16 on average"),
+        ("hard_mining", "worst_mean", lambda losses, share: losses.sort().values[-2:].sum() / 4, "not by all"),
+        ("hard_mining", "single_draw", lambda losses, i: losses[i], "divide it by N · p"),
+        (
+            "hard_mining",
+            "kept_of_group",
+            lambda v, g, w, k: (g[v.argsort(descending=True)[:k]] == w).sum() / (g == w).sum(),
+            "not by the group's",
+        ),
+        ("hard_mining", "kept_of_group", lambda v, g, w, k: (g == w).float().mean(), "look at the kept ones"),
         ("reweighting", "group_weights", lambda n: 1 / n, "should sum to 8"),
         ("reweighting", "group_weights", lambda n: n / n.sum(), "should weigh the same in all"),
         (

@@ -9,7 +9,7 @@ from PIL import Image
 
 from debias_course import explore
 from debias_course.figures import new_figure
-from debias_course.methods import METHODS, Knob, LossReweighting, Method, knob, knobs
+from debias_course.methods import METHODS, HardMining, Knob, LossReweighting, Method, knob, knobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,3 +117,19 @@ def test_the_digits_drawing_trains_in_the_open():
         "digit≥5, orange",
         "digit≥5, blue",
     ]
+
+
+def test_the_mining_drawing_tells_rare_from_wrong():
+    seen = []
+    method = HardMining(keep=0.1, warm_up=2)
+    figure, sentence = explore.draw_mining(method, wrong=0.1, epochs=4, progress=lambda *at: seen.append(at))
+    assert seen[-1] == (4, 4) and sentence.startswith("plain: group-balanced")
+    bands = [area.get_label() for area in figure.axes[0].collections]
+    assert bands == ["follows the pattern", "against the pattern", "wrong label"] and figure.axes[0].get_xlim() == (
+        3,
+        4,
+    )
+    clean = explore.draw_mining(method, epochs=4)[0]
+    assert [area.get_label() for area in clean.axes[0].collections] == bands[:2]
+    nothing = explore.draw_mining(HardMining(warm_up=4), epochs=4)[0]
+    assert "nothing was chosen" in nothing.axes[0].get_title()

@@ -71,6 +71,12 @@ def test_samples_of_an_empty_group_are_no_error(digits):
     assert "0 images" in figure.axes[1].get_ylabel() and len(figure.axes) == 4
 
 
+def test_bands_fill_the_whole():
+    axis = figures.bands({"rare": [0.2, 0.4], "common": [0.8, 0.6]}, x="epoch", y="share", start=3).axes[0]
+    tops = [area.get_paths()[0].vertices[:, 1].max() for area in axis.collections]
+    assert tops == pytest.approx([0.4, 1.0]) and axis.get_xlim() == (3, 4)
+
+
 def test_a_picture_carries_its_alternative_text_and_takeaway(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))

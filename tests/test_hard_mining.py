@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from debias_course import models, train
+from debias_course import claims, models, train
 from debias_course.data import Batch
 from debias_course.methods import ERM, HardMining
 from debias_course.methods.base import sample_losses
-from debias_course.methods.hard_mining import drawn_by_loss, hardest, score
+from debias_course.methods.hard_mining import RecordedMining, drawn_by_loss, hardest, score
 
 LOSSES = torch.tensor([0.1, 0.4, 2.5, 0.4])
 
@@ -43,7 +43,7 @@ def test_draws_are_in_proportion_to_the_losses():
     """p = (.03, .13, .83, 0) for the first draw; 20,000 draws are within four standard errors."""
     losses, n = torch.tensor([0.1, 0.4, 2.5, 0.0]), 20_000
     generator = seeded(1)
-    first = torch.bincount(torch.cat([drawn_by_loss(losses, 1, generator=generator) for _ in range(n)]), minlength=4)
+    first = torch.bincount(torch.cat([drawn_by_loss(losses, 1, generator=generator)[0] for _ in range(n)]), minlength=4)
     p = losses / losses.sum()
     assert ((first / n - p).abs() <= 4 * (p * (1 - p) / n).sqrt()).all()
 
@@ -51,10 +51,22 @@ def test_draws_are_in_proportion_to_the_losses():
 def test_draws_are_different_samples_and_zeros_come_last():
     losses = torch.tensor([0.0, 1.0, 0.0, 2.0, 0.0])
     for seed in range(50):
-        drawn = drawn_by_loss(losses, 4, generator=seeded(seed)).tolist()
+        drawn = drawn_by_loss(losses, 4, generator=seeded(seed))[0].tolist()
         assert len(set(drawn)) == 4 and set(drawn[:2]) == {1, 3}
-    zeros = torch.cat([drawn_by_loss(torch.zeros(4), 1, generator=seeded(s)) for s in range(400)])
+    zeros = torch.cat([drawn_by_loss(torch.zeros(4), 1, generator=seeded(s))[0] for s in range(400)])
     assert (torch.bincount(zeros, minlength=4) > 60).all()  # all-zero losses: evenly
+
+
+@pytest.mark.parametrize("keep", [1, 3, 5, 6])
+def test_divided_by_their_probability_the_drawn_losses_estimate_the_sum_of_all(keep):
+    losses, generator = torch.tensor([0.05, 0.4, 2.5, 0.4, 0.01, 1.0]), seeded(2)
+    estimates = []
+    for _ in range(4000):
+        chosen, probability = drawn_by_loss(losses, keep, generator=generator)
+        estimates.append((losses[chosen] / probability).sum())
+    estimates = torch.stack(estimates)
+    assert abs(estimates.mean() - losses.sum()) <= 4 * estimates.std() / 4000**0.5 + 1e-5
+    assert (probability > 0).all() and (probability <= 1).all()
 
 
 def batch_of(toy, n=64):
@@ -102,7 +114,7 @@ def test_warm_up_epochs_train_plainly(toy):
 
 
 def test_corrected_draws_are_unbiased_and_uncorrected_ones_focus(toy):
-    """One draw per batch: with the correction its mean is the batch's mean loss; without, Σ L² / Σ L."""
+    """One draw per batch: with the correction, the mean of the drawn losses is the batch's; without, Σ L² / Σ L."""
     model, batch = models.mlp(toy.train, hidden=(8,)), batch_of(toy, 16)
     losses = sample_losses(model, batch).detach()
     for correct, expected in ("yes", losses.mean()), ("no", losses.square().sum() / losses.sum()):
@@ -143,5 +155,39 @@ def test_a_wrong_label_is_kept_like_a_rare_sample(toy):
     labels = torch.where(flipped, 1 - toy.train.labels, toy.train.labels)
     noisy = type(toy.train)(toy.train.inputs, labels, toy.train.attributes, ("a", "b"), ("x", "y"))
     model = train(models.linear(noisy), noisy, epochs=20, lr=0.05).model
-    kept = HardMining(keep=0.1).chosen(score(model, noisy.batch(torch.arange(400))))
+    kept = hardest(score(model, noisy.batch(torch.arange(400))), 40)
     assert flipped[kept].float().mean() > 5 * flipped.float().mean()
+
+
+def test_the_record_of_what_was_kept_changes_nothing_but_itself(toy):
+    start, settings = models.linear(toy.train), dict(epochs=3, batch_size=100, lr=0.1)
+    plain = train(start, toy.train, HardMining(keep=0.1, warm_up=1), **settings)
+    watched = train(start, toy.train, RecordedMining(keep=0.1, warm_up=1), **settings)
+    assert torch.equal(plain.model.head.weight, watched.model.head.weight)
+    assert [counts.sum().item() for counts in watched.state.kept.values()] == [40, 40]
+    assert sorted(watched.state.kept) == [2, 3] and watched.state.kept[2][1:3].sum() > 0.05 * 40
+
+
+class Easiest(HardMining):
+    """min: wrong, the lowest losses are kept."""
+
+    def chosen(self, losses, batch, state):
+        return super().chosen(-losses, batch, state)
+
+
+class Uncorrected(HardMining):
+    """min: wrong, the correction is forgotten."""
+
+    def chosen(self, losses, batch, state):
+        return super().chosen(losses, batch, state)[0], None
+
+
+@pytest.mark.parametrize("wrong, claim", [(Easiest, "L03.2a"), (Uncorrected, "L03.1b")])
+def test_a_wrong_implementation_turns_a_claim(monkeypatch, wrong, claim):
+    cells = claims.claim_cells("03_hard_example_mining")
+    chosen = [cells[0], *(cell for cell in cells if "def kept_shares" in cell or "methods = {" in cell)]
+    chosen.append(next(cell for cell in cells if f'"{claim}"' in cell))
+    monkeypatch.setattr(claims, "claim_cells", lambda topic: chosen)
+    monkeypatch.setattr("debias_course.methods.HardMining", wrong)
+    measured, _ = claims.measure_topic("03_hard_example_mining", seeds=5)
+    assert {each.id: each.verdict for each in measured}[claim] == "fails"

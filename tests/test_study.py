@@ -19,7 +19,7 @@ from debias_course.cache import cache_folder
 from debias_course.data import Splits, toys
 from debias_course.jobs import Job
 from debias_course.methods import ERM, LossReweighting
-from debias_course.study import mean_over_seeds, parse_seeds
+from debias_course.study import Study, mean_over_seeds, parse_seeds
 
 METHODS = {"plain": ERM(), "weighted": LossReweighting()}
 small = partial(study, data=partial(toys.shortcut, n=80), model=models.linear, epochs=2, n_jobs=1, progress=False)
@@ -74,6 +74,18 @@ def test_summary_and_history_are_tables():
         result.value("plain", 0, "accuracy")
     with pytest.raises(KeyError, match="no run of 'other'"):
         result.report("other", 0)
+
+
+def test_the_worst_group_by_epoch_is_a_mean_over_seeds_of_a_minimum_over_groups():
+    record = dict(report={}, history=[], epoch=1, seconds=1.0)
+    rows = [
+        dict(epoch=e, loss=0.0, split="validation", group=g, n=10, correct=c)
+        for e, counts in ((1, (2, 8)), (2, (9, 4)))
+        for g, c in zip("ab", counts)
+    ]
+    better = [dict(row, correct=row["correct"] + 1) for row in rows]
+    records = [dict(record, name="ERM", seed=s, history=h) for s, h in enumerate((rows, better))]
+    assert Study(["ERM"], {"ERM": ERM()}, [0, 1], records).worst_by_epoch() == {"ERM": ([1, 2], [0.25, 0.45])}
 
 
 def test_the_same_run_is_not_done_twice(monkeypatch):

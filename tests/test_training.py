@@ -1,6 +1,7 @@
 """training: one loop, one device rule, selection of the epoch."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,20 @@ def test_a_gpu_gives_the_same_verdict(digits):
             worst[name] = evaluate(run.model, digits.test).worst_group.value
         gaps.append(worst["weighted"] - worst["ERM"])
     assert min(gaps) > 0.1
+
+
+def test_a_method_may_train_on_other_data_from_some_epoch_on(toy):
+    """And embeddings are not augmented: only what has the shape of the data is."""
+    seen = []
+
+    class Fewer(ERM):
+        def data(self, model, data, state):
+            embedded = replace(data, inputs=data.inputs.new_ones(len(data), 5))
+            return data if state.epoch == 1 else embedded.subset(torch.arange(10))
+
+        def loss(self, model, batch, state):
+            seen.append((state.epoch, len(batch.labels), float(batch.inputs.sum())))
+            return model.head(model.features(batch.inputs.new_zeros(len(batch.labels), 2))).square().mean()
+
+    train(models.mlp(toy.train), toy.train, Fewer(), epochs=2, batch_size=400, augment=torch.zeros_like)
+    assert seen == [(1, 400, 0.0), (2, 10, 50.0)]

@@ -4,6 +4,7 @@ from functools import partial
 
 from . import toys as toys
 from .biases import colored_digits as colored_digits
+from .biases import mislabel as mislabel
 from .digits import load_digits as load_digits
 from .grouped import Batch as Batch
 from .grouped import GroupedData as GroupedData

@@ -6,6 +6,8 @@ always, 1 / n_attributes means that the two are independent. Counts are exact, n
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -124,3 +126,23 @@ def thin(data: GroupedData, keep: tuple[float, ...], *, seed: int = 0) -> Groupe
         chosen = torch.randperm(n, generator=generator)[: round(keep[group // data.n_attributes] * n)]
         kept.append(rows[chosen.to(rows.device)])
     return data.subset(torch.cat(kept).sort().values)
+
+
+def mislabel(data: GroupedData, share: float, *, seed: int = 0) -> GroupedData:
+    """Wrong labels: in each group, exactly the nearest whole number to `share` of the samples get another label.
+
+    The other labels are used alike. Inputs and attributes stay, so a mislabelled sample of a common group is counted in
+    a rare one afterwards: rare and wrong look alike.
+    """
+    if not 0 <= share <= 1 or data.n_labels < 2:
+        raise ValueError(
+            f"share is {share}, of {data.n_labels} labels; use a share from 0 to 1 and at least two labels"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    labels = data.labels.clone()
+    for group, n in enumerate(data.counts.tolist()):
+        rows = (data.groups == group).nonzero().flatten()
+        wrong = rows[torch.randperm(n, generator=generator)[: round(share * n)].to(rows.device)]
+        steps = torch.randperm(len(wrong), generator=generator).to(rows.device) % (data.n_labels - 1) + 1
+        labels[wrong] = (labels[wrong] + steps) % data.n_labels
+    return replace(data, labels=labels)

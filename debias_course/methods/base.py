@@ -1,9 +1,10 @@
 """Method: where can one intervene?
 
-A method is a small frozen dataclass of hyper-parameters. `training.train` asks it three questions, whose default
+A method is a small frozen dataclass of hyper-parameters. `training.train` asks it four questions, whose default
 answers are plain empirical risk minimisation (ERM):
 
     start(model, data)         what has to be remembered from step to step?  an nn.Module, empty for ERM
+    data(model, data, state)   what is trained on in this epoch?             the data
     batches(data, ...)         which samples form the batches of an epoch?   each once, in random order
     loss(model, batch, state)  what is minimised?                            the mean cross-entropy
 
@@ -85,6 +86,10 @@ class Method:
 
         The training loop adds `state.epoch`, from 1, and `state.generator`, on the device and seeded."""
         return nn.Module()
+
+    def data(self, model: nn.Module, data: GroupedData, state: nn.Module) -> GroupedData:
+        """The samples of epoch `state.epoch`, on the device of `data`: fewer, more, or their embeddings."""
+        return data
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int) -> Sequence[Tensor]:
         """Index tensors, int64 on the CPU (so that every device sees the same), one per batch of at most batch_size;

@@ -7,12 +7,13 @@ tell rare from wrong: a mislabelled sample has a high loss, too.
 
 from __future__ import annotations
 
+import collections
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ..data import Batch
+from ..data import Batch, GroupedData
 from ..models import evaluating
 from .base import Method, knob, sample_losses
 
@@ -23,17 +24,25 @@ def hardest(losses: Tensor, keep: int) -> Tensor:
     return torch.sort(losses, descending=True, stable=True).indices[:keep]
 
 
-def drawn_by_loss(losses: Tensor, keep: int, *, generator: torch.Generator | None = None) -> Tensor:
+def drawn_by_loss(losses: Tensor, keep: int, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """`keep` different indices, int64 [keep], one after the other with a probability in proportion to the losses [N]
-    that are left. Where fewer than `keep` losses are positive, the rest is drawn evenly from the zeros.
+    that are left (where fewer than `keep` losses are positive, the rest is drawn evenly from the zeros), and the
+    probability [keep] with which each came in, given the draw of the others: Σ over the drawn of L_i / probability is
+    an unbiased estimate of Σ over all of L_i.
 
-    Gumbel-top-k (Kool et al. 2019): the largest of log L_i + G_i, with G_i from the standard Gumbel distribution.
+    Gumbel-top-k (Kool et al. 2019, sections 3 and 4.1): the largest of φ_i = log L_i + G_i, with G_i from the standard
+    Gumbel distribution; with κ, the next largest, the probability is 1 - exp(-exp(log L_i - κ)).
     """
     _check(losses, keep)
     uniform = torch.rand(losses.shape, generator=generator, device=losses.device)
-    gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
-    tiny = torch.finfo(torch.float32).tiny
-    return torch.sort(losses.float().clamp(min=tiny).log() + gumbel, descending=True, stable=True).indices[:keep]
+    scores = losses.float().clamp(min=torch.finfo(torch.float32).tiny).log()
+    perturbed, order = torch.sort(
+        scores - torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7))), descending=True, stable=True
+    )
+    chosen = order[:keep]
+    if keep == len(losses):
+        return chosen, torch.ones_like(perturbed)
+    return chosen, -torch.expm1(-torch.exp(scores.index_select(0, chosen) - perturbed[keep]))
 
 
 def _check(losses: Tensor, keep: int) -> None:
@@ -54,8 +63,8 @@ class HardMining(Method):
                       (Kawaguchi and Lu 2020); with all the data as the batch, CVaR at level B/N
     choose="drawn"    B samples with a probability that grows with the loss (after Katharopoulos and Fleuret 2018).
                       As it stands, that focuses on the hard ones; correct="yes" divides by the probability, which
-                      gives back the mean over the batch in expectation (of one draw) and changes its noise only
-    passes="two"      score all without a graph in evaluation mode, then forward the kept ones again; "one" keeps the
+                      gives back the mean over the batch in expectation and changes its noise only
+    passes="two"      score all without gradients in evaluation mode, then forward the kept ones again; "one" keeps the
                       graph of all N and takes the gradient of those that count
 
     The mean divides by B, not by N, which would be a smaller learning rate. `warm_up` epochs train plainly.
@@ -72,20 +81,37 @@ class HardMining(Method):
         if self.keep == 1 and self.choose == "highest" or getattr(state, "epoch", self.warm_up + 1) <= self.warm_up:
             return sample_losses(model, batch).mean()
         losses = sample_losses(model, batch) if self.passes == "one" else score(model, batch)
-        chosen = self.chosen(losses.detach(), generator=getattr(state, "generator", None))
+        chosen, probability = self.chosen(losses.detach(), batch, state)
         if self.passes == "one":
             kept = losses.index_select(0, chosen)
         else:
             kept = sample_losses(model, Batch(*(part.index_select(0, chosen) for part in batch)))
-        if self.choose == "drawn" and self.correct == "yes":
-            scores = losses.detach().clamp(min=1e-12)
-            kept = kept * (scores.sum() / (n * scores)).index_select(0, chosen)
-        return kept.mean()
+        return kept.mean() if probability is None else (kept / probability).sum() / n
 
-    def chosen(self, losses: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """The indices of the samples to learn from, given the losses of the batch [N]."""
+    def chosen(self, losses: Tensor, batch: Batch, state: nn.Module) -> tuple[Tensor, Tensor | None]:
+        """The indices of the samples to learn from, given the losses of the batch [N], and what to divide by."""
         count = max(1, round(self.keep * len(losses)))
-        return hardest(losses, count) if self.choose == "highest" else drawn_by_loss(losses, count, generator=generator)
+        if self.choose == "highest":
+            return hardest(losses, count), None
+        chosen, probability = drawn_by_loss(losses, count, generator=getattr(state, "generator", None))
+        return chosen, probability if self.correct == "yes" else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedMining(HardMining):
+    """HardMining for the onlooker: `state.kept` [n_groups] of each epoch tells which groups it learnt from. Training
+    does not look at them."""
+
+    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        state = nn.Module()
+        state.kept = collections.defaultdict(lambda: torch.zeros(data.n_groups, dtype=torch.int64, device=data.device))
+        return state
+
+    def chosen(self, losses: Tensor, batch: Batch, state: nn.Module) -> tuple[Tensor, Tensor | None]:
+        chosen, probability = super().chosen(losses, batch, state)
+        counts = state.kept[state.epoch]
+        counts += torch.bincount(batch.groups[chosen], minlength=len(counts))
+        return chosen, probability
 
 
 def score(model: nn.Module, batch: Batch) -> Tensor:

@@ -281,11 +281,8 @@ long = study(pair, data.colored_digits, seeds=here.seeds, epochs=30)
 decayed = study(pair, data.colored_digits, seeds=here.seeds, epochs=30, weight_decay=10.0)
 
 # %%
-lines = {}
-for suffix, result in {"": long, ", weight decay 10": decayed}.items():
-    for name, history in result.history.groupby("method"):
-        worst = history.groupby(["seed", "epoch"])["accuracy"].min().groupby("epoch").mean()
-        lines[name + suffix] = (worst.index.tolist(), worst.tolist())
+lines = long.worst_by_epoch()
+lines |= {f"{name}, weight decay 10": line for name, line in decayed.worst_by_epoch().items()}
 figures.picture(
     figures.curves(lines, x="epoch", y="worst group, validation", ylim=(0, 1.02)),
     alt="Mean over seeds of the worst group per epoch: weighted falls, ERM rises; with decay weighted stays, ERM stays low.",

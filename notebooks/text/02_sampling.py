@@ -288,12 +288,8 @@ long = study(subsets, data.colored_digits, seeds=here.seeds, epochs=80)
 repeated = study({"over-sampling": OverSampling()}, data.colored_digits, seeds=here.seeds, epochs=20)
 
 # %%
-lines = {}
-for name, history in long.history.groupby("method"):
-    worst = history.groupby(["seed", "epoch"])["accuracy"].min().groupby("epoch").mean()
-    lines[name] = (worst.index.tolist(), worst.tolist())
 figures.picture(
-    figures.curves(lines, x="epoch", y="worst group, validation", ylim=(0, 1.02)),
+    figures.curves(long.worst_by_epoch(), x="epoch", y="worst group, validation", ylim=(0, 1.02)),
     alt="Mean over seeds of the worst group per epoch: the fixed subset rises and stays, the redrawn one peaks and falls.",
     takeaway="A fixed subset keeps its worst group in long training; one that is redrawn loses it again.",
 )
