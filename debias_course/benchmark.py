@@ -26,11 +26,13 @@ from . import models
 from .data import GroupedData, colored_digits
 from .methods import ERM, BatchSampling, HardMining, LossReweighting, Method
 from .methods.sampling import draw_epoch
+from .methods.smote import smote
 from .models import isolated_randomness
 from .training import make_optimizer, step
 
 BATCH = 128
 DRAWN = 1_000_000  # samples of the epoch that is drawn
+NEIGHBOURS = [(5_000, 64), (20_000, 512)]  # samples and dimensions that SMOTE doubles
 # What is measured, relative to what, and how much of it is allowed for the MLP and the CNN.
 ROWS = [
     ("limit again", "limit", {}),
@@ -122,9 +124,9 @@ def take_turns(contenders: dict[str, Callable[[], None]], repeats: int) -> list[
     return turns
 
 
-def row(name: str, ratios: list[float], target: float | None) -> dict:
+def row(name: str, ratios: list[float], target: float | None, side: str = "at most") -> dict:
     extremes = {"low": round(min(ratios), 3), "high": round(max(ratios), 3)}
-    return {"name": name, "ratio": round(statistics.median(ratios), 3), **extremes, "target": target}
+    return {"name": name, "ratio": round(statistics.median(ratios), 3), **extremes, "target": target, "side": side}
 
 
 def measure_mining(*, scored: int = 512, repeats: int) -> list[dict]:
@@ -166,6 +168,41 @@ def _repeat(contender: Callable[[], object], times: int) -> Callable[[], None]:
     return run
 
 
+def measure_smote(n: int, d: int, *, repeats: int) -> list[dict]:
+    """imbalanced-learn's time for doubling n samples of d numbers beside 2n of another class, relative to ours; and the
+    bare matrix product of all pairs, which is the limit (in CPU time, one thread)."""
+    try:
+        from imblearn.over_sampling import SMOTE
+    except ImportError:
+        return []  # a test dependency
+    from threadpoolctl import threadpool_limits
+
+    x = torch.randn(3 * n, d, generator=torch.Generator().manual_seed(0))
+    labels = (torch.arange(3 * n) < n).long()
+    arrays, rare = (x.numpy(), labels.numpy()), x[:n].clone()
+
+    def theirs():
+        with threadpool_limits(1):
+            SMOTE(random_state=0).fit_resample(*arrays)
+
+    contenders = {
+        "theirs": theirs,
+        "ours": lambda: torch.cat([x, smote(x, labels, k=5)[0]]),
+        "product": lambda: [rows @ rare.T for rows in rare.split(512)],
+    }
+    spent = take_turns(contenders, repeats)
+    target = {(20_000, 512): 2.3, (5_000, 64): 1.5}.get((n, d))
+    return [
+        row(
+            f"SMOTE, {n:,} in {d}: imbalanced-learn / ours",
+            [t["theirs"] / t["ours"] for t in spent],
+            target,
+            "at least",
+        ),
+        row(f"SMOTE, {n:,} in {d}: ours / matrix product", [t["ours"] / t["product"] for t in spent], None),
+    ]
+
+
 def measure_draw(groups: int, n: int, *, repeats: int) -> dict:
     """Indices of one balanced epoch of n samples, drawn with replacement, relative to torch's weighted sampler."""
     from torch.utils.data import WeightedRandomSampler
@@ -195,13 +232,15 @@ def main() -> None:
     for name in ("mlp", "cnn"):
         rows += measure(name, models.MODELS[name], repeats=args.repeats)
     rows += measure_mining(repeats=args.repeats)
+    for n, d in NEIGHBOURS:
+        rows += measure_smote(n, d, repeats=min(3, args.repeats))
     rows += [measure_draw(groups, DRAWN, repeats=args.repeats) for groups in (4, 1000)]
     if args.json:
         print(json.dumps(rows, indent=1))
         return
     print(f"{'cost of one / of the other':<62} {'median':>7}  {'range':<13} target")
     for each in rows:
-        target = f"at most {each['target']:.2f}" if each["target"] else ""
+        target = f"{each['side']} {each['target']:.2f}" if each["target"] else ""
         print(f"{each['name']:<62} {each['ratio']:>7.2f}  {each['low']:.2f}-{each['high']:.2f}     {target}")
 
 

@@ -219,6 +219,7 @@ def measure_topic(
         *(m.__name__ for m in modules if m and m.__name__.startswith("debias_course.")),
     }
     used -= {"debias_course.figures", "debias_course.explore", __name__}  # they show, they do not compute
+    used = {name for name in used if not name.startswith("debias_course.exercises")}
     code = {name: module_hash(import_module(name)) for name in sorted(used)}
     return here.claims, [receipt(claim, here, code, cells) for claim in here.claims]
 

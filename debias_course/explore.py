@@ -18,12 +18,14 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
+import torch
 
 from . import figures, models, training
 from .data import GroupedData, colored_digits, mislabel, toys
 from .evaluation import evaluate
-from .methods import ERM, HardMining, Knob, Method, knobs
+from .methods import ERM, SMOTE, HardMining, Knob, Method, knobs
 from .methods.hard_mining import RecordedMining
+from .methods.smote import among_others
 
 
 def control(name: str, knob: Knob) -> widgets.Widget:
@@ -161,18 +163,32 @@ def draw_mining(method: HardMining, *, wrong: float = 0.0, epochs: int = 20, pro
     return figure, " · ".join(_worst(name, report) for name, report in reports.items())
 
 
+def draw_smote(method: SMOTE, *, rare: int = 20):
+    """New samples on the plane of two islands, and what a small network makes of them."""
+    data = toys.islands(rare=rare)
+    train, n = data.train, len(data.train)
+    enlarged = method.enlarge(train, generator=torch.Generator().manual_seed(0))
+    wrong = among_others(enlarged.inputs[n:], enlarged.labels[n:], train.inputs, train.labels)
+    settings = dict(epochs=60, batch_size=500, lr=0.05, device="cpu")
+    start = models.mlp(train, hidden=(16,))
+    run = training.train(start, train, dataclasses.replace(method, warm_up=min(method.warm_up, 50)), **settings)
+    figure, axes = figures.new_figure(8.6, 4.0, 1, 2, layout="none")
+    figure.subplots_adjust(left=0.08, right=0.99, top=0.82, bottom=0.14, wspace=0.25)
+    figures.new_samples(enlarged, n, wrong, axis=axes[0])
+    figures.regions({f"trained with new {method.space}s": run.model}, train, axes=axes[1:])
+    axes[1].set(xlabel="first coordinate", ylabel="")
+    share = f"{int(wrong.sum())} of {len(wrong)} new samples lie among the others"
+    return figure, f"{share} · {_worst('on test', evaluate(run.model, data.test))}"
+
+
 def _shares(counts: dict[int, Any]):
     """Counts per group of each epoch -> shares, float [epochs, groups]."""
-    import torch
-
     table = torch.stack([counts[epoch] for epoch in sorted(counts)]).float()
     return table / table.sum(1, keepdim=True)
 
 
 def _every(data: GroupedData, k: int) -> GroupedData:
     """Every k-th sample, so that a picture is not too full."""
-    import torch
-
     return data.subset(torch.arange(0, len(data), k))
 
 

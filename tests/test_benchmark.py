@@ -10,9 +10,11 @@ def test_every_row_has_a_name_a_ratio_and_a_target(monkeypatch, capsys):
     monkeypatch.setattr(benchmark.models, "MODELS", {"mlp": models.linear, "cnn": models.linear})
     monkeypatch.setattr(sys, "argv", ["benchmark", "--json", "--repeats", "1"])
     monkeypatch.setattr(benchmark, "DRAWN", 2000)
+    monkeypatch.setattr(benchmark, "NEIGHBOURS", [(50, 4)])
     benchmark.main()
     rows = json.loads(capsys.readouterr().out)
     assert {"name", "ratio", "target"} <= set(rows[0]) and all(row["ratio"] > 0 for row in rows)
     names = [row["name"] for row in rows]
+    assert "SMOTE, 50 in 4: imbalanced-learn / ours" in names
     assert "mlp: train, ERM / limit" in names and "cnn: DataLoader loop / limit" in names
     assert [row["target"] for row in rows if row["name"] == "mlp: train, ERM / limit"] == [1.25]

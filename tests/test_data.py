@@ -1,13 +1,14 @@
 """data/: groups, digits, planted biases, toys."""
 
 import os
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
 from debias_course.cache import cache_folder, write_atomically
-from debias_course.data import GroupedData, colored_digits, load_digits, toys
+from debias_course.data import GroupedData, colored_digits, load_digits, long_tailed_digits, toys
 from debias_course.data.biases import COLORS, correlated_attributes, mislabel, paint, thin
 from debias_course.data.digits import split_indices
 from debias_course.data.grouped import group_ids, label_and_attribute
@@ -208,6 +209,34 @@ def test_wrong_labels_are_spread_over_the_other_labels():
     assert taken[3] == 0 and (taken[taken > 0] > 5).all() and (taken > 0).sum() == 9
     with pytest.raises(ValueError, match="share is 1.5"):
         mislabel(data, 1.5)
+
+
+def test_a_long_tail_is_exponential_and_only_in_training():
+    splits = long_tailed_digits(seed=1)
+    assert splits.train.counts.tolist() == [300, 180, 108, 65, 39, 23, 14, 8, 5, 3]
+    assert splits.test.counts.tolist() == [100] * 10 and splits.train.inputs.shape[1:] == (1, 28, 28)
+    assert splits.train.fingerprint() != long_tailed_digits(seed=2).train.fingerprint()
+    assert long_tailed_digits(ratio=1).train.counts.tolist() == [300] * 10
+    with pytest.raises(ValueError, match="ratio is 0.5"):
+        long_tailed_digits(ratio=0.5)
+
+
+def test_a_part_of_splits_knows_which_it_is_and_so_does_what_is_taken_from_it(toy):
+    assert [part.split for part in toy] == ["train", "validation", "test"]
+    assert toy.test.subset(torch.arange(3)).split == "test" and toy._replace(train=toy.train).train.split == "train"
+    assert pickle.loads(pickle.dumps(toy)).validation.split == "validation"
+    data = toy.train
+    loose = GroupedData(data.inputs, data.labels, data.attributes, data.label_names, data.attribute_names)
+    assert loose.split == "" and loose.fingerprint() == data.fingerprint()
+
+
+def test_two_islands_hold_the_rare_class():
+    data = toys.islands(n=100, rare=10, seed=2).train
+    assert data.counts.tolist() == [50, 50, 5, 5]
+    rare = data.inputs[data.labels == 1]
+    assert (rare[:, 0].sign() == data.attributes[data.labels == 1] * 2.0 - 1).all()
+    with pytest.raises(ValueError, match="rare is 1"):
+        toys.islands(rare=1)
 
 
 def test_toys_are_what_they_say():

@@ -73,6 +73,17 @@ def test_the_hint_helps_without_giving_the_code(exercise, capsys):
             "the largest remainder the last",
         ),
         ("sampling", "seen", lambda n, k: k / n, "see 7/16 on average"),
+        ("smote", "new_sample", lambda a, b, u: b + u * (a - b), "yours starts from x_j"),
+        ("smote", "nearest_other", lambda x: torch.cdist(x, x).argmin(1), "leave him out"),
+        (
+            "smote",
+            "nearest_other",
+            lambda x: torch.cdist(x, x).sort(dim=1, stable=True).indices[:, 1],
+            "each other's nearest",
+        ),
+        ("smote", "pairs", lambda n, k: k, "towards each of its 2 neighbours"),
+        ("smote", "pairs", lambda n, k: n * (n - 1), "there are fewer pairs"),
+        ("smote", "nearest_other", lambda x: torch.cdist(x, x).topk(1).indices, "shape [5] for five rows"),
         ("hard_mining", "worst_mean", lambda losses, share: losses.sort().values[-2:].sum() / 4, "not by all"),
         ("hard_mining", "single_draw", lambda losses, i: losses[i], "divide it by N · p"),
         (

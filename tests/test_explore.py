@@ -9,7 +9,7 @@ from PIL import Image
 
 from debias_course import explore
 from debias_course.figures import new_figure
-from debias_course.methods import METHODS, HardMining, Knob, LossReweighting, Method, knob, knobs
+from debias_course.methods import METHODS, SMOTE, HardMining, Knob, LossReweighting, Method, knob, knobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,3 +133,14 @@ def test_the_mining_drawing_tells_rare_from_wrong():
     assert [area.get_label() for area in clean.axes[0].collections] == bands[:2]
     nothing = explore.draw_mining(HardMining(warm_up=4), epochs=4)[0]
     assert "nothing was chosen" in nothing.axes[0].get_title()
+
+
+def test_the_smote_drawing_counts_what_lands_among_the_others():
+    counts = {}
+    for name, method in {"few": SMOTE(k=5), "many": SMOTE(k=15), "apart": SMOTE(k=9, by="group")}.items():
+        figure, sentence = explore.draw_smote(method)
+        counts[name] = int(sentence.split(" of 180 new samples")[0])
+    assert counts["few"] <= 5 and counts["apart"] <= 5 and counts["many"] > 20
+    assert "new, among others" in figure.axes[0].get_legend_handles_labels()[1] or counts["apart"] == 0
+    with pytest.raises(ValueError, match=r"rare has 4 samples; k=5 neighbours need at least 6: use k=3 or less"):
+        explore.draw_smote(SMOTE(k=5), rare=4)

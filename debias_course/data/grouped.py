@@ -44,6 +44,7 @@ class GroupedData:
     labels      integer [N], values in 0 .. n_labels-1
     attributes  integer [N], values in 0 .. n_attributes-1
     label_names, attribute_names  fix n_labels and n_attributes
+    split       "train", "validation" or "test" for a part of `Splits`, and for what is taken from one; otherwise ""
 
     Raises ValueError for mismatched lengths, values out of range, and inputs that are not finite.
     """
@@ -53,6 +54,7 @@ class GroupedData:
     attributes: Tensor
     label_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
+    split: str = ""
     groups: Tensor = field(init=False)
 
     def __post_init__(self):
@@ -187,9 +189,17 @@ class GroupedData:
         return digest.hexdigest()
 
 
-class Splits(NamedTuple):
-    """Three disjoint parts of one data set. All three carry attributes; who may look at them is the method's affair."""
-
+class _Splits(NamedTuple):
     train: GroupedData
     validation: GroupedData
     test: GroupedData
+
+
+class Splits(_Splits):
+    """Three disjoint parts of one data set. All three carry attributes; who may look at them is the method's affair."""
+
+    __slots__ = ()
+
+    def __new__(cls, train: GroupedData, validation: GroupedData, test: GroupedData) -> Splits:
+        parts = dict(train=train, validation=validation, test=test)
+        return super().__new__(cls, *(replace(part, split=name) for name, part in parts.items()))

@@ -47,6 +47,22 @@ def imbalanced(*, n: int = 400, minority: float = 0.05, seed: int = 0) -> Splits
     return Splits(*parts)
 
 
+def islands(*, n: int = 200, rare: int = 20, seed: int = 0) -> Splits:
+    """A population in two places: float [n + rare, 2]. Class 1 lives on two small islands, left and right (its
+    attribute), with class 0 between them. It has `rare` samples in training, and as many as class 0 otherwise."""
+    if rare < 2:
+        raise ValueError(f"rare is {rare}; two islands need at least 2 samples")
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for size in (rare, n, n):
+        labels = _labels(n + size, size / (n + size))
+        attributes = torch.arange(n + size) % 2
+        points = torch.randn(n + size, 2, generator=generator) * torch.where(labels == 1, 0.25, 0.6)[:, None]
+        points[:, 0] += labels * (attributes * 2.0 - 1.0) * 2.0
+        parts.append(GroupedData(points, labels, attributes, ("common", "rare"), ("left", "right")))
+    return Splits(*parts)
+
+
 def core_and_spurious(*, n: int = 3000, correlation: float = 0.9, dimensions: int = 100, seed: int = 0) -> Splits:
     """The Gaussian problem on which Sagawa et al. (2020, "An investigation of why overparameterization exacerbates
     spurious correlations", section 5) explain why re-weighting stops working: float [n, 2 · dimensions].

@@ -12,8 +12,9 @@ from .sampling import BatchSampling as BatchSampling
 from .sampling import EpochSampling as EpochSampling
 from .sampling import OverSampling as OverSampling
 from .sampling import UnderSampling as UnderSampling
+from .smote import SMOTE as SMOTE
 
 METHODS = {
     method_name(method): method
-    for method in (ERM, LossReweighting, OverSampling, UnderSampling, BatchSampling, HardMining)
+    for method in (ERM, LossReweighting, OverSampling, UnderSampling, BatchSampling, HardMining, SMOTE)
 }

@@ -1,0 +1,412 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 · SMOTE
+#
+# **The question.** Over-sampling ([lecture 02](02_sampling.ipynb)) shows the same few rare samples again and again. Can one
+# invent new ones, by mixing two that are alike? The *synthetic minority over-sampling technique* does that. When is a
+# mixture worth more than a copy, and when is it wrong?
+
+# %% tags=["setup", "nbval-ignore-output"]
+import inspect
+from dataclasses import replace
+
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+
+from debias_course import data, explore, figures, models, study, train
+from debias_course.claims import above, below, lesson, within
+from debias_course.data import toys
+from debias_course.evaluation import predict
+from debias_course.exercises import smote as exercises
+from debias_course.methods import ERM, SMOTE, Knob, OverSampling
+from debias_course.methods import smote as library
+
+here = lesson("04_smote")
+
+# %% [markdown]
+# **What you will be able to claim:**
+#
+# - training in two stages, features first and a balanced head after, serves few-shot labels better than over-sampling, and
+#   medium-shot labels worse;
+# - whether that (linear) head sees new samples or copies hardly matters;
+# - a classifier that asks the nearest neighbours gains from copies, and more from new samples;
+# - a random point between two neighbours serves it better than their average;
+# - new samples can land in the wrong place, and can leak into the test.
+#
+# ## See the problem
+#
+# A *long tail*: digits of which the zero is a hundred times as frequent as the nine. There is no colour this time, and the
+# populations are the ten labels. It is common to report three averages: over labels with more than a hundred training
+# samples (*many-shot*), with twenty to a hundred (*medium-shot*), and with fewer (*few-shot*).
+
+# %%
+splits = data.long_tailed_digits(seed=0)
+figures.picture(
+    figures.sample_grid(splits.train, each=8),
+    alt="Eight training images of each digit where there are as many: from hundreds of zeros down to three nines.",
+    takeaway="The last rows are all that a network will ever see of these digits.",
+)
+
+# %% tags=["measure", "nbval-ignore-output"]
+plain = study({"ERM": ERM()}, data.long_tailed_digits, seeds=here.seeds)
+for metric in ("many_shot", "medium_shot", "few_shot"):
+    print(f"{metric:12}", plain.mean("ERM", metric))
+
+# %% [markdown]
+# ## The idea
+#
+# Take a rare sample $x_i$, one of its *k* nearest neighbours of the same population $x_j$, and a point between them:
+#
+# $$x = x_i + u\,(x_j - x_i), \qquad u \in [0, 1).$$
+#
+# The published method draws *u* at random; some courses take the average, $u = 1/2$; both are compared here. $u = 0$ is a
+# copy, and so plain over-sampling is a special case: everything else equal, that shows what new samples are worth. The
+# usual *k* is five. (`k=0` in the library: five, or all others where a population has fewer. Our three nines have two.)
+#
+# Between two *images* of a digit there is mostly no digit. Between their *embeddings* (what a network makes of them
+# before its last layer) there may be. So train a network plainly, embed the training data, make new embeddings, and train
+# a new last layer, the *head*, on all of them.
+
+# %%
+print(inspect.getsource(library.between))
+print(inspect.getsource(SMOTE.data))
+
+# %% [markdown]
+# Two sixes and what is between them, as pixels; below, the other training images whose embeddings are nearest to the points
+# between their embeddings. (This network has seen as many sixes as zeros.)
+
+# %%
+whole = data.long_tailed_digits(ratio=1.0).train
+network = train(models.mlp(whole), whole, epochs=10).model
+embedded = predict(network.features, whole)
+sixes = (whole.labels == 6).nonzero().flatten()
+pair, shares = sixes[[0, 12]], torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
+pixels = [torch.lerp(*(whole.inputs[pair] / 255), u)[0] for u in shares]
+points = torch.stack([torch.lerp(*embedded[pair], u) for u in shares])
+distances = torch.cdist(points, embedded)
+distances[:, pair] = torch.inf
+nearest = [whole.inputs[i, 0] / 255 for i in distances.argmin(1)]
+figure, axes = figures.new_figure(6.4, 2.8, 2, 5)
+for row, images, name in (axes[0], pixels, "mixed pixels"), (axes[1], nearest, "nearest to mixed\nembeddings"):
+    row[0].set_ylabel(name)
+    for axis, image, u in zip(row, images, shares):
+        axis.imshow(image, cmap="gray_r")
+        axis.set(xticks=[], yticks=[], title=f"u = {u:g}" if row is axes[0] else "")
+figures.picture(
+    figure,
+    alt="Five images from one six to another: pixels fade one into the other, with both visible in the middle.",
+    takeaway="Half of two images is a double exposure. What half of two embeddings is cannot be seen; others come near it.",
+)
+
+# %% [markdown]
+# ## By hand
+#
+# Three samples of a rare population A: (0, 0), (1, 0) and (0, 2). The nearest neighbour of (0, 0) is (1, 0), at
+# distance 1 against 2; that of (1, 0) is (0, 0); and (0, 2) is 2 from (0, 0) and √5 from (1, 0), so (0, 0) it is. Half-way
+# there are (0.5, 0) twice and (0, 1). Three samples of another population, wherever they lie, are not asked.
+
+# %%
+a = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+nearest_one = library.neighbours(a, 1)
+print("nearest neighbour of each:", nearest_one.flatten().tolist())
+every, first = torch.arange(3), torch.zeros(3, dtype=torch.int64)
+half_way = library.between(a, nearest_one, every, first, 0.5)
+print("half-way:", half_way.tolist())
+assert half_way.tolist() == [[0.5, 0.0], [0.5, 0.0], [0.0, 1.0]]
+
+# %% [markdown]
+# ## Turn the knob
+#
+# Three settings in a plane where the rare class lives on two islands of ten samples: five neighbours; fifteen, which is more
+# than the nine others on an island; and these nine, with each island as a population of its own (`by` group).
+
+
+# %% tags=["measure", "nbval-ignore-output"]
+def made(method, seed=0):
+    """The enlarged island data, and which of the new samples have a common sample for nearest."""
+    given = toys.islands(seed=seed).train
+    both = method.enlarge(given, generator=torch.Generator().manual_seed(seed))
+    n = len(given)
+    return both, library.among_others(both.inputs[n:], both.labels[n:], given.inputs, given.labels)
+
+
+# %%
+island = toys.islands(seed=0).train
+settings = {"k = 5": SMOTE(), "k = 15": SMOTE(k=15), "k = 9, by island": SMOTE(k=9, by="group")}
+figure, axes = figures.new_figure(11.0, 4.2, 1, 3, sharey=True)
+for axis, (name, method) in zip(axes, settings.items()):
+    both, wrong = made(method)
+    figures.new_samples(both, len(island), wrong, axis=axis)
+    axis.set(xlabel=name)
+figures.picture(
+    figure,
+    alt="Two islands of rare samples with a common class between; with many neighbours, new samples fill the common class.",
+    takeaway="With more neighbours than an island has, new samples land in the sea between; by island none is made there.",
+)
+
+# %% tags=["widget", "nbval-ignore-output"]
+explore.panel(
+    explore.draw_smote,
+    SMOTE(space="input", k=5),
+    rare=Knob(20, low=4, high=60, help="rare training samples, on two islands"),
+)
+
+# %% [markdown]
+# ## Measure it
+#
+# Twenty epochs for all. *Two stages* means ten plain ones, and ten for a new head on balanced embeddings: of copies, of
+# random points between neighbours, or of their averages. *SMOTE on pixels* trains on new images all the time.
+
+# %% tags=["measure", "nbval-ignore-output"]
+methods = {
+    "ERM": ERM(),
+    "over-sampling": OverSampling(by="label"),
+    "SMOTE on pixels": SMOTE(space="input"),
+    "two stages, copies": SMOTE(interpolation="repeat"),
+    "two stages, SMOTE": SMOTE(),
+    "two stages, averages": SMOTE(interpolation="middle"),
+}
+runs = study(methods, data.long_tailed_digits, seeds=here.seeds)
+
+# %%
+figures.picture(
+    figures.study_bars(runs, ("few_shot", "medium_shot", "many_shot")),
+    alt="Dots per seed and intervals for six methods: few-shot accuracy is lowest for ERM, highest for the two-stage ones.",
+    takeaway="Two stages have the best few-shot and the worst medium-shot accuracy, with copies as with new samples.",
+)
+
+
+# %% tags=["claim"]
+def lead(name, other, seed, metric="few_shot"):
+    return runs.value(name, seed, metric) - runs.value(other, seed, metric)
+
+
+here.claim(
+    "L04.1a",
+    "SMOTE on embeddings has a better few-shot accuracy than over-sampling",
+    measure=lambda seed: lead("two stages, SMOTE", "over-sampling", seed),
+    holds=above(0.0),
+)
+here.claim(
+    "L04.1b",
+    "But so have copies of the embeddings: SMOTE is within five points of them",
+    measure=lambda seed: lead("two stages, SMOTE", "two stages, copies", seed),
+    holds=within(-0.05, 0.05),
+)
+here.claim(
+    "B04.1d",
+    "It costs medium-shot accuracy: there, over-sampling is better",
+    measure=lambda seed: lead("two stages, SMOTE", "over-sampling", seed, "medium_shot"),
+    holds=below(0.0),
+)
+here.claim(
+    "B04.1e",
+    "With all labels counting the same, the two end within five points",
+    measure=lambda seed: lead("two stages, SMOTE", "over-sampling", seed, "group_balanced"),
+    holds=within(-0.05, 0.05),
+)
+here.claim(
+    "L04.2a",
+    "SMOTE on pixels does not beat SMOTE on embeddings by two points of few-shot accuracy",
+    measure=lambda seed: lead("SMOTE on pixels", "two stages, SMOTE", seed),
+    holds=below(0.02),
+)
+here.claim(
+    "L04.2b",
+    "And within five points of over-sampling, which copies the images",
+    measure=lambda seed: lead("SMOTE on pixels", "over-sampling", seed),
+    holds=within(-0.05, 0.05),
+)
+
+# %% [markdown]
+# **Who gains from new samples?** A linear head draws a line, and points between its samples may hardly move it (a likely
+# reason, not measured). Take a classifier that looks at places: the five nearest training samples vote. Copies of a rare
+# sample all vote at one place; new ones vote between. The same network, embeddings and samples otherwise.
+
+
+# %% tags=["measure", "nbval-ignore-output"]
+def few_shot_by_neighbours(interpolation, seed, space="embedding"):
+    parts = data.long_tailed_digits(seed=seed)
+    if space == "embedding":
+        features = train(models.mlp(parts.train, seed=seed), parts.train, epochs=10, seed=seed).model.features
+    else:
+        features = torch.nn.Flatten()
+    known, asked = (replace(part, inputs=predict(features, part)) for part in (parts.train, parts.test))
+    if interpolation:
+        known = SMOTE(interpolation=interpolation).enlarge(known, generator=torch.Generator().manual_seed(seed))
+    vote = KNeighborsClassifier(5).fit(known.inputs.numpy(), known.labels.numpy())
+    right = torch.from_numpy(vote.predict(asked.inputs.numpy())) == asked.labels
+    return float(right[(parts.train.counts < 20)[asked.labels]].double().mean())
+
+
+votes = {
+    (kind, space): {seed: few_shot_by_neighbours(kind, seed, space) for seed in here.seeds}
+    for kind, space in (
+        (None, "embedding"),
+        ("repeat", "embedding"),
+        ("random", "embedding"),
+        ("middle", "embedding"),
+        ("random", "pixels"),
+    )
+}
+
+# %% tags=["claim"]
+here.claim(
+    "B04.1f",
+    "Voting neighbours gain more than five points of few-shot accuracy from copies",
+    measure=lambda seed: votes["repeat", "embedding"][seed] - votes[None, "embedding"][seed],
+    holds=above(0.05),
+)
+here.claim(
+    "L04.1c",
+    "And more than two points on top of that from SMOTE",
+    measure=lambda seed: votes["random", "embedding"][seed] - votes["repeat", "embedding"][seed],
+    holds=above(0.02),
+)
+here.claim(
+    "L04.3",
+    "A random point between two neighbours serves them better than the average",
+    measure=lambda seed: votes["random", "embedding"][seed] - votes["middle", "embedding"][seed],
+    holds=above(0.0),
+)
+here.claim(
+    "L04.2c",
+    "For voting neighbours, pixels are the better space here, by more than three points",
+    measure=lambda seed: votes["random", "pixels"][seed] - votes["random", "embedding"][seed],
+    holds=above(0.03),
+)
+
+# %% [markdown]
+# "SMOTE works on embeddings, not on pixels", one reads. The votes compare the two spaces with nothing else changed, and
+# here pixels win. Probably because our digits are centred and of one size, and because these features, trained on the long
+# tail, have next to nothing of the rare digits in them. (Would features that know more be better? `models.pretrained` has
+# networks trained on ImageNet, where their weights are on your machine.)
+#
+# ## When it breaks
+#
+# **Two islands.** How many of the new samples have a common one for nearest, with five neighbours, with fifteen, and with
+# nine within the island?
+
+# %% tags=["claim"]
+here.claim(
+    "B04.4a",
+    "With fifteen neighbours more than a tenth of the new samples land among the others",
+    measure=lambda seed: made(SMOTE(k=15), seed)[1].double().mean(),
+    holds=above(0.10),
+)
+here.claim(
+    "B04.4b",
+    "With five neighbours fewer than one in twenty do",
+    measure=lambda seed: made(SMOTE(k=5), seed)[1].double().mean(),
+    holds=below(0.05),
+)
+here.claim(
+    "B04.4c",
+    "And fewer than one in ten with nine neighbours, if each island is a population",
+    measure=lambda seed: made(SMOTE(k=9, by="group"), seed)[1].double().mean(),
+    holds=below(0.10),
+)
+
+# %% [markdown]
+# **New samples before the split.** Enlarge the training digits (their pixels) and split afterwards, so that both halves hold
+# mixtures of the same samples. The first half classifies the second by its nearest neighbour: that is the accuracy one
+# would report. Then ask the same classifier about the real test digits.
+
+
+# %% tags=["claim"]
+def too_high(seed):
+    parts = data.long_tailed_digits(seed=seed)
+    both = SMOTE().enlarge(parts.train, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(both), generator=torch.Generator().manual_seed(seed))
+    known, held_out = both.subset(order[::2]), both.subset(order[1::2])
+    vote = KNeighborsClassifier(1).fit(known.inputs.flatten(1).numpy(), known.labels.numpy())
+    real = replace(parts.test, inputs=parts.test.inputs / 255)
+    reported, true = (
+        (torch.from_numpy(vote.predict(asked.inputs.flatten(1).numpy())) == asked.labels).double().mean()
+        for asked in (held_out, real)
+    )
+    return float(reported - true)
+
+
+here.claim(
+    "B04.4d",
+    "With SMOTE before the split, the reported accuracy is more than ten points too high",
+    measure=too_high,
+    holds=above(0.10),
+)
+
+# %% [markdown]
+# The library refuses that where it can: validation and test know what they are.
+
+# %%
+try:
+    SMOTE().enlarge(splits.test)
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# ## Exercises
+#
+# `exercises.new_sample.hint()` helps, `exercises.new_sample.reveal()` shows a solution.
+
+
+# %% tags=["exercise"]
+# 1. The point that lies the share u of the way from x_i to x_j.
+def new_sample(x_i, x_j, u): ...
+
+
+exercises.new_sample.check(new_sample)
+
+
+# %% tags=["exercise"]
+# 2. For each row of x, the index of the nearest other row.
+def nearest_other(x): ...
+
+
+exercises.nearest_other.check(nearest_other)
+
+
+# %% tags=["exercise"]
+# 3. How many pairs of a start and a neighbour can be drawn from n samples with k neighbours each?
+#    (From i to j and from j to i are two pairs, though their averages are the same point.)
+def pairs(n, k): ...
+
+
+exercises.pairs.check(pairs)
+
+# %% [markdown]
+# ## Recap
+#
+# - Two stages, features first and a balanced head after, were better for few-shot labels than over-sampling, worse for
+#   medium-shot ones, and about the same over all.
+# - The new samples had no part in that: copies of the embeddings did as well.
+# - Voting neighbours gained from copies, and more from new samples: more from random points than from averages.
+# - New samples are only as good as the space between neighbours: mind clusters, mind *k*, and make them after the split.
+#
+# **Quiz**
+#
+# <details><summary>A population has four samples. What does <code>k=5</code> do, and what <code>k=0</code>?</summary>The
+# first is refused: each sample has three others. The second takes all there are, three.</details>
+#
+# <details><summary>Why is <code>interpolation="repeat"</code> in the library at all?</summary>It is the control. Without
+# it, a comparison of SMOTE with plain training changes two things at once: the balance, and the new samples.</details>
+#
+# <details><summary>Can SMOTE give a rare class a variety that none of its samples has?</summary>Only what
+# they span. Between an upright and a slanted nine there may be, in a good embedding, one that is half slanted; never one
+# more slanted than all of yours.</details>
+#
+# ## References
+#
+# - Chawla et al. 2002, *SMOTE: synthetic minority over-sampling technique*, Journal of Artificial Intelligence Research.
+# - Cui et al. 2019, *Class-balanced loss based on effective number of samples*, CVPR (the long tail's profile).
+# - Kang et al. 2020, *Decoupling representation and classifier for long-tailed recognition*, ICLR (two stages).
+# - Dablain et al. 2021, *DeepSMOTE: fusing deep learning and SMOTE for imbalanced data* (embeddings, with a decoder).
+# - Liu et al. 2019, *Large-scale long-tailed recognition in an open world*, CVPR (many-, medium- and few-shot).
+# - Lemaître et al. 2017, *Imbalanced-learn*, Journal of Machine Learning Research.

@@ -1,0 +1,249 @@
+"""Lecture 04: SMOTE."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from debias_course import claims, models, train
+from debias_course.data import GroupedData, toys
+from debias_course.methods import SMOTE
+from debias_course.methods.smote import CHUNK, between, draw, neighbours, smote
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_published_formula_by_hand():
+    """x = x_i + u (x_j - x_i), with the numbers that imbalanced-learn gives for RandomState(7)."""
+    x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    nearest = neighbours(x, 2)
+    assert nearest.tolist() == [[1, 2], [0, 2], [0, 1]]
+    random = np.random.RandomState(7)
+    picks, shares = torch.from_numpy(random.randint(0, 6, 3)), torch.from_numpy(random.uniform(size=3))
+    made = between(x, nearest, picks // 2, picks % 2, shares)
+    expected = [[0, 0.04355420584], [0, 0.91116982666], [0.69198723481, 0.61602553038]]
+    assert torch.allclose(made, torch.tensor(expected, dtype=torch.float64), atol=1e-10)
+    assert between(x, nearest, torch.tensor([0, 2]), torch.tensor([1, 1]), 0.5).tolist() == [[0, 1], [0.5, 1]]
+
+
+@pytest.mark.parametrize("problem", range(20))
+def test_the_same_random_numbers_give_what_imbalanced_learn_gives(problem):
+    from imblearn.over_sampling import SMOTE as Theirs
+
+    random = np.random.RandomState(problem)
+    classes, width, k = random.randint(2, 5), random.randint(1, 30), random.randint(1, 8)
+    counts = random.randint(k + 1, 120, size=classes)
+    x, labels = random.randn(counts.sum(), width), np.repeat(np.arange(classes), counts)
+    theirs, _ = Theirs(k_neighbors=int(k), random_state=np.random.RandomState(problem)).fit_resample(x, labels)
+    random, made = np.random.RandomState(problem), []
+    for label, n in enumerate(counts):
+        if n < counts.max():
+            members = torch.from_numpy(x[labels == label])
+            picks = torch.from_numpy(random.randint(0, n * k, counts.max() - n))
+            shares = torch.from_numpy(random.uniform(size=counts.max() - n))
+            made.append(between(members, neighbours(members, int(k)), picks // k, picks % k, shares))
+    made = torch.cat(made) if made else torch.zeros(0, width)
+    assert np.abs(made.numpy() - theirs[len(x) :]).max(initial=0) < 1e-6
+
+
+@pytest.mark.parametrize("n, width, k", [(7, 2, 6), (CHUNK * 3 + 5, 3, 5), (2500, 40, 7), (CHUNK * 2, 1, 3)])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_neighbours_are_exact_in_any_number_and_far_from_the_origin(n, width, k, offset):
+    x = torch.randn(n, width, generator=seeded(n), dtype=torch.float64)
+    distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
+    expected = distances.topk(k, largest=False).values
+    found = distances.gather(1, neighbours((x + offset).float(), k))
+    assert torch.allclose(found, expected, atol=1e-3)
+    assert (neighbours(x, k) != torch.arange(n)[:, None]).all()
+    assert torch.allclose(distances.gather(1, neighbours(x, k)), expected)
+
+
+def test_small_clusters_far_apart_keep_their_neighbours():
+    """And numbers that cannot be squared are refused, instead of giving indices that do not exist."""
+    x = torch.cat([torch.randn(50, 4, generator=seeded(1)) * 1e-2 + side for side in (-100, 100)])
+    exact = torch.cdist(x.double(), x.double(), compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
+    assert torch.equal(neighbours(x, 3), exact.topk(3, largest=False).indices)
+    with pytest.raises(ValueError, match="too large to square; scale them down"):
+        neighbours(torch.randn(5000, 2) * 1e25, 2)
+
+
+def test_a_copy_is_a_neighbour_but_never_oneself():
+    x = torch.tensor([[1.0, 1.0]] * 3 + [[5.0, 5.0]])
+    nearest = neighbours(x, 2)
+    assert (nearest != torch.arange(4)[:, None]).all()
+    assert all(set(row) == {0, 1, 2} - {i} for i, row in enumerate(nearest[:3].tolist()))
+
+
+def populations(*counts, width=3):
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    return torch.randn(len(labels), width, generator=seeded(1)) + labels[:, None] * 10, labels
+
+
+def test_counts_are_exact_and_new_samples_lie_between_two_of_their_kind():
+    x, labels = populations(30, 8, 3)
+    new, start = smote(x, labels, generator=seeded())
+    assert torch.bincount(labels[start], minlength=3).tolist() == [0, 22, 27]
+    for sample, origin in zip(new, start):
+        kin = x[labels == labels[origin]]
+        way = kin - x[origin]
+        share = ((sample - x[origin]) * way).sum(1) / way.square().sum(1).clamp(min=1e-12)
+        off = (x[origin] + share[:, None] * way - sample).norm(dim=1)
+        fits = (off < 1e-5) & (share >= -1e-6) & (share < 1) & (way.norm(dim=1) > 0)
+        assert fits.any()
+    assert torch.bincount(labels[smote(x, labels, counts=(30, 10, 5), generator=seeded())[1]]).tolist() == [0, 2, 2]
+
+
+@pytest.mark.parametrize("share, interpolation", [(0.5, "middle"), (0.0, "repeat")])
+def test_the_middle_and_the_copy_are_two_points_of_the_way(share, interpolation):
+    x, labels = populations(9, 4)
+    new, start = smote(x, labels, interpolation=interpolation, generator=seeded(2))
+    if interpolation == "repeat":
+        assert torch.equal(new, x[start])
+    else:
+        pairs = (x[9:, None] + x[None, 9:]) / 2
+        assert all(((pairs - sample).abs().sum(2) < 1e-5).any() for sample in new)
+
+
+def test_even_starts_are_used_equally_often():
+    start, which, shares = draw(10, 3, 35, base="even", like=torch.zeros(1), generator=seeded())
+    assert set(torch.bincount(start).tolist()) == {3, 4} and which.max() <= 2 and 0 <= shares.min() <= shares.max() < 1
+
+
+def test_images_keep_their_shape_and_draws_follow_the_generator():
+    x, labels = torch.rand(12, 1, 4, 4), torch.tensor([0] * 9 + [1] * 3)
+    new, _ = smote(x, labels, generator=seeded(3))
+    assert new.shape == (6, 1, 4, 4) and new.dtype == x.dtype
+    assert torch.equal(new, smote(x, labels, generator=seeded(3))[0])
+    assert not torch.equal(new, smote(x, labels, generator=seeded(4))[0])
+    assert smote(x, labels, counts=(9, 3))[0].shape == (0, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (
+            dict(x=torch.zeros(12, 3, dtype=torch.uint8)),
+            r"torch.uint8, between which there are no points; give x.float",
+        ),
+        (dict(x=torch.full((12, 3), torch.nan)), "NaN or infinite values, which have no neighbours"),
+        (dict(k=5), r"class 1 has 3 samples; k=5 neighbours need at least 6: use k=2 or less, or k='auto'"),
+        (dict(names=("a",)), "1 names for 2 populations; name them all"),
+        (dict(labels=torch.zeros(3, dtype=torch.int64)), r"samples \(12, 3\) with labels torch.int64 \(3,\)"),
+        (dict(x=torch.rand(12)), r"samples \(12,\) with labels"),
+        (dict(k=0), "k is 0; use a whole number of neighbours from 1, or 'auto'"),
+        (dict(k=2.0), "k is 2.0"),
+        (dict(interpolation="half"), "interpolation is 'half'; use one of 'random', 'middle', 'repeat'"),
+        (dict(base="all"), "base is 'all'; use one of 'random', 'even'"),
+        (dict(counts=(5, 5)), "class 0 has 9 samples and 5 are wanted"),
+        (dict(counts=(9, 5, 5)), r"counts are \[9, 5, 5\]; give one whole number for each of the 2 populations"),
+    ],
+)
+def test_what_has_no_new_samples_is_refused_with_a_remedy(change, sentence):
+    given = dict(x=torch.rand(12, 3), labels=torch.tensor([0] * 9 + [1] * 3)) | change
+    with pytest.raises(ValueError, match=sentence):
+        smote(given.pop("x"), given.pop("labels"), **given)
+
+
+def test_a_single_sample_is_repeated_only_where_asked():
+    x, labels = populations(4, 1)
+    new, _ = smote(x, labels, generator=seeded())
+    assert torch.equal(new, x[4:].expand(3, -1))
+    with pytest.raises(ValueError, match="class 1 has 1 sample; k=1 neighbours need at least 2: use k='auto', which"):
+        smote(x, labels, k=1)
+    with pytest.raises(ValueError, match="class 2 has 0 samples and 3 are wanted"):
+        smote(x, labels, counts=(4, 4, 3), names=("class 0", "class 1", "class 2"))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_only_training_data_are_enlarged(toy, split):
+    with pytest.raises(ValueError, match=f"these are {split} samples; new ones among them would be tested as if"):
+        SMOTE().enlarge(getattr(toy, split))
+
+
+def test_groups_are_not_mixed():
+    data = toys.islands(rare=12, seed=4).train
+    both = SMOTE(by="group", k=5).enlarge(data, generator=seeded())
+    assert both.counts.tolist() == [100] * 4
+    new = slice(len(data), None)
+    rare = both.labels[new] == 1
+    assert (both.inputs[new][rare][:, 0].sign() == both.attributes[new][rare] * 2.0 - 1).all()
+
+
+def test_two_stages_keep_the_features_and_train_a_new_head_on_balanced_embeddings(toy):
+    start, method = models.mlp(toy.train, hidden=(8,)), SMOTE(by="group", warm_up=2)
+    stage_one = train(start, toy.train, method, epochs=2).model
+    run = train(start, toy.train, method, epochs=3)
+    assert all(torch.equal(a, b) for a, b in zip(stage_one.features.parameters(), run.model.features.parameters()))
+    assert not torch.equal(stage_one.head.weight, run.model.head.weight)
+    assert run.state.enlarged.inputs.shape == (760, 8) and run.state.enlarged.counts.tolist() == [190] * 4
+    embedded = stage_one.features(toy.train.inputs)
+    assert torch.allclose(run.state.enlarged.inputs[:400], embedded, atol=1e-6)
+
+
+def test_new_inputs_are_there_from_the_first_epoch(digits):
+    seen = []
+
+    class Recorded(SMOTE):
+        def loss(self, model, batch, state):
+            seen.append((len(batch.labels), float(batch.inputs.max())))
+            return super().loss(model, batch, state)
+
+    few = digits.train.subset(torch.arange(0, 3000, 15))
+    train(models.linear(few), few, Recorded(space="input", by="group"), epochs=1, batch_size=10_000)
+    ((n, high),) = seen
+    assert n == 4 * int(few.counts.max()) and 0.5 < high <= 1.0
+
+
+def test_a_model_without_features_is_told_so(toy):
+    with pytest.raises(ValueError, match="embeddings need a model with features and head, which Linear has not"):
+        train(nn.Linear(2, 2), toy.train, SMOTE(), epochs=1)
+    train(nn.Linear(2, 2), toy.train, SMOTE(space="input"), epochs=1)
+
+
+def test_memory_of_many_samples_stays_bounded():
+    """50,000 samples in 64 dimensions: all distances at once would be 10 GB."""
+    import resource
+
+    x = torch.randn(50_000, 64, generator=seeded())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert neighbours(x[:, :8], 5).shape == (50_000, 5)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 500
+
+
+class Outside(SMOTE):
+    """min: wrong, the sign is flipped and new samples lie beyond the old ones."""
+
+    def enlarge(self, data, *, generator=None):
+        both = super().enlarge(data, generator=generator)
+        n = len(data)
+        middle = both.inputs[:n].mean(0)
+        return dataclasses.replace(both, inputs=torch.cat([both.inputs[:n], 2 * middle - both.inputs[n:]]))
+
+
+class Far(SMOTE):
+    """min: wrong, any other sample of the population counts as a neighbour."""
+
+    def enlarge(self, data, *, generator=None):
+        far = self if self.by == "group" else dataclasses.replace(self, k=19)
+        return SMOTE.enlarge(far, data, generator=generator)
+
+
+@pytest.mark.parametrize(
+    "wrong, needed, claim", [(Far, ("def made", '"B04.4b"'), "B04.4b"), (Outside, ("votes = {", '"L04.1c"'), "L04.1c")]
+)
+def test_a_wrong_implementation_turns_a_claim(monkeypatch, wrong, needed, claim):
+    cells = claims.claim_cells("04_smote")
+    chosen = [cells[0], *(cell for cell in cells if any(words in cell for words in needed))]
+    monkeypatch.setattr(claims, "claim_cells", lambda topic: chosen)
+    monkeypatch.setattr("debias_course.methods.SMOTE", wrong)
+    measured, _ = claims.measure_topic("04_smote", seeds=3)
+    assert {each.id: each.verdict for each in measured}[claim] == "fails"
+
+
+def test_the_new_data_are_data(toy):
+    both = SMOTE(counts=(250, 210)).enlarge(toy.train, generator=seeded())
+    assert isinstance(both, GroupedData) and both.counts_by("label").tolist() == [250, 210] and both.split == "train"
