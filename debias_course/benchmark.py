@@ -24,7 +24,8 @@ import torch.nn.functional as F
 
 from . import models
 from .data import GroupedData, colored_digits
-from .methods import ERM, BatchSampling, HardMining, LossReweighting, Method
+from .methods import ERM, BatchSampling, GroupDRO, HardMining, LossReweighting, Method
+from .methods.group_dro import exponentiated, group_means
 from .methods.sampling import draw_epoch
 from .methods.smote import smote
 from .models import isolated_randomness
@@ -40,6 +41,7 @@ ROWS = [
     ("DataLoader loop", "limit", {}),
     ("train, loss re-weighting", "train, ERM", {"mlp": 1.20, "cnn": 1.10}),
     ("train, batch sampling", "train, ERM", {"mlp": 1.15, "cnn": 1.15}),
+    ("train, Group DRO", "train, ERM", {"mlp": 1.20, "cnn": 1.10}),
 ]
 
 
@@ -101,6 +103,7 @@ def measure(name: str, build: Callable[..., torch.nn.Module], *, repeats: int) -
         "train, ERM": ours(build(data), data, ERM()),
         "train, loss re-weighting": ours(build(data), data, LossReweighting()),
         "train, batch sampling": ours(build(data), data, BatchSampling()),
+        "train, Group DRO": ours(build(data), data, GroupDRO(sampling="plain")),
         "DataLoader loop": dataloader(build(data), data),
     }
     spent = take_turns(contenders, repeats)
@@ -168,6 +171,23 @@ def _repeat(contender: Callable[[], object], times: int) -> Callable[[], None]:
     return run
 
 
+def measure_groups(*, repeats: int) -> dict:
+    """The loss of Group DRO over 1,000 groups relative to that over 4, given the losses of a batch."""
+
+    def contender(groups):
+        losses = torch.rand(BATCH, generator=torch.Generator().manual_seed(0))
+        ids, log_q = torch.arange(BATCH) % groups, torch.zeros(groups).log_softmax(0)
+
+        def run():
+            means, _ = group_means(losses, ids, groups)
+            return (exponentiated(log_q, means, 0.01).exp() * means).sum()
+
+        return _repeat(run, 2000)
+
+    spent = take_turns({"many": contender(1000), "few": contender(4)}, repeats)
+    return row("Group DRO loss, 1,000 groups / 4 groups", [turn["many"] / turn["few"] for turn in spent], 1.3)
+
+
 def measure_smote(n: int, d: int, *, repeats: int) -> list[dict]:
     """imbalanced-learn's time for doubling n samples of d numbers beside 2n of another class, relative to ours; and the
     bare matrix product of all pairs, which is the limit (in CPU time, one thread)."""
@@ -232,6 +252,7 @@ def main() -> None:
     for name in ("mlp", "cnn"):
         rows += measure(name, models.MODELS[name], repeats=args.repeats)
     rows += measure_mining(repeats=args.repeats)
+    rows.append(measure_groups(repeats=args.repeats))
     for n, d in NEIGHBOURS:
         rows += measure_smote(n, d, repeats=min(3, args.repeats))
     rows += [measure_draw(groups, DRAWN, repeats=args.repeats) for groups in (4, 1000)]

@@ -3,8 +3,8 @@
     panel(draw, LossReweighting(), correlation=Knob(0.95, low=0.5, high=1.0, help="..."))
 
 `draw(method, **extra)` returns a matplotlib figure and one sentence; a slow one also takes `progress`, which it calls
-with (done, of). It is a plain function: tests call it without a browser. Pictures go to an Image widget and text to
-HTML, which work in every front end; there is no Output widget.
+with (done, of), and with the figure so far if it likes. It is a plain function: tests call it without a browser.
+Pictures go to an Image widget and text to HTML, which work in every front end; there is no Output widget.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import torch
 from . import figures, models, training
 from .data import GroupedData, colored_digits, mislabel, toys
 from .evaluation import evaluate
-from .methods import ERM, SMOTE, HardMining, Knob, Method, knobs
+from .methods import ERM, SMOTE, GroupDRO, HardMining, Knob, Method, knobs
+from .methods.group_dro import RecordedGroupDRO
 from .methods.hard_mining import RecordedMining
 from .methods.smote import among_others
 
@@ -82,8 +83,10 @@ class Panel(widgets.HBox):
         self.picture.value = figures.png(figure)
         self.text.value = html.escape(sentence)
 
-    def show_progress(self, done: int, of: int) -> None:
-        """Move the bar; it is visible only while something is going on."""
+    def show_progress(self, done: int, of: int, figure: Any = None) -> None:
+        """Move the bar, which is visible while something is going on, and show the drawing so far if there is one."""
+        if figure is not None:
+            self.picture.value = figures.png(figure)
         self.progress.value = done / of
         self.progress.layout.visibility = "visible" if done < of else "hidden"
 
@@ -179,6 +182,29 @@ def draw_smote(method: SMOTE, *, rare: int = 20):
     axes[1].set(xlabel="first coordinate", ylabel="")
     share = f"{int(wrong.sum())} of {len(wrong)} new samples lie among the others"
     return figure, f"{share} · {_worst('on test', evaluate(run.model, data.test))}"
+
+
+def draw_group_dro(method: GroupDRO, *, weight_decay: float = 0.0, epochs: int = 10, progress=None):
+    """Group DRO on coloured digits: the groups' weights and training losses, while it trains, and its test report."""
+    data = colored_digits()
+    watched = RecordedGroupDRO(**{f.name: getattr(method, f.name) for f in dataclasses.fields(method)})
+
+    def figure():
+        drawn, axes = figures.new_figure(9.0, 3.8, 1, 2)
+        for axis, part, name in (axes[0], 0, "weight of the group"), (axes[1], 1, "training loss of the group"):
+            rows = torch.stack([step[part].cpu() for step in watched.trace])
+            rows = rows.unfold(0, min(10, len(rows)), 1).mean(2)  # over ten steps
+            lines = {group: (range(len(rows)), rows[:, g].tolist()) for g, group in enumerate(data.train.group_names)}
+            figures.curves(lines, x="step", y=name, axis=axis, ylim=(0, 1.02 if part == 0 else None))
+        return drawn
+
+    def told(done, of):
+        if progress:
+            progress(done, of, figure() if done < of else None)
+
+    settings = dict(epochs=epochs, weight_decay=weight_decay, validation=data.validation, progress=told)
+    run = training.train(models.mlp(data.train), data.train, watched, **settings)
+    return figure(), _worst("on test, after the last epoch", evaluate(run.model, data.test))
 
 
 def _shares(counts: dict[int, Any]):

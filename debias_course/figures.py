@@ -137,6 +137,20 @@ def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced",
     return figure
 
 
+def heat(values: Sequence[Sequence[float]], *, rows: Mapping[str, Sequence], columns: Mapping[str, Sequence], of: str):
+    """A map of numbers from 0 to 1 with the numbers in it; `rows` and `columns` are a name and its values each."""
+    (row_name, row_values), (column_name, column_values) = *rows.items(), *columns.items()
+    figure, axis = new_figure(1.5 + 1.1 * len(column_values), 1.2 + 0.55 * len(row_values))
+    shown = axis.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
+    for i, line in enumerate(values):
+        for j, value in enumerate(line):
+            axis.text(j, i, f"{value:.2f}", ha="center", va="center", color="black" if value > 0.5 else "white")
+    ticks = dict(xticks=range(len(column_values)), yticks=range(len(row_values)))
+    axis.set(**ticks, xticklabels=column_values, yticklabels=row_values, xlabel=column_name, ylabel=row_name)
+    figure.colorbar(shown, label=of)
+    return figure
+
+
 def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis=None):
     """Samples of a plane by label, the first n of them given and the others made; `wrong` marks made ones [m]."""
     figure = None

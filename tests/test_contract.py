@@ -108,7 +108,7 @@ def test_state_survives_saving_and_loading(method):
 
 def reads_groups(method):
     """Whether it keeps a number per group; others take a mean loss, whoever is in the batch."""
-    return any(len(each) == DATA.train.n_groups for each in setting(method)[1].buffers())
+    return any(each.ndim and len(each) == DATA.train.n_groups for each in setting(method)[1].buffers())
 
 
 # Data with an unknown group cannot be built (test_data).

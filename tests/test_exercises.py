@@ -73,6 +73,17 @@ def test_the_hint_helps_without_giving_the_code(exercise, capsys):
             "the largest remainder the last",
         ),
         ("sampling", "seen", lambda n, k: k / n, "see 7/16 on average"),
+        ("group_dro", "updated", lambda q, v, s: q * torch.exp(s * v), "divide by their sum"),
+        ("group_dro", "updated", lambda q, v, s: torch.softmax(-s * v, 0), "look at the sign"),
+        ("group_dro", "updated", lambda q, v, s: torch.softmax(s * v, 0), "start from the weights that are given"),
+        (
+            "group_dro",
+            "means",
+            lambda v, g, n: torch.zeros(n).index_add(0, g, v) / torch.bincount(g, minlength=n),
+            "not 0 / 0",
+        ),
+        ("group_dro", "means", lambda v, g, n: torch.zeros(n).index_add(0, g, v), "those are the sums"),
+        ("group_dro", "adjusted", lambda v, n, c: v + c / n, "square root of the count"),
         ("smote", "new_sample", lambda a, b, u: b + u * (a - b), "yours starts from x_j"),
         ("smote", "nearest_other", lambda x: torch.cdist(x, x).argmin(1), "leave him out"),
         (

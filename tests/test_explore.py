@@ -9,7 +9,7 @@ from PIL import Image
 
 from debias_course import explore
 from debias_course.figures import new_figure
-from debias_course.methods import METHODS, SMOTE, HardMining, Knob, LossReweighting, Method, knob, knobs
+from debias_course.methods import METHODS, SMOTE, GroupDRO, HardMining, Knob, LossReweighting, Method, knob, knobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,3 +144,20 @@ def test_the_smote_drawing_counts_what_lands_among_the_others():
     assert "new, among others" in figure.axes[0].get_legend_handles_labels()[1] or counts["apart"] == 0
     with pytest.raises(ValueError, match=r"rare has 4 samples; k=5 neighbours need at least 6: use k=3 or less"):
         explore.draw_smote(SMOTE(k=5), rare=4)
+
+
+def test_the_group_dro_drawing_shows_weights_while_it_trains():
+    seen = []
+    method = GroupDRO(step_size=0.5)
+    figure, sentence = explore.draw_group_dro(method, epochs=3, progress=lambda *at: seen.append(at))
+    assert [(done, of) for done, of, _ in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert seen[0][2].axes[0].lines[0].get_xdata()[-1] < figure.axes[0].lines[0].get_xdata()[-1] and seen[2][2] is None
+    weights = sum(line.get_ydata() for line in figure.axes[0].lines)
+    assert weights == pytest.approx(1.0) and sentence.startswith("on test, after the last epoch: group-balanced")
+
+
+def test_a_drawing_so_far_is_shown_while_it_goes_on():
+    made = explore.panel(drawing, Example())
+    before = made.picture.value
+    made.show_progress(1, 2, drawing(Example(depth=9))[0])
+    assert made.picture.value != before and made.progress.value == 0.5

@@ -77,6 +77,14 @@ def test_bands_fill_the_whole():
     assert tops == pytest.approx([0.4, 1.0]) and axis.get_xlim() == (3, 4)
 
 
+def test_a_heat_map_shows_its_numbers_readably():
+    cells = [[0.0, 0.5], [0.75, 1.0]]
+    axis = figures.heat(cells, rows={"step": [1, 2]}, columns={"decay": ["a", "b"]}, of="accuracy").axes[0]
+    assert [text.get_text() for text in axis.texts] == ["0.00", "0.50", "0.75", "1.00"]
+    assert [text.get_color() for text in axis.texts] == ["white", "white", "black", "black"]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("decay", "step")
+
+
 def test_a_picture_carries_its_alternative_text_and_takeaway(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))

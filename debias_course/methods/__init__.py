@@ -6,6 +6,7 @@ from .base import Method as Method
 from .base import knob as knob
 from .base import knobs as knobs
 from .base import method_name as method_name
+from .group_dro import GroupDRO as GroupDRO
 from .hard_mining import HardMining as HardMining
 from .reweighting import LossReweighting as LossReweighting
 from .sampling import BatchSampling as BatchSampling
@@ -16,5 +17,15 @@ from .smote import SMOTE as SMOTE
 
 METHODS = {
     method_name(method): method
-    for method in (ERM, LossReweighting, OverSampling, UnderSampling, BatchSampling, HardMining, SMOTE)
+    for method in (
+        ERM,
+        LossReweighting,
+        OverSampling,
+        UnderSampling,
+        BatchSampling,
+        HardMining,
+        SMOTE,
+        GroupDRO,
+        SpectralDecoupling,
+    )
 }

@@ -35,9 +35,9 @@ BASES = ("random", "even")
 def neighbours(x: Tensor, k: int) -> Tensor:
     """The k nearest others of each row of x [n, d] in Euclidean distance, nearest first: int64 [n, k].
 
-    All pairs are compared, a block at a time, as |y|²/2 - x·y: one matrix product. The mean of x is taken off first; far
-    from the origin, the squares would drown the distances in rounding. Up to a few thousand rows in double precision;
-    beyond, in that of x, and exact up to its rounding of the squared distance to the mean.
+    All pairs are compared, a block at a time, as |y|²/2 - x·y: one matrix product, after the mean of x is taken off (a
+    long way from the origin, the squares would drown the distances in rounding). Up to a few thousand rows in double
+    precision; beyond, in that of x, and exact up to its rounding of the squared distance to the mean.
     """
     n = len(x)
     if not 1 <= k < n:

@@ -16,11 +16,12 @@
 # | [02 Sampling](02_sampling.ipynb) | change which samples the network sees, and how often |
 # | [03 Hard example mining](03_hard_example_mining.ipynb) | learn from high losses, without naming a group |
 # | [04 SMOTE](04_smote.ipynb) | invent new samples between rare ones |
-# | 05 Group DRO · 06 Spectral decoupling | minimise another risk |
+# | [05 Group DRO](05_group_dro.ipynb) | let the weights of the groups follow their losses |
+# | 06 Spectral decoupling | keep the logits small, so that all features are learnt |
 # | 07 OccamNets · 08 Adversarial training · 09 DANN | change the network, or play against it |
 # | 10 Comparison | all of them, side by side |
 #
-# Lectures 05 to 10 are in preparation. Every lecture has the same ten parts. What a lecture states is a **claim** that
+# Lectures 06 to 10 are in preparation. Every lecture has the same ten parts. What a lecture states is a **claim** that
 # its notebook measures over several seeds: it prints *holds*, *fails* or *undecided*, with an interval. (Its number says
 # where it comes from: L is the lecture's own statement, B one that goes beyond.) Run the cells from top to bottom,
 # change what you like, and run them again.

@@ -1,0 +1,158 @@
+"""Group DRO: minimise the risk of the worst group.
+
+Every group has a weight q_g, which grows with the group's loss from step to step; the model follows the weighted sum.
+Minimising the worst *training* risk is not yet a good worst group on test: a network that fits every sample has no
+worst group in training. Strong regularisation or early stopping belong to the method (Sagawa et al. 2020, section 3).
+
+Differences from the authors' code: the weights are kept as logarithms, so that no loss overflows them; an adjustment
+may be zero for some groups; the weights are state, and saved as such; a loss that is not finite stops training instead
+of turning all weights into NaN; batches hold every group by default.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..data import Batch, GroupedData
+from .base import Method, knob, sample_losses
+from .sampling import BatchSampling
+
+
+def group_means(losses: Tensor, groups: Tensor, n_groups: int) -> tuple[Tensor, Tensor]:
+    """Mean of the losses [B] in each group and samples of each group, both [n_groups]; 0 where there is none."""
+    sums = torch.zeros(n_groups, device=losses.device, dtype=losses.dtype).index_add(0, groups, losses)
+    counts = torch.zeros_like(sums).index_add(0, groups, torch.ones_like(losses))
+    return sums / counts.clamp(min=1), counts
+
+
+def exponentiated(log_q: Tensor, losses: Tensor, step_size: float) -> Tensor:
+    """log q' with q'_g ∝ q_g exp(η L_g), [G]: the update of Sagawa et al. 2020, Algorithm 1, which cannot overflow."""
+    return torch.log_softmax(log_q + step_size * losses, 0)
+
+
+def greedy(losses: Tensor, shares: Tensor, alpha: float) -> Tensor:
+    """The weights [G] that put the most on high losses [G] with no q_g above p_g / α, where p_g are the groups'
+    `shares` [G] of the training data: the conditional value at risk over groups ("greedy" in the authors' code)."""
+    order = torch.sort(losses, descending=True, stable=True).indices
+    filled = (shares[order].cumsum(0) / alpha).clamp(max=1)
+    return torch.zeros_like(shares).index_copy(0, order, filled.diff(prepend=filled.new_zeros(1)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDRO(Method):
+    """min_θ max_{q ∈ Δ} Σ_g q_g L_g,   q_g ← q_g exp(η (L_g + C / √n_g)) / Σ_h ...   (Sagawa et al. 2020, eq. 4 and 5)
+
+    L_g is the mean loss of the batch's samples of group g (0 where it has none, so that the weight of an absent group
+    falls behind), n_g the group's size in training, η the step size. The updated weights are used, and no gradient
+    flows through them.
+
+    adjustment C     makes small groups look worse, as their training loss says less about test; `adjustments` gives
+                     one number per group instead
+    weighting        "exponentiated" as above, or "greedy": the worst groups by a running mean of their losses share
+                     the weight, none with more than its share of the data / `alpha`
+    normalize        "yes" divides the adjusted losses by their sum before they update q
+    sampling         "balanced" batches hold the same number of each group, so that all weights are updated alike;
+                     "plain" ones are those of ERM
+    """
+
+    step_size: float = knob(0.01, low=1e-4, high=1.0, log=True, help="η: how fast the weights follow the losses")
+    adjustment: float = knob(0.0, low=0.0, high=10.0, help="C of C/√n: how much worse small groups are taken to be")
+    weighting: str = knob("exponentiated", choices=("exponentiated", "greedy"), help="how losses become weights")
+    alpha: float = knob(0.2, low=0.01, high=1.0, help="of greedy: which share of the data has all the weight")
+    normalize: str = knob("no", choices=("no", "yes"), help="divide losses by their sum before the update")
+    sampling: str = knob("balanced", choices=("balanced", "plain"), help="batches with all groups alike, or as drawn")
+    adjustments: Sequence[float] = ()
+
+    needs = "group labels"
+
+    def __post_init__(self):
+        super().__post_init__()
+        try:
+            adjustments = tuple(float(each) for each in self.adjustments)
+        except (TypeError, ValueError):
+            adjustments = (-1.0,)
+        if any(not 0 <= each < float("inf") for each in adjustments) or (adjustments and self.adjustment):
+            raise ValueError(
+                f"adjustments are {self.adjustments!r}; give one number from 0 per group, or a single `adjustment`"
+            )
+        object.__setattr__(self, "adjustments", adjustments)
+
+    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        counts = data.counts.cpu().double()
+        adjustments = torch.tensor(self.adjustments or [self.adjustment] * len(counts), dtype=torch.float64)
+        if len(adjustments) != len(counts):
+            raise ValueError(f"adjustments are {self.adjustments}; give one for each of the {len(counts)} groups")
+        state = nn.Module()
+        state.names = data.group_names
+        present = counts > 0
+        buffers = dict(
+            log_q=torch.where(present, -present.sum().double().log(), -torch.inf),
+            shares=counts / counts.sum(),
+            adjustment=torch.where(present, adjustments / counts.clamp(min=1).sqrt(), 0.0),
+            average=torch.zeros_like(counts),  # of the losses, and how often each was seen
+            seen=torch.zeros_like(counts),
+        )
+        for name, values in buffers.items():
+            state.register_buffer(name, values.float().to(data.device))
+        return state
+
+    def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int):
+        if self.sampling == "balanced":
+            return BatchSampling(shares=self._even(data)).batches(data, batch_size, seed=seed, epoch=epoch)
+        rare = int(data.counts[data.counts > 0].min())
+        if rare * batch_size < len(data):
+            warnings.warn(
+                f"the smallest group has {rare} of {len(data)} samples, so many batches of {batch_size} hold none of "
+                "it, and its weight falls behind; use sampling='balanced'",
+                stacklevel=2,
+            )
+        return super().batches(data, batch_size, seed=seed, epoch=epoch)
+
+    def _even(self, data: GroupedData) -> tuple[float, ...]:
+        present = (data.counts > 0).tolist()
+        return tuple(each / sum(present) for each in present)
+
+    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+        means, counts = group_means(sample_losses(model, batch), batch.groups, len(state.log_q))
+        q = self.weights(means.detach(), counts, state)
+        return (q * means).sum()
+
+    def weights(self, means: Tensor, counts: Tensor, state: nn.Module) -> Tensor:
+        """Update the state with the group means [G] of a batch that holds `counts` [G] of each; the weights q [G]."""
+        if means.device.type == "cpu" and not torch.isfinite(means).all():  # a GPU would have to be waited for
+            bad = [name for name, mean in zip(state.names, means.tolist()) if not abs(mean) < torch.inf]
+            raise FloatingPointError(
+                f"the loss of {' and '.join(bad)} is not finite; lower lr, or look at those samples"
+            )
+        if self.weighting == "greedy":
+            first = (state.seen == 0) & (counts > 0)
+            moved = torch.where(counts > 0, torch.where(first, means, 0.9 * state.average + 0.1 * means), state.average)
+            state.average.copy_(moved)
+            state.seen.add_(counts > 0)
+            return greedy(state.average + state.adjustment, state.shares, self.alpha)
+        adjusted = means + state.adjustment
+        if self.normalize == "yes":
+            adjusted = adjusted / adjusted.sum().clamp(min=torch.finfo(adjusted.dtype).tiny)
+        state.log_q.copy_(exponentiated(state.log_q, adjusted, self.step_size))
+        return state.log_q.exp()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedGroupDRO(GroupDRO):
+    """GroupDRO for the onlooker: `trace` has (q [G], group means [G]) of every step of the last run, on the device."""
+
+    trace: list = field(default_factory=list, compare=False, repr=False)
+
+    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        self.trace.clear()
+        return super().start(model, data)
+
+    def weights(self, means: Tensor, counts: Tensor, state: nn.Module) -> Tensor:
+        q = super().weights(means, counts, state)
+        self.trace.append((q.clone(), means))
+        return q
