@@ -50,7 +50,9 @@ def test_the_same_random_numbers_give_what_imbalanced_learn_gives(problem):
     assert np.abs(made.numpy() - theirs[len(x) :]).max(initial=0) < 1e-6
 
 
-@pytest.mark.parametrize("n, width, k", [(7, 2, 6), (CHUNK * 3 + 5, 3, 5), (2500, 40, 7), (CHUNK * 2, 1, 3)])
+@pytest.mark.parametrize(
+    "n, width, k", [(7, 2, 6), (CHUNK * 3 + 5, 3, 5), (2500, 40, 7), (CHUNK * 2, 1, 3), (2500, 260, 7), (2100, 256, 70)]
+)
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_neighbours_are_exact_in_any_number_and_far_from_the_origin(n, width, k, offset):
     x = torch.randn(n, width, generator=seeded(n), dtype=torch.float64)

@@ -27,6 +27,7 @@ from .base import Method, knob, sample_losses
 BLOCK = 16_000_000  # distances that are held at once
 SMALL = 4096  # rows for which double precision costs nothing that matters
 CHUNK = 64
+WIDE = 256  # dimensions from which on the products take most of the time
 DEFAULT_K = 5
 INTERPOLATIONS = ("random", "middle", "repeat")
 BASES = ("random", "even")
@@ -49,6 +50,8 @@ def neighbours(x: Tensor, k: int) -> Tensor:
     if not torch.isfinite(half[:n]).all():
         raise ValueError("the samples are too large to square; scale them down, to a standard deviation of 1, say")
     size = min(1024, max(1, BLOCK // n))
+    if x.shape[1] >= WIDE and n > size and k <= CHUNK:
+        return _halved(columns, half, k, size // CHUNK * CHUNK or CHUNK)[:n]
     buffer = x.new_empty(size, len(columns))
     found = []
     for start in range(0, n, size):
@@ -57,6 +60,46 @@ def neighbours(x: Tensor, k: int) -> Tensor:
         distances.diagonal(start).fill_(torch.inf)  # nobody is a neighbour of himself
         found.append(_smallest(distances, k))
     return torch.cat(found)
+
+
+def _halved(x: Tensor, half: Tensor, k: int, size: int) -> Tensor:
+    """The same with half of the products, which is what takes the time in many dimensions: a block of rows is compared
+    with itself and the rows behind it only, and what it has for those is merged into their best so far."""
+    n = len(x)
+    best = x.new_full((n, k), torch.inf)
+    found = torch.zeros(n, k, dtype=torch.int64, device=x.device)
+    buffer = x.new_empty(size * n)
+
+    def merge(rows: slice, distances: Tensor, indices: Tensor) -> None:
+        distances = torch.cat([best[rows], distances], 1)
+        best[rows], at = distances.topk(k, largest=False)
+        found[rows] = torch.cat([found[rows], indices], 1).gather(1, at)
+
+    for start in range(0, n, size):
+        end = min(start + size, n)
+        shape = (end - start, n - start)
+        block = buffer[: shape[0] * shape[1]].view(shape)
+        torch.addmm(half[start:], x[start:end], x[start:].T, alpha=-1, out=block)
+        block.diagonal().fill_(torch.inf)
+        at = _smallest(block, k)
+        merge(slice(start, end), block.gather(1, at), at + start)
+        if end == n:
+            break
+        behind = block[:, end - start :].sub_(half[end:]).add_(half[start:end, None])  # the other way round
+        chunks = behind.view(-1, CHUNK, n - end)
+        chunk, column = (chunks.amin(1) < best[end:, -1]).nonzero().unbind(1)  # few, after the first blocks
+        order = torch.argsort(column, stable=True)
+        chunk, column = chunk[order], column[order]
+        values, inside = chunks[chunk, :, column].topk(k, largest=False)
+        hits = torch.bincount(column, minlength=n - end)
+        place = torch.arange(len(column), device=x.device) - (hits.cumsum(0) - hits)[column]
+        width = int(hits.max())
+        distances = x.new_full((n - end, width, k), torch.inf)
+        indices = torch.zeros(n - end, width, k, dtype=torch.int64, device=x.device)
+        distances[column, place] = values
+        indices[column, place] = chunk[:, None] * CHUNK + inside + start
+        merge(slice(end, n), distances.flatten(1), indices.flatten(1))
+    return found
 
 
 def _smallest(values: Tensor, k: int) -> Tensor:
