@@ -207,12 +207,12 @@ def test_a_model_without_features_is_told_so(toy):
 
 
 def test_memory_of_many_samples_stays_bounded():
-    """50,000 samples in 64 dimensions: all distances at once would be 10 GB."""
+    """50,000 samples: all distances at once would be 10 GB, whatever the dimension (8 here, which is fast)."""
     import resource
 
-    x = torch.randn(50_000, 64, generator=seeded())
+    x = torch.randn(50_000, 8, generator=seeded())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert neighbours(x[:, :8], 5).shape == (50_000, 5)
+    assert neighbours(x, 5).shape == (50_000, 5)
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 500
 
 
