@@ -174,7 +174,7 @@ def draw_smote(method: SMOTE, *, rare: int = 20):
     wrong = among_others(enlarged.inputs[n:], enlarged.labels[n:], train.inputs, train.labels)
     settings = dict(epochs=60, batch_size=500, lr=0.05, device="cpu")
     start = models.mlp(train, hidden=(16,))
-    run = training.train(start, train, dataclasses.replace(method, warm_up=min(method.warm_up, 50)), **settings)
+    run = training.train(start, train, method, **settings)
     figure, axes = figures.new_figure(8.6, 4.0, 1, 2, layout="none")
     figure.subplots_adjust(left=0.08, right=0.99, top=0.82, bottom=0.14, wspace=0.25)
     figures.new_samples(enlarged, n, wrong, axis=axes[0])

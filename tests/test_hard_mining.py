@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from debias_course import claims, models, train
+from debias_course import models, train
 from debias_course.data import Batch
 from debias_course.methods import ERM, HardMining
 from debias_course.methods.base import sample_losses
@@ -183,11 +183,6 @@ class Uncorrected(HardMining):
 
 
 @pytest.mark.parametrize("wrong, claim", [(Easiest, "L03.2a"), (Uncorrected, "L03.1b")])
-def test_a_wrong_implementation_turns_a_claim(monkeypatch, wrong, claim):
-    cells = claims.claim_cells("03_hard_example_mining")
-    chosen = [cells[0], *(cell for cell in cells if "def kept_shares" in cell or "methods = {" in cell)]
-    chosen.append(next(cell for cell in cells if f'"{claim}"' in cell))
-    monkeypatch.setattr(claims, "claim_cells", lambda topic: chosen)
-    monkeypatch.setattr("debias_course.methods.HardMining", wrong)
-    measured, _ = claims.measure_topic("03_hard_example_mining", seeds=5)
-    assert {each.id: each.verdict for each in measured}[claim] == "fails"
+def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim):
+    needed = ("def kept_shares", "methods = {", f'"{claim}"')
+    assert verdict_with("03_hard_example_mining", wrong, needed, claim, seeds=5) == "fails"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from debias_course import claims, models, train
+from debias_course import models, train
 from debias_course.data import GroupedData, toys
 from debias_course.methods import SMOTE
 from debias_course.methods.smote import CHUNK, between, draw, neighbours, smote
@@ -167,6 +167,7 @@ def test_only_training_data_are_enlarged(toy, split):
 
 
 def test_groups_are_not_mixed():
+    assert SMOTE(by="group").needs == "group labels" and SMOTE().needs == "nothing"
     data = toys.islands(rare=12, seed=4).train
     both = SMOTE(by="group", k=5).enlarge(data, generator=seeded())
     assert both.counts.tolist() == [100] * 4
@@ -237,13 +238,8 @@ class Far(SMOTE):
 @pytest.mark.parametrize(
     "wrong, needed, claim", [(Far, ("def made", '"B04.4b"'), "B04.4b"), (Outside, ("votes = {", '"L04.1c"'), "L04.1c")]
 )
-def test_a_wrong_implementation_turns_a_claim(monkeypatch, wrong, needed, claim):
-    cells = claims.claim_cells("04_smote")
-    chosen = [cells[0], *(cell for cell in cells if any(words in cell for words in needed))]
-    monkeypatch.setattr(claims, "claim_cells", lambda topic: chosen)
-    monkeypatch.setattr("debias_course.methods.SMOTE", wrong)
-    measured, _ = claims.measure_topic("04_smote", seeds=3)
-    assert {each.id: each.verdict for each in measured}[claim] == "fails"
+def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, needed, claim):
+    assert verdict_with("04_smote", wrong, needed, claim, seeds=3) == "fails"
 
 
 def test_the_new_data_are_data(toy):

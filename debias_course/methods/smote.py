@@ -146,21 +146,8 @@ def smote(
 
     Raises ValueError for integers, NaN, counts below what is there, and k too large for a population.
     """
+    _check(x, labels, interpolation, base)
     x = x.detach()
-    if not x.is_floating_point():
-        raise ValueError(
-            f"the samples are {x.dtype}, between which there are no points; give x.float() (/ 255 for images)"
-        )
-    if not torch.isfinite(x).all():
-        raise ValueError("the samples hold NaN or infinite values, which have no neighbours; drop or repair them")
-    for name, value, choices in ("interpolation", interpolation, INTERPOLATIONS), ("base", base, BASES):
-        if value not in choices:
-            raise ValueError(f"{name} is {value!r}; use one of {', '.join(map(repr, choices))}")
-    if x.ndim < 2 or labels.shape != x.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(
-            f"samples {tuple(x.shape)} with labels {labels.dtype} {tuple(labels.shape)}; give samples [n, ...] of at "
-            "least two dimensions and one integer each"
-        )
     have = torch.bincount(labels, minlength=len(names or ())).tolist()
     names = names or [f"class {label}" for label in range(len(have))]
     if len(names) < len(have):
@@ -184,6 +171,23 @@ def smote(
             made.append(between(members, nearest, start, which, share))
             starts.append(rows[start])
     return torch.cat(made).unflatten(1, x.shape[1:]), torch.cat(starts)
+
+
+def _check(x: Tensor, labels: Tensor, interpolation: str, base: str) -> None:
+    if not x.is_floating_point():
+        raise ValueError(
+            f"the samples are {x.dtype}, between which there are no points; give x.float() (/ 255 for images)"
+        )
+    if not torch.isfinite(x).all():
+        raise ValueError("the samples hold NaN or infinite values, which have no neighbours; drop or repair them")
+    for name, value, choices in ("interpolation", interpolation, INTERPOLATIONS), ("base", base, BASES):
+        if value not in choices:
+            raise ValueError(f"{name} is {value!r}; use one of {', '.join(map(repr, choices))}")
+    if x.ndim < 2 or labels.shape != x.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(
+            f"samples {tuple(x.shape)} with labels {labels.dtype} {tuple(labels.shape)}; give samples [n, ...] of at "
+            "least two dimensions and one integer each"
+        )
 
 
 def neighbours_of(x: Tensor, k: int | str, name: str) -> Tensor:
@@ -239,6 +243,10 @@ class SMOTE(Method):
     base: str = knob("random", choices=BASES, help="which samples are the start: at random, or all equally often")
     counts: tuple[int, ...] = ()
     warm_up: int = knob(10, low=0, high=50, help="plain epochs before embedding; 0 for pretrained features")
+
+    @property
+    def needs(self) -> str:
+        return {"group": "group labels", "label": "nothing"}[self.by]
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
         if self.space == "embedding" and not (hasattr(model, "features") and hasattr(model, "head")):
