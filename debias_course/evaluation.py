@@ -197,7 +197,7 @@ def predict(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> T
     data = data.to(device)
     with evaluating(model), threads_for(model):
         rows = torch.arange(len(data), device=device).split(batch_size)
-        return torch.cat([model(data.batch(part).inputs) for part in rows])
+        return torch.cat([model(batch.inputs) for batch in data.batches(rows)])
 
 
 def evaluate(

@@ -8,6 +8,7 @@ nothing else does: two models with one seed are equal, and the global random sta
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -29,6 +30,23 @@ class Classifier(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.head(self.features(inputs))
+
+
+class Staged(Classifier):
+    """A trunk of convolutions in stages, each of which returns a map [B, C_j, H_j, W_j]; the features are the last map,
+    averaged over its places.
+
+    stages  the modules, in order; `widths` their channels C_j
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], widths: Sequence[int], n_labels: int):
+        pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        super().__init__(nn.Sequential(*stages, *pool), nn.Linear(widths[-1], n_labels))
+        self.widths = tuple(widths)
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        return list(self.features)[: len(self.widths)]
 
 
 def linear(data: GroupedData, *, seed: int = 0) -> Classifier:
@@ -66,6 +84,53 @@ def cnn(data: GroupedData, *, channels: tuple[int, ...] = (16, 32), seed: int = 
         layers += [nn.Flatten(), nn.Linear(depth * height * width, 64), nn.ReLU()]
         model = Classifier(nn.Sequential(*layers), nn.Linear(64, data.n_labels))
         return model.to(memory_format=torch.channels_last)
+
+
+def staged(data: GroupedData, *, widths: tuple[int, ...] = (16, 24, 32), seed: int = 0) -> Staged:
+    """A small network whose stages are a 3×3 convolution, batch norm and ReLU, with 2×2 max pooling before each but the
+    first."""
+    if data.inputs.ndim != 4 or min(data.inputs.shape[2:]) < 2 ** (len(widths) - 1):
+        raise ValueError(
+            f"staged halves images {len(widths) - 1} times; inputs {tuple(data.inputs.shape)} are no images or too "
+            "small: use fewer widths, or models.mlp"
+        )
+    with isolated_randomness(seed):
+        stages, depth = [], data.inputs.shape[1]
+        for number, width in enumerate(widths):
+            halve = [nn.MaxPool2d(2)] if number else []
+            convolution = nn.Conv2d(depth, width, 3, padding=1, bias=False)
+            stages.append(nn.Sequential(*halve, convolution, nn.BatchNorm2d(width), nn.ReLU()))
+            depth = width
+        return Staged(stages, widths, data.n_labels).to(memory_format=torch.channels_last)
+
+
+def resnet18(data: GroupedData, *, width: int = 64, stem: str = "large", seed: int = 0) -> Staged:
+    """ResNet-18 (He et al. 2016) in its four stages of width, 2, 4 and 8 times that. OccamResNet-18 takes width 58.
+
+    stem  "large": 7×7 with stride 2, then 3×3 max pooling; "small": 3×3, for images of 64 pixels or fewer
+    """
+    from torchvision.models.resnet import BasicBlock
+
+    if data.inputs.ndim != 4:
+        raise ValueError(f"resnet18 needs images [N, C, H, W], not inputs {tuple(data.inputs.shape)}; use models.mlp")
+    if stem not in ("large", "small"):
+        raise ValueError(f"stem is {stem!r}; use 'large' or 'small'")
+    with isolated_randomness(seed):
+        size, stride = (7, 2) if stem == "large" else (3, 1)
+        first = [nn.Conv2d(data.inputs.shape[1], width, size, stride, size // 2, bias=False)]
+        first += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        first += [nn.MaxPool2d(3, 2, 1)] if stem == "large" else []
+        stages, depth, widths = [], width, [width * 2**j for j in range(4)]
+        for number, wide in enumerate(widths):
+            shorter = None
+            if number:
+                shorter = nn.Sequential(nn.Conv2d(depth, wide, 1, 2, bias=False), nn.BatchNorm2d(wide))
+            blocks = [BasicBlock(depth, wide, 2 if number else 1, shorter), BasicBlock(wide, wide)]
+            stages.append(nn.Sequential(*(first if not number else ()), *blocks))
+            depth = wide
+        for module in (m for stage in stages for m in stage.modules() if isinstance(m, nn.Conv2d)):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        return Staged(stages, widths, data.n_labels)
 
 
 def pretrained(data: GroupedData, *, name: str = "resnet18", weights: bool = True, seed: int = 0) -> Classifier:
@@ -136,7 +201,7 @@ def _torchvision(name: str, weights: bool) -> tuple[nn.Module, int]:
     return model, head.in_features
 
 
-MODELS = {"mlp": mlp, "cnn": cnn, "linear": linear}
+MODELS = {"mlp": mlp, "cnn": cnn, "linear": linear, "staged": staged, "resnet18": resnet18}
 
 
 @contextlib.contextmanager

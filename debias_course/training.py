@@ -124,18 +124,18 @@ def train(
 
     started = time.perf_counter()
     device = pick_device(device)
-    model = copy.deepcopy(model).to(device).train()
     data = data.to(device)
     watched = {name: split.to(device) for name, split in watched.items()}
-    evaluate(model, data.subset(torch.arange(1, device=device)))  # refuses a model with other outputs than logits
     score, best, chosen, records = SELECT[select], -math.inf, epochs, []
     with isolated_randomness(seed, device), threads_for(model):
+        model = method.model(copy.deepcopy(model), data).to(device).train()
+        evaluate(model, data.subset(torch.arange(1, device=device)))  # refuses a model with other outputs than logits
         state = method.start(model, data).to(device)
         state.generator = torch.Generator(device).manual_seed(seed)
         updates = make_optimizer(optimizer, model, state, lr=lr, weight_decay=weight_decay)
         for epoch in _counted(epochs, progress):
             state.epoch = epoch
-            loss = _one_epoch(model, data, method, state, updates, batch_size=batch_size, seed=seed, augment=augment)
+            loss = _one_epoch(model, data, method, state, updates, augment, settings)
             reports = {name: evaluate(model, split) for name, split in watched.items()}
             records += _rows(epoch, loss, reports)
             if score and score(reports["validation"]) > best:
@@ -146,16 +146,16 @@ def train(
     return Run(model.eval(), state, method, chosen, select, records, time.perf_counter() - started, settings)
 
 
-def _one_epoch(model, data, method, state, updates, *, batch_size, seed, augment) -> float:
+def _one_epoch(model, data, method, state, updates, augment, settings) -> float:
     """The mean loss over the epoch's batches; reading it is the epoch's only wait for the device."""
     seen = method.data(model, data, state)
     if augment is not None and seen.inputs.shape[1:] != data.inputs.shape[1:]:
         augment = None  # it changes images, and these are their embeddings
-    batches = method.batches(seen, batch_size, seed=seed, epoch=state.epoch)
+    batches = method.batches(seen, settings["batch_size"], seed=settings["seed"], epoch=state.epoch)
     rows = torch.cat(list(batches)).to(seen.device).split([len(batch) for batch in batches])  # moved once
     total = torch.zeros((), device=seen.device)
-    for indices in rows:
-        batch = seen.batch(indices)
+    for number, batch in enumerate(seen.batches(rows)):
+        state.progress = (state.epoch - 1 + number / len(rows)) / settings["epochs"]
         batch = batch._replace(inputs=augment(batch.inputs)) if augment else batch
         total += step(model, batch, method, state, updates)
     loss = float(total) / len(batches)

@@ -27,13 +27,14 @@ each_method = pytest.mark.parametrize("method", list(variants()))
 
 
 def setting(method):
-    model = models.mlp(DATA.train, hidden=(8,), seed=1)
+    with models.isolated_randomness(0):
+        model = method.model(models.mlp(DATA.train, hidden=(8,), seed=1), DATA.train)
     return model, opened(method.start(model, DATA.train)), DATA.train.batch(torch.arange(32))
 
 
 def opened(state):
     """The state as the training loop hands it to the loss."""
-    state.epoch, state.generator = 1, torch.Generator().manual_seed(0)
+    state.epoch, state.progress, state.generator = 1, 0.5, torch.Generator().manual_seed(0)
     return state
 
 

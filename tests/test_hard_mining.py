@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from debias_course import models, train
-from debias_course.data import Batch
 from debias_course.methods import ERM, HardMining
 from debias_course.methods.base import sample_losses
 from debias_course.methods.hard_mining import RecordedMining, drawn_by_loss, hardest, score
@@ -143,7 +142,8 @@ def test_a_batch_smaller_than_asked_for_keeps_at_least_one(toy):
 def test_no_label_but_the_class_is_read(toy):
     model, method = models.mlp(toy.train, hidden=(8,)), HardMining()
     batch = batch_of(toy)
-    blind = Batch(batch.inputs, batch.labels, torch.full_like(batch.labels, -1), torch.full_like(batch.labels, -1))
+    nobody = torch.full_like(batch.labels, -1)
+    blind = batch._replace(attributes=nobody, groups=nobody)
     losses = [method.loss(model, each, opened(method, model, toy)) for each in (batch, blind)]
     assert torch.equal(*losses) and method.needs == "nothing"
 

@@ -31,6 +31,31 @@ def test_a_cnn_needs_images(toy):
         models.cnn(toy.train)
 
 
+def test_stages_lead_to_the_features(digits):
+    inputs = digits.train.batch(torch.arange(4)).inputs
+    for model, sides in (models.staged(digits.train), (28, 14, 7)), (models.resnet18(digits.train, stem="small"), None):
+        model.eval()
+        maps, each = [], inputs
+        for stage in model.stages:
+            maps.append(each := stage(each))
+        assert tuple(m.shape[1] for m in maps) == model.widths
+        torch.testing.assert_close(model.features(inputs), maps[-1].mean((2, 3)))
+        assert sides is None or tuple(m.shape[2] for m in maps) == sides
+
+
+def test_resnet18_has_the_size_of_the_published_one():
+    ten = data.colored_digits(classes=10).train
+    assert sum(p.numel() for p in models.resnet18(ten).parameters()) == 11_181_642  # torchvision's, with ten classes
+    with pytest.raises(ValueError, match="stem is 'wide'; use 'large' or 'small'"):
+        models.resnet18(ten, stem="wide")
+
+
+@pytest.mark.parametrize("build", [models.staged, models.resnet18])
+def test_stages_need_images(toy, build):
+    with pytest.raises(ValueError, match="images.*models.mlp"):
+        build(toy.train)
+
+
 def test_isolated_randomness_starts_anew_and_gives_back():
     before = torch.get_rng_state()
     with isolated_randomness(5):

@@ -1,7 +1,7 @@
 """training: one loop, one device rule, selection of the epoch."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,31 @@ def test_a_step_is_the_one_that_torch_would_take(toy):
     (gradient,) = torch.autograd.grad(loss, start.head.weight)
     torch.testing.assert_close(run.model.head.weight, start.head.weight - 0.01 * gradient.sign(), atol=1e-5, rtol=0)
     assert run.history["loss"].tolist() == pytest.approx([loss.item()], rel=1e-5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching(ERM):
+    """min: plain training of a model with one more layer, for the onlooker."""
+
+    seen: list = field(default_factory=list, compare=False)
+
+    def model(self, model, data):
+        return nn.Sequential(nn.Dropout(0.0), nn.Linear(2, 2), model)
+
+    def loss(self, model, batch, state):
+        self.seen.append((state.progress, batch))
+        return super().loss(model, batch, state)
+
+
+def test_a_method_may_change_the_model_and_knows_how_far_training_is_and_which_rows_it_sees(toy):
+    start, watching = models.linear(toy.train), Watching()
+    first, again, other = (train(start, toy.train, watching, epochs=2, batch_size=100, seed=s) for s in (1, 1, 2))
+    assert [progress for progress, _ in watching.seen[:8]] == [n / 8 for n in range(8)]
+    for _, batch in watching.seen[:8]:
+        assert torch.equal(batch.inputs, toy.train.inputs[batch.indices])
+    weights = [run.model[1].weight for run in (first, again, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    assert isinstance(start, models.Classifier) and len(first.model) == 3
 
 
 def test_training_learns_and_records(toy):

@@ -9,6 +9,7 @@ from the fixed (n_labels, n_attributes) grid, not from the values that a split h
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -28,12 +29,14 @@ def label_and_attribute(groups: Tensor, n_attributes: int) -> tuple[Tensor, Tens
 
 
 class Batch(NamedTuple):
-    """What a training step sees: float inputs [B, ...] and int64 labels, attributes, groups [B]."""
+    """What a training step sees: float inputs [B, ...] and int64 labels, attributes, groups and indices [B]; an index
+    is the sample's row in the data that the epoch trains on."""
 
     inputs: Tensor
     labels: Tensor
     attributes: Tensor
     groups: Tensor
+    indices: Tensor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -166,7 +169,12 @@ class GroupedData:
         inputs = self.inputs.index_select(0, indices)
         if inputs.dtype == torch.uint8:
             inputs = inputs.float().mul_(1 / 255)
-        return Batch(inputs, *(t.index_select(0, indices) for t in (self.labels, self.attributes, self.groups)))
+        rest = (each.index_select(0, indices) for each in (self.labels, self.attributes, self.groups))
+        return Batch(inputs, *rest, indices)
+
+    def batches(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
+        """`batch` of each of the parts, in order; data that lie elsewhere read ahead here."""
+        return map(self.batch, parts)
 
     def subset(self, indices: Tensor) -> GroupedData:
         """The samples `indices` (integers or a boolean mask), in that order, as a data set of their own."""

@@ -1,8 +1,9 @@
 """Method: where can one intervene?
 
-A method is a small frozen dataclass of hyper-parameters. `training.train` asks it four questions, whose default
+A method is a small frozen dataclass of hyper-parameters. `training.train` asks it five questions, whose default
 answers are plain empirical risk minimisation (ERM):
 
+    model(model, data)         what is trained?                              the model
     start(model, data)         what has to be remembered from step to step?  an nn.Module, empty for ERM
     data(model, data, state)   what is trained on in this epoch?             the data
     batches(data, ...)         which samples form the batches of an epoch?   each once, in random order
@@ -81,10 +82,15 @@ class Method:
         for name, declared in knobs(self).items():
             object.__setattr__(self, name, declared.check(f"{type(self).__name__}.{name}", getattr(self, name)))
 
+    def model(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """What is trained in place of `model`, a copy that may be changed; random layers start from the run's seed."""
+        return model
+
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
         """Running state, on the device of `data`. Buffers are saved, parameters are trained with the model's.
 
-        The training loop adds `state.epoch`, from 1, and `state.generator`, on the device and seeded."""
+        The training loop adds `state.epoch`, from 1, `state.progress`, the share of all steps that are done, and
+        `state.generator`, on the device and seeded."""
         return nn.Module()
 
     def data(self, model: nn.Module, data: GroupedData, state: nn.Module) -> GroupedData:
