@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class Job:
     seed: int
     settings: tuple[tuple[str, Any], ...]
     device: str
+    may_diverge: bool = False  # then a loss that is no longer finite is a result, too: one of a search's settings
 
     def build(self) -> tuple[Splits, torch.nn.Module]:
         """Data and start; a model that does not seed itself gets the job's seed, so that methods stay paired."""
@@ -63,15 +65,20 @@ class Job:
     def run(self) -> dict[str, Any]:
         """Train and test."""
         splits, model = self.build()
-        result = training.train(
-            model,
-            splits.train,
-            self.method,
-            validation=splits.validation,
-            seed=self.seed,
-            device=self.device,
-            **dict(self.settings),
-        )
+        try:
+            result = training.train(
+                model,
+                splits.train,
+                self.method,
+                validation=splits.validation,
+                seed=self.seed,
+                device=self.device,
+                **dict(self.settings),
+            )
+        except FloatingPointError as error:
+            if not self.may_diverge:
+                raise
+            return dict(seed=self.seed, report=None, history=[], seconds=math.nan, diverged=str(error))
         return dict(
             seed=self.seed,
             method=repr(self.method),
@@ -91,7 +98,8 @@ def run_and_keep(job: Job, path: Path, index: int) -> tuple[int, dict]:
         )
     record = job.run()
     try:
-        write_atomically(path, json.dumps(record).encode())
+        if "diverged" not in record:  # that is no result for those who do not search
+            write_atomically(path, json.dumps(record).encode())
     except OSError:
         pass  # a cache that cannot be written costs time, not results
     return index, json.loads(json.dumps(record))

@@ -50,28 +50,29 @@ def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
 
 
 class Mean(NamedTuple):
-    """A mean over seeds with its 95 % interval (Student's t); from one seed there is no interval."""
+    """A mean over seeds with its interval (Student's t), of 95 % unless said; from one seed there is no interval."""
 
     value: float
     low: float
     high: float
     n: int
+    level: float = 0.95
 
     def __str__(self) -> str:
-        interval = f"95% {self.low:.3f} to {self.high:.3f}, " if self.n > 1 else ""
+        interval = f"{100 * self.level:.3g}% {self.low:.3f} to {self.high:.3f}, " if self.n > 1 else ""
         return f"{self.value:.3f} ({interval}{self.n} seed{'s' * (self.n > 1)})"
 
 
-def mean_over_seeds(values: Sequence[float]) -> Mean:
-    """Mean ± t_{n-1, 0.975} · s / √n  (Student 1908)."""
+def mean_over_seeds(values: Sequence[float], level: float = 0.95) -> Mean:
+    """Mean ± t_{n-1, (1 + level) / 2} · s / √n  (Student 1908)."""
     from scipy.special import stdtrit
 
     n, center = len(values), sum(values) / len(values)
     if n < 2:
-        return Mean(center, -math.inf, math.inf, n)
+        return Mean(center, -math.inf, math.inf, n, level)
     spread = math.sqrt(sum((v - center) ** 2 for v in values) / (n - 1))
-    half = float(stdtrit(n - 1, 0.975)) * spread / math.sqrt(n)
-    return Mean(center, center - half, center + half, n)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * spread / math.sqrt(n)
+    return Mean(center, center - half, center + half, n, level)
 
 
 def study(
@@ -96,8 +97,6 @@ def study(
 
     Interrupted with Ctrl-C, it keeps every finished run: the same call goes on from there.
     """
-    import joblib
-
     for name, method in methods.items():
         if not isinstance(method, Method):
             raise TypeError(f"method {name!r} is {method!r}; pass an instance, such as ERM()")
@@ -112,13 +111,24 @@ def study(
     jobs = [
         Job(n, m, data, model, s, tuple(sorted(settings.items())), device) for s in seeds for n, m in methods.items()
     ]
+    records = run_all(jobs, n_jobs=n_jobs, progress=progress)
+    return Study(list(methods), methods, seeds, [dict(r, name=j.name) for j, r in zip(jobs, records)])
+
+
+def run_all(
+    jobs: Sequence[Job], *, n_jobs: int | None = None, progress: bool = True, doing: str = "runs"
+) -> list[dict[str, Any]]:
+    """The records of all jobs, of one device, in their order; those that are kept are read, the others run and kept.
+    `doing` stands before the progress bar, which estimates the time that is left."""
+    import joblib
+
     folder = cache_folder() / "runs"
     paths = [folder / f"{job.key()}.json" for job in jobs]
     records: list[dict | None] = [read(path) for path in paths]
     missing = [i for i, record in enumerate(records) if record is None]
     backend, _ = joblib.parallel.get_active_backend()
     n_jobs = n_jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-    if device != "cpu" or isinstance(backend, joblib.parallel.BACKENDS["threading"]):
+    if any(job.device != "cpu" for job in jobs) or isinstance(backend, joblib.parallel.BACKENDS["threading"]):
         n_jobs = 1  # one GPU is one worker; threads would share the random generators of the process
     n_jobs = min(n_jobs, len(missing))
     if missing:
@@ -126,12 +136,10 @@ def study(
 
         work = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
         done = work(joblib.delayed(run_and_keep)(jobs[i], paths[i], i) for i in missing)
-        bar = dict(
-            total=len(jobs), initial=len(jobs) - len(missing), desc="runs", disable=not progress, file=sys.stderr
-        )
+        bar = dict(total=len(jobs), initial=len(jobs) - len(missing), desc=doing, disable=not progress, file=sys.stderr)
         for i, record in tqdm(done, **bar):
             records[i] = record
-    return Study(list(methods), methods, seeds, [dict(r, name=j.name) for j, r in zip(jobs, records)])
+    return records
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,10 +168,34 @@ class Study:
     def mean(self, name: str, metric: str = "worst_group") -> Mean:
         return mean_over_seeds([self.value(name, seed, metric) for seed in self.seeds])
 
-    def difference(self, name: str, baseline: str, metric: str = "worst_group") -> Mean:
+    def difference(self, name: str, baseline: str, metric: str = "worst_group", *, level: float = 0.95) -> Mean:
         """`name` minus `baseline`, taken seed by seed."""
         pairs = [(self.value(name, s, metric), self.value(baseline, s, metric)) for s in self.seeds]
-        return mean_over_seeds([a - b for a, b in pairs])
+        return mean_over_seeds([a - b for a, b in pairs], level)
+
+    def differences(self, baseline: str, metric: str = "worst_group"):
+        """Data frame: every other method minus `baseline`, seed by seed. The intervals hold all at once, with 95 %:
+        each is made wider for the number of methods (Bonferroni: level 1 - 0.05 / m)."""
+        import pandas as pd
+
+        others = [name for name in self.names if name != baseline]
+        level = 1 - 0.05 / max(len(others), 1)
+        found = {name: self.difference(name, baseline, metric, level=level) for name in others}
+        rows = [dict(method=n, difference=d.value, low=d.low, high=d.high, level=d.level) for n, d in found.items()]
+        return pd.DataFrame(rows, columns=["method", "difference", "low", "high", "level"])
+
+    def ranks(self, metric: str = "worst_group") -> dict[str, tuple[int, int]]:
+        """The ranks that each method may have, best and worst, at once for all with 95 %: a method stands behind those
+        that are better by the whole of a paired interval, and before those that are worse by it; all others it
+        overlaps (after Mogstad et al. 2024; Bonferroni over all pairs)."""
+        pairs = len(self.names) * (len(self.names) - 1) / 2
+        level = 1 - 0.05 / max(pairs, 1)
+        ranks = {}
+        for name in self.names:
+            others = [self.difference(name, other, metric, level=level) for other in self.names if other != name]
+            better, worse = sum(d.high < 0 for d in others), sum(d.low > 0 for d in others)
+            ranks[name] = (1 + better, len(self.names) - worse)
+        return ranks
 
     @property
     def group_names(self) -> list[str]:

@@ -32,7 +32,8 @@ from ..data import Batch, GroupedData
 class Knob:
     """The range of one hyper-parameter: low to high (`log`: on a logarithmic scale), or one of `choices`.
 
-    `step` is how far a slider moves at a time; by default about a fiftieth of the range."""
+    `step` is how far a slider moves at a time; by default about a fiftieth of the range. `search` are the values that a
+    search for good settings tries beside the default."""
 
     default: Any
     low: float | None = None
@@ -40,6 +41,7 @@ class Knob:
     log: bool = False
     choices: tuple[str, ...] = ()
     step: float | None = None
+    search: tuple[Any, ...] = ()
     help: str = ""
 
     def __post_init__(self):

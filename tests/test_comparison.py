@@ -1,0 +1,162 @@
+"""comparison: the same search for all, paired differences with corrected intervals, ranks that admit overlaps."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+import torch
+
+from debias_course import models
+from debias_course.comparison import SEARCH_SEED, candidates, compare
+from debias_course.data import toys
+from debias_course.evaluation import evaluate
+from debias_course.methods import ERM, LossReweighting, Method, knob
+from debias_course.study import Study, mean_over_seeds
+from debias_course.training import train
+
+DATA = partial(toys.shortcut, n=120)
+small = partial(compare, data=DATA, model=models.linear, epochs=3, lr=0.05, n_jobs=1, progress=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned(Method):
+    """min: plain training with a factor on the loss, and a knob to search."""
+
+    factor: float = knob(1.0, low=0.0, high=9.0, search=(2.0, 5.0), help="of the loss")
+    other: int = knob(3, low=0, high=9, help="not searched")
+
+    def loss(self, model, batch, state):
+        return self.factor * super().loss(model, batch, state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diverging(ERM):
+    """min: plain training whose loss is no number where the factor is at least 1."""
+
+    factor: float = knob(1.0, low=0.0, high=9.0, search=(0.5, 0.7), help="of the loss")
+
+    def loss(self, model, batch, state):
+        return super().loss(model, batch, state) * (torch.nan if self.factor >= 1 else self.factor)
+
+
+def test_every_method_is_tried_as_often_with_the_same_rates_and_decays_its_own_setting_first():
+    plain = candidates("plain", ERM(), 6, lr=0.1, weight_decay=0.0)
+    tuned = candidates("tuned", Tuned(), 6, lr=0.1, weight_decay=0.0)
+    assert [(t.lr, t.weight_decay) for t in plain] == [(t.lr, t.weight_decay) for t in tuned]
+    assert (plain[0].lr, plain[0].weight_decay) == (0.1, 0.0) and len(set(plain)) == 6
+    assert tuned[0].method == Tuned() and {t.method.factor for t in tuned} <= {1.0, 2.0, 5.0}
+    assert len({t.method.factor for t in tuned}) > 1 and {t.method.other for t in tuned} == {3}
+    by_hand = candidates("tuned", Tuned(factor=7.0), 6, lr=0.1, weight_decay=0.0)
+    assert {t.method.factor for t in by_hand} == {7.0}
+    assert candidates("tuned", Tuned(), 6, lr=0.1, weight_decay=0.0) == tuned
+
+
+def test_the_best_setting_on_validation_is_tested_with_every_seed():
+    found = small({"ERM": ERM(), "weights": LossReweighting()}, seeds=2, trials=3)
+    assert len(found.trials) == 6 and found.searched["chosen"].sum() == 2
+    for name, trial in found.chosen.items():
+        assert trial.score == max(t.score for t in found.trials if t.name == name)
+    best = found.chosen["weights"]
+    data = DATA(seed=1)
+    how = dict(lr=best.lr, weight_decay=best.weight_decay, select="validation-worst-group", validation=data.validation)
+    again = train(models.linear(data.train, seed=1), data.train, best.method, epochs=3, seed=1, **how)
+    assert found.study.report("weights", 1) == evaluate(again.model, data.test, train=data.train)
+    data = DATA(seed=SEARCH_SEED)
+    how |= dict(validation=data.validation)
+    searched = train(
+        models.linear(data.train, seed=SEARCH_SEED), data.train, best.method, epochs=3, seed=SEARCH_SEED, **how
+    )
+    assert best.score == evaluate(searched.model, data.validation).worst_group.value
+
+
+def test_the_table_says_what_a_reader_needs():
+    found = small({"ERM": ERM(), "weights": LossReweighting()}, seeds=3, trials=2)
+    table = found.table.set_index("method")
+    assert table.loc["weights", "difference"] == pytest.approx(found.study.difference("weights", "ERM").value)
+    assert table["difference"].isna().tolist() == [True, False]
+    assert table.loc["weights", "needs"] == "group labels" and set(table["needs_in_validation"]) == {"group labels"}
+    assert (table["search_seconds"] > 0).all() and (table["seconds"] > 0).all()
+    assert (table["first_rank"] <= table["last_rank"]).all() and table.loc["ERM", "setting"] == "ERM()"
+
+
+def test_without_a_search_methods_are_taken_as_they_are():
+    found = small({"tuned": Tuned(factor=2.0)}, seeds=1, trials=1)
+    assert found.chosen["tuned"].method == Tuned(factor=2.0) and len(found.trials) == 1
+
+
+def test_a_setting_that_diverges_is_not_chosen_and_a_method_that_always_does_says_so():
+    found = small({"by chance": Diverging()}, seeds=1, trials=6)
+    scores = [trial.score for trial in found.trials]
+    assert -torch.inf in scores and found.chosen["by chance"].score == max(scores) > 0
+    for _ in range(2):  # a diverged run is not kept as if it were a result
+        with pytest.raises(FloatingPointError, match="the training loss is nan in epoch 1"):
+            small({"diverging": Diverging(factor=2.0)}, seeds=1, trials=2)
+
+
+def study_of(**values):
+    """A study with given worst-group test accuracies (of 1,000) per method and seed."""
+    seeds = range(len(next(iter(values.values()))))
+    grid = dict(label_names=("a", "b"), attribute_names=("x",), train_n=None)
+    records = [
+        dict(name=name, seed=seed, report=dict(correct=(row[seed], 1000), n=(1000, 1000), **grid), seconds=1.0)
+        for name, row in values.items()
+        for seed in seeds
+    ]
+    return Study(list(values), {name: ERM() for name in values}, list(seeds), records)
+
+
+def test_intervals_are_wider_the_more_methods_there_are():
+    rows = dict(base=(500, 510, 505), one=(600, 640, 610), two=(520, 500, 530))
+    frame = study_of(**rows).differences("base").set_index("method")
+    expected = mean_over_seeds([0.1, 0.13, 0.105], level=1 - 0.05 / 2)
+    assert frame.loc["one", ["difference", "low", "high"]].tolist() == pytest.approx(list(expected[:3]))
+    alone = study_of(base=rows["base"], one=rows["one"]).differences("base").iloc[0]
+    assert alone["low"] == pytest.approx(mean_over_seeds([0.1, 0.13, 0.105]).low)
+    assert alone["low"] > frame.loc["one", "low"] and alone["level"] == 0.95
+
+
+def test_ranks_are_ranges_where_methods_overlap():
+    ranks = study_of(best=(900, 905, 902), same=(700, 720, 690), alike=(705, 700, 710), worst=(300, 302, 299)).ranks()
+    assert ranks == {"best": (1, 1), "same": (2, 3), "alike": (2, 3), "worst": (4, 4)}
+    assert study_of(one=(500,), two=(900,)).ranks() == {"one": (1, 2), "two": (1, 2)}  # one seed tells nothing
+
+
+@pytest.mark.parametrize(
+    "how, sentence",
+    [
+        (dict(trials=0), "trials are 0; use a whole number of settings from 1 to 12"),
+        (dict(trials=13), "trials are 13"),
+        (dict(select="last"), "select is 'last'; use one of 'validation-worst-group', 'validation-worst-class'"),
+        (dict(metric="accuracy"), "metric is 'accuracy'; use one of 'overall'"),
+        (dict(baseline="plain"), "the baseline 'plain' is not one of the methods ERM"),
+        (dict(seeds=[SEARCH_SEED]), "that of the search; test with others"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_is_refused(how, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        small({"ERM": ERM()}, **(dict(seeds=1) | how))
+    with pytest.raises(TypeError, match="pass an instance"):
+        small({"ERM": ERM}, seeds=1)
+
+
+def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(monkeypatch):
+    room = sys.modules["debias_course.study"]  # the package has a function of that name
+    calls = {"ERM": ERM(), "weights": LossReweighting()}
+    how = dict(seeds=2, trials=2, epochs=4)
+    run, done = room.run_and_keep, []
+
+    def stopping(*arguments):
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        done.append(arguments[0].name)
+        return run(*arguments)
+
+    monkeypatch.setattr(room, "run_and_keep", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        small(calls, **how)
+    monkeypatch.setattr(room, "run_and_keep", lambda *arguments: (done.append("again"), run(*arguments))[1])
+    resumed = small(calls, **how)
+    assert done.count("again") == 8 - 5
+    assert dataclasses.asdict(resumed.study)["records"] == dataclasses.asdict(small(calls, **how).study)["records"]
