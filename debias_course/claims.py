@@ -23,6 +23,7 @@ import inspect
 import json
 import math
 import platform
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -90,13 +91,14 @@ def within(low: float, high: float) -> Band:
 
 @dataclass(frozen=True, repr=False)
 class Claim:
-    """A measured statement."""
+    """A measured statement; `kept` says when, where it was not measured now but is known from its receipt."""
 
     id: str
     sentence: str
     holds: Band
     seeds: tuple[int, ...]
     values: tuple[float, ...]
+    kept: str = ""
 
     @property
     def mean(self) -> Mean:
@@ -111,7 +113,10 @@ class Claim:
 
     @property
     def numbers(self) -> str:
-        return f"measured {self.mean} · claimed {self.holds} · seeds {seeds_in_words(self.seeds)}"
+        if not self.seeds:
+            return self.kept
+        when = f" · {self.kept}" if self.kept else ""
+        return f"measured {self.mean} · claimed {self.holds} · seeds {seeds_in_words(self.seeds)}{when}"
 
     def _repr_html_(self) -> str:
         mark = {"holds": "✔", "fails": "✘", "undecided": "?"}[self.verdict]
@@ -144,22 +149,39 @@ class Lesson:
             f"{self.budget} budget: seeds {seeds_in_words(self.seeds)}"
         )
 
-    def claim(self, id: str, sentence: str, *, measure: Callable[[int], float], holds: Band) -> None:
+    def claim(
+        self, id: str, sentence: str, *, measure: Callable[[int], float], holds: Band, costly: bool = False
+    ) -> None:
         """Measure on every seed of the lesson, remember the claim and show it.
 
-        `measure` returns one number per seed, a paired difference mostly."""
-        values = tuple(float(measure(seed)) for seed in self.seeds)
-        broken = [seed for seed, value in zip(self.seeds, values) if not math.isfinite(value)]
-        if broken:
-            raise ValueError(f"claim {id} measured no finite number on seed {broken[0]}; look at its `measure`")
+        `measure` returns one number per seed, a paired difference mostly. A `costly` claim is measured on the full
+        budget only, and shown from its receipt on the quick one."""
+        if costly and self.budget == "quick":
+            found = self.from_receipt(id, sentence, holds)
+        else:
+            values = tuple(float(measure(seed)) for seed in self.seeds)
+            broken = [seed for seed, value in zip(self.seeds, values) if not math.isfinite(value)]
+            if broken:
+                raise ValueError(f"claim {id} measured no finite number on seed {broken[0]}; look at its `measure`")
+            found = Claim(id, sentence, holds, self.seeds, values)
         if any(claim.id == id and claim.sentence != sentence for claim in self.claims):
             raise ValueError(f"two claims are called {id}; give each statement its own id")
         self.claims = [claim for claim in self.claims if claim.id != id]  # the cell may be run again
-        self.claims.append(Claim(id, sentence, holds, self.seeds, values))
+        self.claims.append(found)
         if _asked.get() is None:
             from IPython.display import display
 
             display(self.claims[-1])
+
+    def from_receipt(self, id: str, sentence: str, holds: Band) -> Claim:
+        """The claim as it was measured on the full budget (the first seeds that a receipt has); undecided if never."""
+        command = f"debias-course claims --topic {self.topic} --budget full --seeds 3 --save"
+        for each in read_receipts(self.topic):
+            if each["id"] == id and each["budget"] == "full":
+                age = ", by code that has changed since" if each["stale"] else ""
+                when = f"kept from {each['date']}{age}; measure it again: {command}"
+                return Claim(id, sentence, holds, tuple(each["seeds"]), tuple(each["values"]), when)
+        return Claim(id, sentence, holds, (), (math.nan,), f"too costly for this budget; measure it: {command}")
 
 
 _asked: contextvars.ContextVar[tuple[Sequence[int] | None, str] | None] = contextvars.ContextVar("asked", default=None)
@@ -201,7 +223,7 @@ def claim_cells(topic: str) -> list[str]:
 def measure_topic(
     topic: str, *, seeds: int | str | Sequence[int] | None = None, budget: str = "quick"
 ) -> tuple[list[Claim], list[dict]]:
-    """Measure a lecture's claims again; returns them with their receipts."""
+    """Measure a lecture's claims again; returns them with the receipts of those that were measured now."""
     cells = claim_cells(topic)
     space: dict[str, Any] = {"__name__": "__main__"}  # as in a notebook: what cells define reaches worker processes
     token = _asked.set((seeds, budget))
@@ -221,7 +243,7 @@ def measure_topic(
     used -= {"debias_course.figures", "debias_course.explore", __name__}  # they show, they do not compute
     used = {name for name in used if not name.startswith("debias_course.exercises")}
     code = {name: module_hash(import_module(name)) for name in sorted(used)}
-    return here.claims, [receipt(claim, here, code, cells) for claim in here.claims]
+    return here.claims, [receipt(claim, here, code, cells) for claim in here.claims if not claim.kept]
 
 
 def receipt(claim: Claim, here: Lesson, code: dict[str, str], cells: list[str]) -> dict[str, Any]:
@@ -256,7 +278,9 @@ def receipts_path(topic: str) -> Path:
 def read_receipts(topic: str) -> list[dict[str, Any]]:
     """The kept receipts of a topic, each with `stale`: True where the code or the claim has changed since."""
     path = receipts_path(topic)
-    receipts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    if not path.exists():
+        return []
+    receipts = json.loads(path.read_text(encoding="utf-8"))
     cells = _hash(claim_cells(topic))
     for each in receipts:
         now = {name: _hash_of(name) for name in each["code"]}
@@ -275,8 +299,44 @@ def save_receipts(topic: str, receipts: list[dict[str, Any]]) -> Path:
     """Put receipts in the place of older ones of the same claim, seeds and budget."""
     both = [*read_receipts(topic), *receipts]
     kept = {(r["id"], *r["seeds"], r["budget"]): {k: v for k, v in r.items() if k != "stale"} for r in both}
-    known = {claim["id"] for claim in receipts}
-    rows = sorted((r for r in kept.values() if r["id"] in known), key=lambda r: (r["seeds"], r["id"]))
+    stated = set(re.findall(r"""\.claim\(\s*["']([^"']+)""", "".join(claim_cells(topic))))
+    rows = sorted((r for r in kept.values() if r["id"] in stated), key=lambda r: (r["seeds"], r["id"]))
     path = receipts_path(topic)
     write_atomically(path, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
     return path
+
+
+MARKS = "<!-- claims: made by `debias-course claims --save` -->\n", "<!-- end of claims -->"
+
+
+def front_page() -> str:
+    """Markdown: for each lecture its claims on the shipped seeds, with verdicts and numbers from the receipts."""
+    blocks = []
+    for topic in topics():
+        shipped = [r for r in read_receipts(topic) if r["seeds"][0] == 0]
+        quick = {r["id"] for r in shipped if r["budget"] == "quick"}
+        rows = [r for r in shipped if r["budget"] == "quick" or r["id"] not in quick]  # some are costly
+        held = sum(r["verdict"] == "holds" for r in rows)
+        lines = [
+            f"| {r['id']} | {r['sentence']} | {r['verdict']} | {r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f}) | "
+            f"{r['claimed']} |"
+            for r in rows
+        ]
+        name = topic.replace("_", " ")
+        blocks.append(
+            f"<details><summary>{name}: {held} of {len(rows)} claims hold</summary>\n\n"
+            "| | claim | verdict | measured, 95 % interval | claimed |\n|---|---|---|---|---|\n"
+            + "\n".join(lines)
+            + "\n\n</details>\n"
+        )
+    return "\n".join(blocks)
+
+
+def update_front_page() -> None:
+    """Put `front_page` between its marks in the README, if there is one that has them."""
+    path = notebooks_folder().parent / "README.md"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    before, mark, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if mark and end:
+        write_atomically(path, (before + mark + front_page() + end + after).encode())

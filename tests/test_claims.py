@@ -118,6 +118,28 @@ def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
     assert all(receipt["stale"] for receipt in claims.read_receipts("98_test"))
 
 
+def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receipt_on_the_quick_one(course, monkeypatch):
+    cells = [dict(cell) for cell in NOTEBOOK["cells"]]
+    costly = "here.claim('X2', 'It is costly', measure=lambda seed: seed, holds=above(3.0), costly=True)"
+    (course / "notebooks" / "98_test.ipynb").write_text(
+        json.dumps({"cells": [*cells, cells[3] | {"source": [costly]}]})
+    )
+    found, receipts = claims.measure_topic("98_test")
+    assert found[1].verdict == "undecided" and "too costly for this budget" in found[1].numbers
+    assert [each["id"] for each in receipts] == ["X1"]
+    claims.save_receipts("98_test", claims.measure_topic("98_test", seeds="10:13", budget="full")[1])
+    (_, kept), receipts = claims.measure_topic("98_test")
+    assert kept.verdict == "holds" and kept.values == (10, 11, 12) and "kept from" in kept.numbers
+    claims.save_receipts("98_test", receipts)
+    assert [(r["id"], r["budget"]) for r in claims.read_receipts("98_test")] == [
+        ("X1", "quick"),
+        ("X1", "full"),
+        ("X2", "full"),
+    ]
+    monkeypatch.setattr(claims, "module_hash", lambda module: "another")
+    assert "by code that has changed since" in claims.measure_topic("98_test")[0][1].numbers
+
+
 def test_cells_may_define_classes_and_a_topic_without_claims_says_so(course):
     cells = [dict(cell) for cell in NOTEBOOK["cells"]]
     defined = "from dataclasses import dataclass\n@dataclass(frozen=True, kw_only=True)\nclass A:\n    x: int = 1\n"
@@ -128,6 +150,24 @@ def test_cells_may_define_classes_and_a_topic_without_claims_says_so(course):
     path.write_text(json.dumps({"cells": cells[:2]}))
     with pytest.raises(ValueError, match="98_test makes no claim"):
         claims.measure_topic("98_test")
+
+
+def test_the_front_page_shows_the_receipts_of_the_shipped_seeds(course):
+    text = "# Title\n" + "".join(claims.MARKS) + "\nend"
+    (course / "README.md").write_text(text)
+    for seeds in (None, "1000:1005"):
+        claims.save_receipts("98_test", claims.measure_topic("98_test", seeds=seeds)[1])
+    claims.update_front_page()
+    page = (course / "README.md").read_text()
+    assert page.startswith("# Title") and page.endswith("end") and "98 test: 0 of 1 claims hold" in page
+    assert page.count("| X1 | Seeds are large | undecided | 2.000 (0.037 to 3.963) | above 3 |") == 1
+    claims.update_front_page()
+    assert (course / "README.md").read_text() == page
+
+
+def test_the_readme_is_up_to_date():
+    readme = (claims.notebooks_folder().parent / "README.md").read_text(encoding="utf-8")
+    assert claims.MARKS[0] + claims.front_page() + claims.MARKS[1] in readme, "run: debias-course claims --save"
 
 
 def test_an_installation_without_notebooks_says_so(monkeypatch, tmp_path):

@@ -116,11 +116,19 @@ def test_nothing_personal_random_or_large_is_stored(name):
 
 @each
 def test_every_claim_has_its_receipt(name):
-    stated = {m for cell in code_cells(name) for m in re.findall(r"here\.claim\(\s*\"([^\"]+)\"", cell.source)}
-    receipts = claims.read_receipts(name)
-    for seeds in ([0, 1, 2, 3, 4], [1000, 1001, 1002, 1003, 1004]):
-        kept = {r["id"]: r["verdict"] for r in receipts if r["seeds"] == seeds and not r["stale"]}
-        assert kept == dict.fromkeys(stated, "holds"), f"run: debias-course claims --topic {name} --save, and --seeds"
+    calls = [part for cell in code_cells(name) for part in cell.source.split("here.claim(")[1:]]
+    stated = {re.match(r"\s*\"([^\"]+)\"", call)[1]: "costly=True" in call for call in calls}
+    fresh = [r for r in claims.read_receipts(name) if not r["stale"]]
+    for first in (0, 1000):
+        for budget, size in ("quick", 5), ("full", 3):
+            kept = {
+                r["id"]: r["verdict"]
+                for r in fresh
+                if r["budget"] == budget and r["seeds"] == list(range(first, first + size))
+            }
+            wanted = {id for id, costly in stated.items() if costly == (budget == "full")}
+            missing = {id for id in wanted if kept.get(id) != "holds"}
+            assert not missing, f"run: debias-course claims --topic {name} --save, and --seeds; see --budget"
 
 
 def test_links_between_notebooks_lead_somewhere():
