@@ -24,7 +24,7 @@ import torch.nn.functional as F
 
 from . import models
 from .data import GroupedData, colored_digits
-from .methods import ERM, BatchSampling, GroupDRO, HardMining, LossReweighting, Method
+from .methods import ERM, BatchSampling, GroupDRO, HardMining, LossReweighting, Method, SpectralDecoupling
 from .methods.group_dro import exponentiated, group_means
 from .methods.sampling import draw_epoch
 from .methods.smote import smote
@@ -42,6 +42,7 @@ ROWS = [
     ("train, loss re-weighting", "train, ERM", {"mlp": 1.20, "cnn": 1.10}),
     ("train, batch sampling", "train, ERM", {"mlp": 1.15, "cnn": 1.15}),
     ("train, Group DRO", "train, ERM", {"mlp": 1.20, "cnn": 1.10}),
+    ("train, spectral decoupling", "train, ERM", {"mlp": 1.20, "cnn": 1.10}),
 ]
 
 
@@ -104,6 +105,7 @@ def measure(name: str, build: Callable[..., torch.nn.Module], *, repeats: int) -
         "train, loss re-weighting": ours(build(data), data, LossReweighting()),
         "train, batch sampling": ours(build(data), data, BatchSampling()),
         "train, Group DRO": ours(build(data), data, GroupDRO(sampling="plain")),
+        "train, spectral decoupling": ours(build(data), data, SpectralDecoupling()),
         "DataLoader loop": dataloader(build(data), data),
     }
     spent = take_turns(contenders, repeats)

@@ -130,4 +130,6 @@ def test_a_method_is_frozen_described_and_rebuilt_from_its_fields(method):
     first = type(method).__doc__.strip().splitlines()[0]
     assert "min" in first, f"the docstring of {type(method).__name__} should open with its equation"
     for name, declared in knobs(method).items():
-        assert declared.help and declared.check(name, declared.default) == declared.default
+        assert declared.help
+        for value in (declared.default, *declared.search):
+            assert declared.check(name, value) == value

@@ -239,6 +239,15 @@ def test_two_islands_hold_the_rare_class():
         toys.islands(rare=1)
 
 
+def test_moons_are_separated_by_the_second_coordinate_in_training_only():
+    data = toys.moons(gap=0.6, noise=0.05, seed=1)
+    assert data.train.counts.tolist() == data.test.counts.tolist() == [150, 150]
+    for part, apart in (data.train, True), (data.validation, True), (data.test, False):
+        upper, lower = (part.inputs[part.labels == label, 1] for label in (0, 1))
+        assert bool(upper.min() > lower.max()) == apart
+    assert not torch.equal(data.train.inputs, toys.moons(gap=0.6, noise=0.05, seed=2).train.inputs)
+
+
 def test_toys_are_what_they_say():
     data = toys.shortcut(n=400, correlation=0.9)
     assert data.train.counts.tolist() == [180, 20, 20, 180] and data.test.counts.tolist() == [100] * 4

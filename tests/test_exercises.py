@@ -84,6 +84,23 @@ def test_the_hint_helps_without_giving_the_code(exercise, capsys):
         ),
         ("group_dro", "means", lambda v, g, n: torch.zeros(n).index_add(0, g, v), "those are the sums"),
         ("group_dro", "adjusted", lambda v, n, c: v + c / n, "square root of the count"),
+        (
+            "spectral_decoupling",
+            "penalised",
+            lambda z, y, s: (torch.log1p(torch.exp(-y * z)) + s * z**2).mean(),
+            "λ / 2",
+        ),
+        (
+            "spectral_decoupling",
+            "penalised",
+            lambda z, y, s: torch.log1p(torch.exp(-y * z)).mean() + s / 2 * (z**2).sum(),
+            "take its mean",
+        ),
+        ("spectral_decoupling", "slope", lambda z, s: -torch.sigmoid(-z), "add that of the penalty"),
+        ("spectral_decoupling", "slope", lambda z, s: -torch.sigmoid(-z) + 2 * s * z, "is λ z"),
+        ("spectral_decoupling", "slope", lambda z, s: torch.sigmoid(-z) + s * z, "look at the sign"),
+        ("spectral_decoupling", "at_rest", lambda s: 5 * s, "nearer to zero"),
+        ("spectral_decoupling", "at_rest", lambda s: 1 / (1 + s), "sigmoid(-z) = λ z; yours is 0.990"),
         ("smote", "new_sample", lambda a, b, u: b + u * (a - b), "yours starts from x_j"),
         ("smote", "nearest_other", lambda x: torch.cdist(x, x).argmin(1), "leave him out"),
         (

@@ -9,7 +9,18 @@ from PIL import Image
 
 from debias_course import explore
 from debias_course.figures import new_figure
-from debias_course.methods import METHODS, SMOTE, GroupDRO, HardMining, Knob, LossReweighting, Method, knob, knobs
+from debias_course.methods import (
+    METHODS,
+    SMOTE,
+    GroupDRO,
+    HardMining,
+    Knob,
+    LossReweighting,
+    Method,
+    SpectralDecoupling,
+    knob,
+    knobs,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +165,14 @@ def test_the_group_dro_drawing_shows_weights_while_it_trains():
     assert seen[0][2].axes[0].lines[0].get_xdata()[-1] < figure.axes[0].lines[0].get_xdata()[-1] and seen[2][2] is None
     weights = sum(line.get_ydata() for line in figure.axes[0].lines)
     assert weights == pytest.approx(1.0) and sentence.startswith("on test, after the last epoch: group-balanced")
+
+
+def test_the_moons_drawing_tells_what_the_penalty_adds():
+    figure, sentence = explore.draw_moons(SpectralDecoupling(strength=0.1, variant="margin"), gap=0.3)
+    plain, decoupled = (float(part.split(": ")[1].split(" ")[0]) for part in sentence.split(" · "))
+    assert decoupled > plain + 0.03 and len(figure.axes) == 3
+    _, same = explore.draw_moons(SpectralDecoupling(strength=0.0), gap=0.3)
+    assert same == f"plain training: {plain:.2f} right on test · this setting: {plain:.2f} right on test"
 
 
 def test_a_drawing_so_far_is_shown_while_it_goes_on():

@@ -118,6 +118,8 @@ def test_the_authors_schedule_changes_everything_at_step_450(toy):
     fresh = method.start(None, toy.train)
     fresh.load_state_dict(state.state_dict())
     assert method.loss(Fixed(), batch, fresh).item() == losses[451]
+    unscaled = SpectralDecoupling(schedule="colored-mnist-unscaled", variant="margin")
+    assert unscaled.loss(Fixed(), batch, fresh).item() == pytest.approx(risk + 1.75)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +154,25 @@ def test_a_single_logit_is_the_margin():
     logits = model(data.batch(torch.arange(5)).inputs)
     assert logits.shape == (5, 2) and (logits[:, 0] == 0).all() and (logits[:, 1] != 0).all()
     assert all((layer.bias == 0).all() for layer in model.modules() if isinstance(layer, torch.nn.Linear))
+
+
+class Unfelt(SpectralDecoupling):
+    """min: wrong, the penalty is added to the loss, but its gradient does not reach the model."""
+
+    def loss(self, model, batch, state):
+        return ERM().loss(model, batch, state) + super().loss(model, batch, state).detach()
+
+
+class TrueOnly(SpectralDecoupling):
+    """min: wrong, whatever the variant, only the true logit is held."""
+
+    def loss(self, model, batch, state):
+        return SpectralDecoupling(strength=self.strength, variant="true").loss(model, batch, state)
+
+
+@pytest.mark.parametrize(
+    "wrong, needed, claim",
+    [(Unfelt, ("def fitted", "def right"), "L06.2a"), (TrueOnly, ("def fitted", "variants = {"), "B06.3b")],
+)
+def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, needed, claim):
+    assert verdict_with("06_spectral_decoupling", wrong, needed, claim, seeds=3) == "fails"

@@ -63,6 +63,24 @@ def islands(*, n: int = 200, rare: int = 20, seed: int = 0) -> Splits:
     return Splits(*parts)
 
 
+def moons(*, n: int = 300, gap: float = 0.1, noise: float = 0.1, seed: int = 0) -> Splits:
+    """Two interlocking half circles, pulled apart: float [n, 2], two labels; the one attribute is "any".
+
+    In training and validation the second coordinate separates the classes, with `gap` between them before the noise is
+    added, and so does the way along the half circles. In test they interlock as usual (gap -0.5), so that only who has
+    learnt the half circles is right everywhere (after Pezeshki et al. 2021, figures 1 and 2)."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for apart in (gap, gap, -0.5):
+        labels = _labels(n)
+        angle = torch.pi * torch.rand(n, generator=generator)
+        upper = torch.stack([angle.cos() - 0.5, angle.sin() + apart / 2], 1)
+        lower = torch.stack([0.5 - angle.cos(), -angle.sin() - apart / 2], 1)
+        points = torch.where(labels[:, None] == 1, lower, upper) + noise * torch.randn(n, 2, generator=generator)
+        parts.append(GroupedData(points, labels, torch.zeros_like(labels), ("upper", "lower"), ("any",)))
+    return Splits(*parts)
+
+
 def core_and_spurious(*, n: int = 3000, correlation: float = 0.9, dimensions: int = 100, seed: int = 0) -> Splits:
     """The Gaussian problem on which Sagawa et al. (2020, "An investigation of why overparameterization exacerbates
     spurious correlations", section 5) explain why re-weighting stops working: float [n, 2 · dimensions].

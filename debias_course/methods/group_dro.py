@@ -60,8 +60,12 @@ class GroupDRO(Method):
                      "plain" ones are those of ERM
     """
 
-    step_size: float = knob(0.01, low=1e-4, high=1.0, log=True, help="η: how fast the weights follow the losses")
-    adjustment: float = knob(0.0, low=0.0, high=10.0, help="C of C/√n: how much worse small groups are taken to be")
+    step_size: float = knob(
+        0.01, low=1e-4, high=1.0, log=True, search=(0.1, 1.0), help="η: how fast the weights follow the losses"
+    )
+    adjustment: float = knob(
+        0.0, low=0.0, high=10.0, search=(1.0, 5.0), help="C of C/√n: how much worse small groups are taken to be"
+    )
     weighting: str = knob("exponentiated", choices=("exponentiated", "greedy"), help="how losses become weights")
     alpha: float = knob(0.2, low=0.01, high=1.0, help="of greedy: which share of the data has all the weight")
     normalize: str = knob("no", choices=("no", "yes"), help="divide losses by their sum before the update")

@@ -70,11 +70,11 @@ class HardMining(Method):
     The mean divides by B, not by N, which would be a smaller learning rate. `warm_up` epochs train plainly.
     """
 
-    keep: float = knob(0.25, low=0.01, high=1.0, help="B/N: which share of the batch is learnt from")
+    keep: float = knob(0.25, low=0.01, high=1.0, search=(0.1, 0.5), help="B/N: which share of the batch is learnt from")
     choose: str = knob("highest", choices=("highest", "drawn"), help="the highest losses, or draws that prefer them")
     correct: str = knob("no", choices=("no", "yes"), help="divide drawn losses by their probability")
     passes: str = knob("two", choices=("two", "one"), help="score first and forward the kept again, or forward once")
-    warm_up: int = knob(0, low=0, high=20, help="epochs of plain training first")
+    warm_up: int = knob(0, low=0, high=20, search=(5,), help="epochs of plain training first")
 
     def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
         n = len(batch.labels)

@@ -62,7 +62,9 @@ class LossReweighting(Method):
 
     by: str = knob("group", choices=("group", "label", "attribute"), help="the populations that are evened out")
     scheme: str = knob("inverse", choices=("inverse", "effective"), help="n^-power, or Cui's effective number")
-    power: float = knob(1.0, low=0.0, high=2.0, help="of the inverse frequency: 0 is ERM, 0.5 its square root")
+    power: float = knob(
+        1.0, low=0.0, high=2.0, search=(0.5, 1.5), help="of the inverse frequency: 0 is ERM, 0.5 its square root"
+    )
     beta: float = knob(0.999, low=0.0, high=0.9999, step=0.001, help="β of the effective number: 0 is ERM")
     normalize: str = knob("samples", choices=("samples", "populations", "none"), help="mean weight 1 over what")
     smooth: float = knob(0.0, low=0.0, high=100.0, help="added to every count, so that tiny populations weigh less")

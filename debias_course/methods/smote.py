@@ -242,7 +242,9 @@ class SMOTE(Method):
     interpolation: str = knob("random", choices=INTERPOLATIONS, help="where between two neighbours a new sample lies")
     base: str = knob("random", choices=BASES, help="which samples are the start: at random, or all equally often")
     counts: tuple[int, ...] = ()
-    warm_up: int = knob(10, low=0, high=50, help="plain epochs before embedding; 0 for pretrained features")
+    warm_up: int = knob(
+        10, low=0, high=50, search=(5,), help="plain epochs before embedding; 0 for pretrained features"
+    )
 
     @property
     def needs(self) -> str:
