@@ -9,8 +9,8 @@
 # %% [markdown]
 # # 06 · Spectral decoupling
 #
-# **The question.** All methods so far change what a sample counts, and most of them must be told the groups. But why does
-# a network stop at the shortcut at all, when the digit is there to be read as well? One answer is that the shortcut leaves
+# **The question.** The methods so far change how much or how often a sample counts, or invent new ones, and most of them
+# must be told the groups. But why does a network stop at the shortcut at all, when the digit is there to be read as well? One answer is that the shortcut leaves
 # nothing to learn from: *gradient starvation*. If that is so, can a small change of the loss bring the other features
 # back, without a single group label?
 
@@ -36,10 +36,10 @@ here = lesson("06_spectral_decoupling")
 # %% [markdown]
 # **What you will be able to claim:**
 #
-# - a network that separates its classes by one feature leaves others unlearnt that it could learn;
+# - a network that separates its classes by one feature leaves others largely unlearnt that it could learn;
 # - a penalty on the logits brings them back in a toy, and lifts the worst group of the coloured digits some way;
 # - published variants under one name do different things, and one of them is easily evaded;
-# - for logistic regression the penalty makes the worst group worse, and with too few exceptions it does nothing;
+# - for logistic regression the penalty made the worst group worse, and with too few exceptions it did not help;
 # - the published table needs a detail of the authors' code that their text does not mention.
 #
 # ## See the problem
@@ -48,11 +48,11 @@ here = lesson("06_spectral_decoupling")
 # them, too. The test samples interlock, so that the cut alone is not enough. What does plain training learn?
 
 # %% tags=["measure"]
-splits = toys.moons(gap=0.3)
+splits = toys.moons(gap=0.5)
 
 
 @functools.cache
-def fitted(method, gap=0.3, seed=0):
+def fitted(method, gap=0.5, seed=0):
     """A network of 64 hidden units after 300 steps on all training samples at once."""
     part = toys.moons(gap=gap, seed=seed).train
     start = models.mlp(part, hidden=(64,), seed=seed)
@@ -69,8 +69,8 @@ for axis in axes:
 axes[0].set(ylabel="second coordinate")
 figures.picture(
     figure,
-    alt="Two half circles with a wide gap; the boundary is a nearly flat line between them, and cuts off both tips on test.",
-    takeaway="The flat cut is right on all training samples, so nothing asks for more; on test it cuts off the tips.",
+    alt="Training: two half circles one above the other, a nearly flat boundary between. Test: they interlock, it cuts off tips.",
+    takeaway="The flat cut is right on all training samples, so hardly anything asks for more; on test it cuts off the tips.",
 )
 
 # %% [markdown]
@@ -81,18 +81,26 @@ figures.picture(
 # $$-\frac{\partial \ell}{\partial z} = y\,\sigma(-yz), \qquad \sigma(u) = \frac{1}{1 + e^{-u}} .$$
 #
 # That force is also all that the weights of *every* feature get from this sample. Once the easiest feature has made the
-# sample sure ($yz$ large), the force is nearly gone, and the features that come later are hardly learnt. They starve.
+# sample sure ($yz$ large), the force is nearly gone, and the features that come later are hardly learnt. They starve. (Adam
+# makes up for small gradients, but only as a whole: what is left comes from the few least sure samples, and the others
+# have no say.)
 #
 # Spectral decoupling adds a penalty on the logit itself:
 #
 # $$\min_\theta\; \frac{1}{B} \sum_i \Big( \log(1 + e^{-y_i z_i}) + \frac{\lambda}{2}\, z_i^2 \Big) .$$
 #
-# No sample can get very sure any more: its logit comes to rest where $\sigma(-yz) = \lambda\, yz$. At rest the force of the loss is
-# not gone. It is held by the penalty, and for the same logit it is cheaper to use several features a little than one of them
-# a lot. The penalty takes the place of weight decay.
+# If each logit could be set by itself, it would come to rest where $\sigma(-yz) = \lambda\, yz$. That point is the same for all
+# samples. So the penalty asks for more than the right side of the cut: it asks for the *same* margin everywhere. One
+# feature alone cannot give that, since samples near the flat cut get too little of it and samples far away too much. As
+# long as that is so, the first are pulled up and the others down, and the weights of every feature that tells them apart
+# get a force. In the theory of the paper (a wide network, nearly linear in its weights) the features are directions of a
+# spectrum, and where the logits come to rest no longer depends on how strong each of them is: they are *decoupled*. In the
+# paper the penalty takes the place of weight decay; here there is none.
 #
-# Under that name four penalties have been published. For more than two classes there is no single logit, and the factors
-# differ: the library states them in one function, always with the factor ½.
+# Our networks have two outputs; $z$ is their difference $z_1 - z_0$, the *margin* (`variant="margin"`). Papers and codes that
+# use the name penalise different logits: the margin, all logits (their mean or their sum), or only that of the true
+# class. The library has them in one function, and multiplies it by λ/2. (`offsets` and `per_class` are for the authors'
+# CelebA setting. `schedule` copies their Colored MNIST code, which has no ½; more on it at the end.)
 
 # %%
 print(inspect.getsource(library.penalty))
@@ -130,7 +138,7 @@ axes[0].set(ylabel="second coordinate (test)")
 figures.picture(
     figure,
     alt="Three decision boundaries on the test half circles: flat without the penalty, winding between the tips with it.",
-    takeaway="With the penalty the boundary bends along the half circles, although the training samples did not ask for it.",
+    takeaway="With the penalty the boundary bends along the half circles, although a flat cut is right on all training samples.",
 )
 
 # %% [markdown]
@@ -152,12 +160,12 @@ explore.panel(
 
 
 # %% tags=["claim"]
-def right(method, seed, gap=0.3):
+def right(method, seed, gap=0.5):
     """Share of right answers where the half circles interlock."""
     return evaluate(fitted(method, gap, seed), toys.moons(gap=gap, seed=seed).test).overall.value
 
 
-decoupled = SpectralDecoupling(strength=0.1, variant="margin")
+decoupled = SpectralDecoupling(strength=0.02, variant="margin")
 here.claim(
     "L06.1a",
     "Trained with a gap, a network is right on fewer than nineteen of twenty interlocking samples",
@@ -178,9 +186,11 @@ here.claim(
 )
 
 # %% [markdown]
-# **Coloured digits.** A network of 128 hidden units, sixty epochs with a small learning rate, the last epoch tested. Nobody is
+# **Coloured digits.** Here the shortcut does not make all samples sure, only 95 of 100. Those stop teaching the digit. What
+# is left to teach it are the exceptions, 150 of 3,000, and a network can learn them by heart (lecture 03). A network of 128 hidden units, sixty epochs with a small learning rate, the last epoch tested. Nobody is
 # told a colour, except loss re-weighting, which is there for comparison; it also gets a short training, of which validation
-# chooses the epoch.
+# chooses the epoch. (λ = 1 was found by trying some strengths on the shipped seeds; it was not tried on the other seeds
+# that the receipts hold. To choose it, or the epoch, by the worst group needs group labels in validation.)
 
 # %% tags=["measure", "nbval-ignore-output"]
 methods = {
@@ -196,12 +206,12 @@ chosen = study({"re-weighting": LossReweighting()}, data.colored_digits, seeds=h
 figures.picture(
     figures.study_bars(runs),
     alt="Dots per seed for three methods: in the worst group the margin penalty is above plain training, re-weighting above both.",
-    takeaway="The penalty gains something without any label; re-weighting, which is told the groups, gains more.",
+    takeaway="The penalty gains something without any group label; re-weighting, which is told the groups, gains more.",
 )
 figures.picture(
     figures.curves(runs.worst_by_epoch(), x="epoch", y="worst group, validation", ylim=(0, 1.02)),
     alt="Worst validation group per epoch: plain training and, above it, the penalty rise slowly; re-weighting starts high and falls.",
-    takeaway="The penalty learns more of the digit and keeps it; weights help at once and fade, as lecture 01 has shown.",
+    takeaway="With the penalty the worst group rises further and stays; weights help at once and fade, as lecture 01 has shown.",
 )
 
 
@@ -224,7 +234,7 @@ here.claim(
 )
 here.claim(
     "B06.2d",
-    "Trained as long as the penalty, it keeps a lead of less than fifteen points",
+    "Trained as long as the penalty, re-weighting leads by less than fifteen points, if at all",
     measure=lambda seed: lead("re-weighting (told the groups)", "margin, λ = 1", seed),
     holds=below(0.15),
 )
@@ -239,7 +249,7 @@ here.claim(
 # %% tags=["claim"]
 def margin(method, seed):
     """Mean distance of the two logits over the training samples."""
-    logits = predict(fitted(method, seed=seed), toys.moons(gap=0.3, seed=seed).train)
+    logits = predict(fitted(method, seed=seed), toys.moons(gap=0.5, seed=seed).train)
     return float(logits.diff(dim=1).abs().mean())
 
 
@@ -260,9 +270,13 @@ here.claim(
 # %% [markdown]
 # ## When it breaks
 #
-# **A model without other features.** Logistic regression has one weight per pixel and colour channel. Whatever the penalty
-# holds back is held back everywhere, and the rare samples, whose losses are the largest, lose what plain training does for
-# them. **Hardly any other sample.** Where the colour goes along with 99 of 100 digits, can the penalty still help?
+# **A model that cannot fit.** Logistic regression has fixed features, the pixels, and cannot give all samples one margin. In
+# plain training the common samples are soon sure and hardly pull any more, so that the rare ones get a large part of the
+# force. With the penalty the common ones keep pulling, up or down, and there are nineteen of them for each rare one. (A
+# likely reason; measured is the outcome.)
+#
+# **Hardly any exception.** Where the colour goes along with 99 of 100 digits, can the penalty still help? (Thirty epochs
+# here.)
 
 # %% tags=["measure", "nbval-ignore-output"]
 linear = {"ERM": ERM(), "λ = 0.1": SpectralDecoupling(strength=0.1, variant="margin")}
@@ -282,17 +296,19 @@ here.claim(
 )
 here.claim(
     "B06.3d",
-    "Where the colour goes along with 99 of 100 digits, the penalty makes less than ten points of difference",
+    "Where the colour goes along with 99 of 100 digits, the penalty gains less than ten points in thirty epochs",
     measure=lambda seed: extreme.value("margin, λ = 1", seed) - extreme.value("ERM", seed),
-    holds=within(-0.10, 0.10),
+    holds=below(0.10),
 )
 
 # %% [markdown]
 # **The table that others could not reproduce.** The paper reports Colored MNIST: a quarter of the labels is wrong, colour
 # predicts the training labels better than the digit does, and in test the colour misleads. Its code does what its text does not say.
 # For the first 450 steps it minimises the loss plus a tiny penalty. Then it minimises *loss plus penalty, both multiplied by
-# a tiny factor*. A constant factor on everything should change nothing, as Adam divides it out. But Adam remembers the
-# larger gradients from before, and so the later steps are very small.
+# a tiny factor*. A constant factor on everything should change little: Adam divides the step by the size of the gradient
+# (up to a small constant that keeps it from dividing by zero). But that size is a memory of about a thousand steps. It still
+# holds the larger gradients from before, and so the later steps are very small. (That this is the reason is likely; the claims
+# below measure only that the factor matters.)
 #
 # The library has that schedule as `schedule="colored-mnist"`, and the same without the factor as
 # `"colored-mnist-unscaled"`. Training takes minutes for each seed, so it is measured on the full budget only
@@ -360,7 +376,8 @@ pd.DataFrame(
 
 # %% [markdown]
 # Measured on 4,000 training digits, published on 50,000 (Pezeshki et al. 2021, with the output of their code; mean and
-# standard deviation). The gain of that table is a slow drift of small steps, a kind of early stopping, as much as it is the penalty.
+# standard deviation). With the same objective and without the factor the gain is gone. So the number rests on those small
+# steps, which act like a kind of early stopping, and not on the penalty alone.
 #
 # ## Exercises
 #
@@ -393,8 +410,10 @@ exercises.at_rest.check(at_rest)
 # %% [markdown]
 # ## Recap
 #
-# - Once a feature makes all samples sure, the force that would teach the network others is gone: gradient starvation.
-# - A penalty on the logits keeps that force alive. In the half circles that was enough to learn what plain training had left.
+# - Once a feature makes most samples sure, the force that they would lend to other features is nearly gone: gradient
+#   starvation.
+# - A penalty on the logits pulls until all samples are about equally sure, which the easy feature alone cannot do. In the half
+#   circles that was enough to learn what plain training had left.
 # - On the digits it lifted the worst group some way, without labels. Knowing the groups did more, most of all for those who
 #   stop in time.
 # - The name covers several penalties. One on the true logit alone can be evaded, and one on a linear model did harm.
@@ -402,15 +421,18 @@ exercises.at_rest.check(at_rest)
 #
 # **Quiz**
 #
-# <details><summary>Why does weight decay not do the same?</summary>It holds the weights of all features alike, also of those
-# that are hardly learnt yet. The penalty holds the sum that they make, the logit, and leaves open which feature makes it.</details>
+# <details><summary>Why does weight decay not do the same?</summary>It makes weights small, and the cheapest way to a logit with
+# small weights is the strongest feature. The penalty asks nothing of the weights; it asks for one margin on all
+# samples.</details>
 #
-# <details><summary>Every sample of the rare groups is learnt by heart. What is left for the penalty to do?</summary>Nothing
-# that test would show: the loss of the rare samples is low because each of them is known, not because the digit is. The penalty
-# helps where features are still to be learnt.</details>
+# <details><summary>Every sample of the rare groups is learnt by heart. What is left for the penalty to do?</summary>Look at the
+# common samples. Plain training has made them sure by their colour, so that nearly nothing pulls on them. The penalty asks for
+# one margin for all, and that changes what is learnt from them, too. How much of it reaches the test is to be
+# measured.</details>
 #
-# <details><summary>Under plain gradient descent, is a factor of one in 50,000 on the whole loss harmless?</summary>No: it is the
-# learning rate times that factor. Under Adam with a fresh memory it would be (nearly) harmless.</details>
+# <details><summary>Is a factor of one in 50,000 on the whole loss harmless?</summary>Under plain gradient descent it is the learning
+# rate times that factor. Under Adam with a fresh memory most of it is divided out, but not all: against gradients so
+# small, the constant in the divisor is no longer negligible.</details>
 #
 # ## References
 #
