@@ -170,6 +170,26 @@ def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis=None
     return figure
 
 
+def perturbations(rows: Mapping[str, tuple[torch.Tensor, torch.Tensor, str, str]]):
+    """One row per name: an image [C, H, W] in [0, 1], what was added to it (grey is nothing) and the sum; the two texts
+    say what a model makes of the image and of the sum."""
+    figure, axes = new_figure(7.4, 0.1 + 2.15 * len(rows), len(rows), 3, layout="none", squeeze=False)
+    margins = 2.15 * len(rows) + 0.1
+    figure.subplots_adjust(left=0.16, right=0.99, top=1 - 0.35 / margins, bottom=0.02, wspace=0.15, hspace=0.2)
+    for line, (name, (image, moved, before, after)) in zip(axes, rows.items()):
+        change = (moved - image).cpu()
+        largest = float(change.abs().max()) or 1.0
+        shown = image.cpu(), change / (2 * largest) + 0.5, moved.cpu()
+        titles = before, f"change, at most {float(change.abs().max()):.2f}", after
+        for axis, picture, title in zip(line, shown, titles):
+            pixels = picture.clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3)
+            axis.imshow(pixels.numpy(), interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(title, fontsize=12)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=12)
+    return figure
+
+
 def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
     """Where each model of a 2-D problem decides for which class, with the samples of `data` on top."""
     figure = None

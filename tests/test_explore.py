@@ -12,6 +12,7 @@ from debias_course.figures import new_figure
 from debias_course.methods import (
     METHODS,
     SMOTE,
+    AdversarialTraining,
     GroupDRO,
     HardMining,
     Knob,
@@ -173,6 +174,18 @@ def test_the_moons_drawing_tells_what_the_penalty_adds():
     assert decoupled > plain + 0.03 and len(figure.axes) == 3
     _, same = explore.draw_moons(SpectralDecoupling(strength=0.0), gap=0.3)
     assert same == f"plain training: {plain:.2f} right on test · this setting: {plain:.2f} right on test"
+
+
+def test_the_adversarial_drawing_fools_the_plain_network_only():
+    figure, sentence = explore.draw_adversarial_training(AdversarialTraining(radius=0.1, steps=10), digit=7)
+    plain, robust = sentence.split(" · ")
+    assert plain.startswith("plain training: says 7") and "after the attack 7" not in plain
+    assert robust.startswith("adversarial training: says 7") and "after the attack 7" in robust
+    assert [axis.get_title() for axis in figure.axes].count("change, at most 0.10") == 2
+    begun = explore.draw_adversarial_training(AdversarialTraining(radius=0.1), done=0.15)[0]
+    assert begun.axes[1].get_title() == "change, at most 0.05"
+    nothing = explore.draw_adversarial_training(AdversarialTraining(radius=0.0))[0]
+    assert nothing.axes[0].get_title() == nothing.axes[2].get_title()
 
 
 def test_a_drawing_so_far_is_shown_while_it_goes_on():

@@ -85,6 +85,17 @@ def test_a_heat_map_shows_its_numbers_readably():
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("decay", "step")
 
 
+def test_a_perturbation_is_shown_around_grey_and_measured():
+    image = torch.full((1, 4, 4), 0.5)
+    moved = image.clone()
+    moved[0, 0, 0], moved[0, 1, 1] = 0.7, 0.3
+    figure = figures.perturbations({"a row": (image, moved, "says 1", "says 2"), "none": (image, image, "", "")})
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["says 1", "change, at most 0.20", "says 2"]
+    shown = [axis.images[0].get_array()[..., 0] for axis in figure.axes]
+    assert shown[1][0, 0] == 1 and shown[1][1, 1] == 0 and shown[1][2, 2] == 0.5 == shown[4].max()
+    assert shown[2][0, 0] == pytest.approx(0.7) and figure.axes[0].get_ylabel() == "a row"
+
+
 def test_a_picture_carries_its_alternative_text_and_takeaway(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))

@@ -1,5 +1,6 @@
 """The methods of the course, in the order of its lectures."""
 
+from .adversarial_training import AdversarialTraining as AdversarialTraining
 from .base import ERM as ERM
 from .base import Knob as Knob
 from .base import Method as Method
@@ -28,5 +29,6 @@ METHODS = {
         SMOTE,
         GroupDRO,
         SpectralDecoupling,
+        AdversarialTraining,
     )
 }
