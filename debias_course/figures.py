@@ -190,6 +190,39 @@ def perturbations(rows: Mapping[str, tuple[torch.Tensor, torch.Tensor, str, str]
     return figure
 
 
+def embedding(features: Mapping[str, torch.Tensor], data: GroupedData, *, axes=None):
+    """Features [N, d] of the samples of `data` in their first two principal components, one panel per name: a dot for a
+    sample, told apart by attribute, and at the mean of each group the number of its label."""
+    figure = None
+    if axes is None:
+        figure, axes = new_figure(4.6 * len(features), 4.6, 1, len(features), squeeze=False)
+        axes = axes[0]
+    labels, attributes, groups = (each.cpu() for each in (data.labels, data.attributes, data.groups))
+    for axis, (name, values) in zip(axes, features.items()):
+        points = principal(values.cpu())
+        for attribute, title in enumerate(data.attribute_names):
+            rows = attributes == attribute
+            style = dict(color=PALETTE[attribute % 7], marker=MARKERS[attribute % 7], linewidths=0)
+            axis.scatter(*points[rows].T, s=9, alpha=0.5, label=title, **style)
+        for group in groups.unique().tolist():
+            place = points[groups == group].mean(0).tolist()
+            attribute = group % data.n_attributes
+            box = dict(boxstyle=("circle", "square")[attribute % 2] + ",pad=0.15", facecolor="white")
+            box |= dict(edgecolor=PALETTE[attribute % 7], linewidth=1.8)
+            number = data.label_names[group // data.n_attributes].split()[-1]
+            axis.text(*place, number, ha="center", va="center", fontsize=10, bbox=box)
+        axis.set(xlabel=f"first principal component ({name})", ylabel="second principal component")
+        _legend_above(axis)
+    return figure
+
+
+def principal(values: torch.Tensor) -> torch.Tensor:
+    """The first two principal components of [N, d], as [N, 2]; of either sign, the one with the longer tail above 0."""
+    centered = (values - values.mean(0)).double()
+    points = centered @ torch.linalg.eigh(centered.T @ centered).eigenvectors[:, -2:].flip(1)
+    return points * points.pow(3).sum(0).sign()
+
+
 def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
     """Where each model of a 2-D problem decides for which class, with the samples of `data` on top."""
     figure = None

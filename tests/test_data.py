@@ -8,10 +8,30 @@ import pytest
 import torch
 
 from debias_course.cache import cache_folder, write_atomically
-from debias_course.data import GroupedData, colored_digits, load_digits, long_tailed_digits, toys
-from debias_course.data.biases import COLORS, correlated_attributes, mislabel, paint, thin
+from debias_course.data import (
+    GroupedData,
+    colored_digits,
+    domain_digits,
+    half_size,
+    load_digits,
+    long_tailed_digits,
+    textured_digits,
+    toys,
+)
+from debias_course.data.biases import (
+    CLOUD,
+    COLORS,
+    GROUND,
+    TEXTURES,
+    clouds,
+    correlated_attributes,
+    mislabel,
+    paint,
+    texture,
+    thin,
+)
 from debias_course.data.digits import split_indices
-from debias_course.data.grouped import group_ids, label_and_attribute
+from debias_course.data.grouped import Splits, group_ids, label_and_attribute
 
 
 def small(inputs=None, labels=(0, 1, 1), attributes=(2, 0, 1), **names):
@@ -181,6 +201,73 @@ def test_paint_by_hand():
     assert back[0, :, 0, 0].tolist() == [230, 159, 0] and back[0, :, 0, 1].tolist() == [255, 255, 255]
     with pytest.raises(ValueError, match="use 'foreground' or 'background'"):
         paint(image, orange, "middle")
+
+
+def test_textures_come_in_the_counts_of_colours_and_start_anywhere():
+    ten, colored = textured_digits(correlation=0.9, seed=2), colored_digits(classes=10, correlation=0.9, seed=2)
+    assert ten.train.inputs.shape == (3000, 1, 28, 28) and ten.train.inputs.dtype == torch.uint8
+    assert torch.equal(ten.train.counts, colored.train.counts) and ten.test.counts.tolist() == [10] * 100
+    assert torch.equal(ten.train.labels, colored.train.labels) and ten.train.attribute_names == tuple(TEXTURES)
+    assert ten.train.fingerprint() == textured_digits(correlation=0.9, seed=2).train.fingerprint()
+    assert ten.train.fingerprint() != textured_digits(correlation=0.9, seed=3).train.fingerprint()
+    two = textured_digits(classes=2, test_correlation=0.0)
+    assert two.train.counts.tolist() == [1425, 75, 75, 1425] and two.test.counts.tolist() == [0, 500, 500, 0]
+    for refused in colored_digits, textured_digits:
+        with pytest.raises(ValueError, match="classes is -3; use 2"):
+            refused(classes=-3)
+
+
+def test_a_texture_lies_behind_the_strokes_and_is_told_by_its_pattern_not_by_a_pixel_or_its_brightness():
+    blank = torch.zeros(2000, 28, 28, dtype=torch.uint8)
+    kinds = torch.arange(10).repeat(200)
+    grounds = texture(blank, kinds, generator=torch.Generator().manual_seed(0))[:, 0]
+    assert set(grounds.unique().tolist()) == {0, GROUND}
+    lit = (grounds > 0).float()
+    for kind, name in enumerate(TEXTURES):
+        mine = lit[kinds == kind]
+        assert 0.4 < mine.mean() < 0.6, name
+        assert (mine.mean(0) - 0.5).abs().max() < 0.35, name
+    horizontal = (lit[:, :, 1:] == lit[:, :, :-1]).float().mean((1, 2))  # do neighbours agree along a row, a column?
+    vertical = (lit[:, 1:] == lit[:, :-1]).float().mean((1, 2))
+    names = list(TEXTURES)
+    assert (horizontal[kinds == names.index("stripes")] == 1).all() and (
+        vertical[kinds == names.index("bars")] == 1
+    ).all()
+    assert horizontal[kinds == names.index("noise")].mean() == pytest.approx(0.5, abs=0.02)
+    strokes = texture(torch.full((10, 28, 28), 255, dtype=torch.uint8), torch.arange(10), generator=torch.Generator())
+    assert (strokes == 255).all()
+
+
+def test_two_domains_show_the_same_digits_on_two_grounds():
+    first = domain_digits(seed=1)
+    assert first.train.counts.tolist() == [150] * 20 and first.test.counts.tolist() == [100] * 20
+    assert first.train.inputs.shape == (3000, 1, 28, 28) and first.train.attribute_names == ("plain", "textured")
+    plain, textured = first.test.inputs[:1000].int(), first.test.inputs[1000:].int()
+    assert torch.equal(first.test.labels[:1000], first.test.labels[1000:])
+    assert torch.equal(plain == 255, (plain == 255) & (textured == 255))
+    background = textured[plain == 0].float()
+    assert background.min() == 0 and background.max() <= CLOUD and background.mean() == pytest.approx(CLOUD / 2, abs=3)
+    images, _ = load_digits()
+    originals = images[split_indices(load_digits()[1])[0]]
+    shown = first.train.inputs[:, 0]
+    as_they_are = (shown == originals).flatten(1).all(1)
+    assert torch.equal(as_they_are, first.train.attributes == 0)
+    assert first.train.fingerprint() == domain_digits(seed=1).train.fingerprint()
+    other = domain_digits(seed=2).train
+    assert not torch.equal(other.attributes, first.train.attributes)
+
+
+def test_clouds_are_soft_and_differ_from_each_other():
+    soft = clouds(50, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert soft.shape == (50, 28, 28) and 0 <= soft.min() < 0.05 and 0.95 < soft.max() <= 1
+    assert soft.diff(dim=2).abs().max() < 0.2501 and not torch.equal(soft[0], soft[1])
+
+
+def test_half_size_by_hand():
+    image = torch.tensor([[0, 4, 10, 10], [0, 0, 10, 11], [1, 1, 0, 0], [1, 1, 255, 255]], dtype=torch.uint8)
+    one = GroupedData(image[None, None], torch.tensor([0]), torch.tensor([0]), ("a",), ("b",))
+    small = half_size(Splits(one, one, one))
+    assert small.test.inputs.tolist() == [[[[1, 10], [1, 128]]]] and small.validation.split == "validation"
 
 
 def test_thinning_keeps_the_correlation(digits):

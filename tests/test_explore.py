@@ -1,6 +1,7 @@
 """explore: widgets made from a method's own fields; callbacks are plain functions."""
 
 import io
+import math
 from dataclasses import dataclass
 
 import ipywidgets as widgets
@@ -10,6 +11,7 @@ from PIL import Image
 from debias_course import explore
 from debias_course.figures import new_figure
 from debias_course.methods import (
+    DANN,
     METHODS,
     SMOTE,
     AdversarialTraining,
@@ -186,6 +188,23 @@ def test_the_adversarial_drawing_fools_the_plain_network_only():
     assert begun.axes[1].get_title() == "change, at most 0.05"
     nothing = explore.draw_adversarial_training(AdversarialTraining(radius=0.0))[0]
     assert nothing.axes[0].get_title() == nothing.axes[2].get_title()
+
+
+@pytest.mark.parametrize("digits, level, names", [("coloured", 10, ["label"]), ("textured", 2, ["plain", "textured"])])
+def test_the_dann_drawing_asks_the_discriminator_and_a_fresh_probe(digits, level, names):
+    seen = []
+    method = DANN(strength=0.1, sampling="domains")
+    figure, sentence = explore.draw_dann(method, digits=digits, epochs=2, progress=lambda *at: seen.append(at))
+    assert [(done, of) for done, of, _ in seen] == [(1, 2), (2, 2)] and seen[0][2] is not None
+    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    assert list(lines) == ["of the label", "of the domain", "of guessing the domain"]
+    assert lines["of guessing the domain"][0] == pytest.approx(math.log(level))
+    assert figure.axes[1].lines[0].get_xdata()[0] == pytest.approx(1 / level)
+    shares = {part.rsplit(" ", 1)[0]: float(part.rsplit(" ", 1)[1]) for part in sentence.split(": ")[1].split(" · ")}
+    assert [name.split(", ")[-1] for name in shares] == [*names, "discriminator", "fresh probe"]
+    assert shares["fresh probe"] > 1.5 / level
+    bars = [bar.get_width() for bar in figure.axes[1].patches]
+    assert bars == pytest.approx(list(shares.values()), abs=0.006)
 
 
 def test_a_drawing_so_far_is_shown_while_it_goes_on():

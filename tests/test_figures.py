@@ -77,6 +77,27 @@ def test_bands_fill_the_whole():
     assert tops == pytest.approx([0.4, 1.0]) and axis.get_xlim() == (3, 4)
 
 
+def test_an_embedding_shows_each_domain_with_its_own_marker_and_each_group_by_its_label(toy):
+    wide = torch.cat([toy.train.inputs, torch.zeros(400, 5)], 1)
+    figure = figures.embedding({"before": wide, "after": wide * 2}, toy.train)
+    assert len(figure.axes) == 2 and figure.axes[1].get_xlabel() == "first principal component (after)"
+    for axis in figure.axes:
+        dots = axis.collections
+        assert [each.get_label() for each in dots] == ["left", "right"] and len(dots[0].get_offsets()) == 200
+        assert len({each.get_facecolor().tobytes() for each in dots}) == 2
+        assert len({each.get_paths()[0].vertices.tobytes() for each in dots}) == 2
+        assert [text.get_text() for text in axis.texts] == ["0", "0", "1", "1"]
+
+
+def test_principal_components_by_hand():
+    """Along (3, 4) / 5 the values are -1, -1 and 2; across it there is less."""
+    along, across = torch.tensor([0.6, 0.8]), torch.tensor([-0.8, 0.6])
+    values = torch.tensor([-1.0, -1, 2])[:, None] * along + torch.tensor([0.2, -0.2, 0])[:, None] * across + 7
+    points = figures.principal(values)
+    assert points.shape == (3, 2) and points[:, 0].tolist() == pytest.approx([-1, -1, 2], abs=1e-5)
+    assert points[:, 1].abs().tolist() == pytest.approx([0.2, 0.2, 0], abs=1e-5)
+
+
 def test_a_heat_map_shows_its_numbers_readably():
     cells = [[0.0, 0.5], [0.75, 1.0]]
     axis = figures.heat(cells, rows={"step": [1, 2]}, columns={"decay": ["a", "b"]}, of="accuracy").axes[0]

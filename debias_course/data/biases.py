@@ -86,30 +86,131 @@ def colored_digits(
     default (the colour is independent of the label, all groups alike in size), so that every group is measured well;
     `validation_correlation` and `test_correlation` choose another composition. `full` takes the 60,000 digits.
     """
+    color_names = tuple(COLORS)[: max(classes, 0)]
+    palette = torch.tensor([COLORS[name] for name in color_names], dtype=torch.uint8)
+    return _planted(
+        classes,
+        (correlation, validation_correlation, test_correlation),
+        color_names,
+        lambda images, attributes, generator: paint(images, palette[attributes], where),
+        seed=seed,
+        full=full,
+    )
+
+
+def _planted(classes: int, correlations: tuple, names: tuple[str, ...], draw, *, seed: int, full: bool) -> Splits:
+    """Digits drawn by `draw(images, attributes, generator)`, in splits of the correlations given (None: unbiased)."""
     if classes not in (2, 10):
         raise ValueError(f"classes is {classes}; use 2 (digit < 5 or not) or 10 (one per digit)")
     images, numbers = load_digits(full=full)
     labels = numbers if classes == 10 else (numbers >= 5).long()
-    label_names = [f"digit {d}" for d in range(10)] if classes == 10 else ["digit<5", "digit≥5"]
-    color_names = list(COLORS)[:classes]
-    palette = torch.tensor([COLORS[name] for name in color_names], dtype=torch.uint8)
+    label_names = tuple(f"digit {d}" for d in range(10)) if classes == 10 else ("digit<5", "digit≥5")
     generator = torch.Generator().manual_seed(seed)
     parts = []
-    unbiased = 1 / classes
-    shares = (correlation, validation_correlation, test_correlation)
-    for rows, share in zip(split_indices(numbers), shares):
-        share = unbiased if share is None else share
+    for rows, share in zip(split_indices(numbers), correlations):
+        share = 1 / classes if share is None else share
         attributes = correlated_attributes(labels[rows], classes, share, generator=generator)
-        parts.append(
-            GroupedData(
-                paint(images[rows], palette[attributes], where),
-                labels[rows],
-                attributes,
-                tuple(label_names),
-                tuple(color_names),
-            )
-        )
+        inputs = draw(images[rows], attributes, generator)
+        parts.append(GroupedData(inputs, labels[rows], attributes, label_names, names))
     return Splits(*parts)
+
+
+# Ten textures of one colour, told apart by their pattern: light where true, about half of the ground. y and x are rows
+# and columns (they start anywhere, so that no pixel gives the texture away), u is uniform noise in [0, 1).
+TEXTURES = {
+    "stripes": lambda y, x, u: y % 8 < 4,
+    "dots": lambda y, x, u: (y % 8 - 3.5) ** 2 + (x % 8 - 3.5) ** 2 < 10,
+    "bars": lambda y, x, u: x % 8 < 4,
+    "checkers": lambda y, x, u: (y // 4 + x // 4) % 2 == 0,
+    "rising": lambda y, x, u: (y + x) % 8 < 4,
+    "noise": lambda y, x, u: u < 0.5,
+    "falling": lambda y, x, u: (y - x) % 8 < 4,
+    "grid": lambda y, x, u: (y % 7 < 2) | (x % 7 < 2),
+    "zigzag": lambda y, x, u: (y + (x % 8 - 4).abs()) % 8 < 4,
+    "rings": lambda y, x, u: ((y - 17.5) ** 2 + (x - 17.5) ** 2).sqrt() % 6 < 3,
+}
+GROUND = 140  # brightness of a texture's light parts; strokes are 255
+
+
+def texture(images: Tensor, kinds: Tensor, *, generator: torch.Generator) -> Tensor:
+    """White strokes on a textured ground: grey images uint8 [N, H, W], kinds int64 [N] (places in TEXTURES, in order)
+    -> uint8 [N, 1, H, W]. Every ground starts at a random row and column."""
+    n, height, width = images.shape
+    y, x = torch.randint(8, (2, n, 1, 1), generator=generator)
+    y, x = y + torch.arange(height)[:, None], x + torch.arange(width)
+    u = torch.rand(n, height, width, generator=generator)
+    ground = torch.zeros(n, height, width, dtype=torch.int32)
+    for kind, pattern in enumerate(TEXTURES.values()):
+        rows = (kinds == kind).nonzero().flatten()
+        ground[rows] = GROUND * pattern(y[rows], x[rows], u[rows]).int()
+    return (images + (255 - images.int()) * ground // 255).to(torch.uint8)[:, None]
+
+
+def textured_digits(
+    *,
+    classes: int = 10,
+    correlation: float = 0.95,
+    validation_correlation: float | None = None,
+    test_correlation: float | None = None,
+    seed: int = 0,
+    full: bool = False,
+) -> Splits:
+    """Digits whose background texture goes along with the label: grey images, uint8 [N, 1, 28, 28].
+
+    All else is as in `colored_digits`: splits, exact counts, unbiased validation and test, ten classes by ten textures
+    or two by two. A texture is not one pixel's value but how pixels lie beside each other, and where it starts is
+    random, so that a network has to learn it; it is still easier than the digit.
+    """
+    return _planted(
+        classes,
+        (correlation, validation_correlation, test_correlation),
+        tuple(TEXTURES)[: max(classes, 0)],
+        lambda images, attributes, generator: texture(images, attributes, generator=generator),
+        seed=seed,
+        full=full,
+    )
+
+
+CLOUD = 170  # brightness of the lightest spots
+
+
+def clouds(n: int, height: int, width: int, *, generator: torch.Generator) -> Tensor:
+    """Soft random spots, float [n, height, width] in [0, 1]: uniform noise on a grid four times as coarse, straight
+    lines between them."""
+    coarse = torch.rand(n, 1, -(-height // 4), -(-width // 4), generator=generator)
+    return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")[:, 0]
+
+
+def domain_digits(*, seed: int = 0, full: bool = False) -> Splits:
+    """The same digits in two domains, plain and on a cloudy ground: grey images, uint8 [N, 1, 28, 28], ten labels.
+
+    Attribute 0, "plain": white strokes on black, as they are. Attribute 1, "textured": on `clouds` of another shape for
+    each image, up to CLOUD bright (a sparing stand-in for MNIST-M, whose grounds are crops of photographs: Ganin et
+    al. 2016, section 5.2.4). In training one half of each digit's images is plain and the other textured, as the seed
+    decides; in validation and test every image is there in both domains.
+    """
+    images, numbers = load_digits(full=full)
+    generator = torch.Generator().manual_seed(seed)
+    train, *others = split_indices(numbers)
+    order = torch.randperm(len(train), generator=generator)
+    order = order[torch.argsort(numbers[train][order], stable=True)]  # digit by digit, at random within
+    domains = torch.empty_like(train)
+    domains[order] = torch.arange(len(train)) % 2
+    both = [(rows.repeat(2), torch.arange(2).repeat_interleave(len(rows))) for rows in others]
+    parts = []
+    for rows, domain in (train, domains), *both:
+        chosen = images[rows].int()
+        ground = CLOUD * clouds(*chosen.shape, generator=generator) * domain[:, None, None]
+        inputs = (chosen + (255 - chosen) * ground.int() // 255).to(torch.uint8)[:, None]
+        names = tuple(f"digit {d}" for d in range(10))
+        parts.append(GroupedData(inputs, numbers[rows], domain, names, ("plain", "textured")))
+    return Splits(*parts)
+
+
+def half_size(splits: Splits) -> Splits:
+    """The same images with half as many rows and columns, each pixel the mean of 2×2, rounded; four times as fast."""
+    small = (torch.nn.functional.avg_pool2d(part.inputs.float(), 2).round().to(torch.uint8) for part in splits)
+    return Splits(*(replace(part, inputs=inputs) for part, inputs in zip(splits, small)))
 
 
 def thin(data: GroupedData, keep: tuple[float, ...], *, seed: int = 0) -> GroupedData:

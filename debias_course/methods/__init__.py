@@ -7,6 +7,7 @@ from .base import Method as Method
 from .base import knob as knob
 from .base import knobs as knobs
 from .base import method_name as method_name
+from .dann import DANN as DANN
 from .group_dro import GroupDRO as GroupDRO
 from .hard_mining import HardMining as HardMining
 from .reweighting import LossReweighting as LossReweighting
@@ -30,5 +31,6 @@ METHODS = {
         GroupDRO,
         SpectralDecoupling,
         AdversarialTraining,
+        DANN,
     )
 }

@@ -1,0 +1,231 @@
+"""DANN: features from which a second network cannot tell the domain.
+
+A discriminator reads the features and guesses the domain (or a sensitive attribute). It learns to guess well; between
+it and the features stands a layer that is the identity on the way forward and turns the gradient round on the way back,
+so that the features learn to make it guess badly. One loss, one optimiser, one step (Ganin et al. 2016).
+
+Both losses are *added*: the minus sign is in the layer. Subtracting the discriminator's loss without the layer makes
+the discriminator bad instead of the features, and both signs together cancel out; codes that do either are called DANN,
+too. λ is not a weight of the discriminator's loss: the discriminator learns at full speed whatever λ is.
+
+A discriminator that has been fooled proves nothing, as it is the one that the features were trained against. `probe`
+asks a new one, which is fitted to the frozen features (Elazar and Goldberg 2018).
+
+Differences from the paper's own code: all methods of the course share one optimiser, so that the learning rate does not
+follow a schedule of its own; the discriminator has one output per domain, of which there may be many; it can be told
+the label ("conditional"), as in the CDANN of DomainBed; batches hold as many of each domain if asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data import Batch, GroupedData
+from ..evaluation import Share, group_counts, weighted, wilson
+from ..models import evaluating, isolated_randomness, threads_for
+from .base import Method, knob
+from .sampling import BatchSampling
+
+UNKNOWN = -100  # the label of a sample that has none; cross_entropy leaves it out
+
+
+class _Reversal(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(features, strength):
+        return features.view_as(features)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.strength = inputs[1]
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -ctx.strength * gradient, None
+
+
+def reverse(features: Tensor, strength: float) -> Tensor:
+    """`features` as they are; their gradient is multiplied by -λ on the way back, λ = `strength` from 0.
+
+    It is the derivative of nothing that the forward pass computes, so torch.autograd.gradcheck rightly refuses it.
+    """
+    if not 0 <= strength < math.inf:
+        raise ValueError(f"the strength of a reversal is {strength}; use 0 or more: the layer itself brings the minus")
+    return _Reversal.apply(features, strength)
+
+
+def ramp(progress: float) -> float:
+    """2 / (1 + e^{-10 p}) - 1: 0 at the start of training (p = 0), 0.46 after a tenth of it, 0.9999 at the end."""
+    return 2 / (1 + math.exp(-10 * progress)) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DANN(Method):
+    """min_θ,φ L_y(θ) + L_d(φ, R_λ(f_θ)),   R_λ(f) = f,   ∂R_λ/∂f = -λ   (Ganin et al. 2016, eq. 13 to 18)
+
+    L_y is the mean cross-entropy of the labels, L_d that of the domains: the attributes, as the discriminator φ guesses
+    them from the features f. λ starts at 0 and rises to `strength` (`ramp`), or is constant.
+
+    conditional   "yes" tells the discriminator the label, so that it cannot win by what the label says of the domain,
+                  and the features need not hide the label
+    labelled      "first domain": L_y is the mean over the samples of attribute 0, the source. The labels of all other
+                  samples are never read: unsupervised domain adaptation
+    sampling      "plain" batches are ERM's; in those of "domains" each domain has as many samples, in those of "groups"
+                  each group, so that label and attribute are independent in the batch
+    width         of the discriminator's one hidden layer
+    layer         a submodule of `model.features` whose output the discriminator reads, such as "2"; "" is their end
+
+    Raises ValueError for data of one domain, and where a choice would need labels that are taken to be unknown.
+    """
+
+    strength: float = knob(1.0, low=0.0, high=5.0, step=0.05, help="λ: how strongly features work against it")
+    schedule: str = knob("published", choices=("published", "constant"), help="λ rises from 0, or is the same always")
+    conditional: str = knob("no", choices=("no", "yes"), help="is the discriminator told the label?")
+    labelled: str = knob("all", choices=("all", "first domain"), help="whose labels are known")
+    sampling: str = knob("plain", choices=("plain", "groups", "domains"), help="what all batches hold alike")
+    width: int = knob(100, low=1, high=500, help="hidden units of the discriminator")
+    layer: str = ""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.labelled == "first domain" and (self.conditional == "yes" or self.sampling == "groups"):
+            asks = "a conditional discriminator" if self.conditional == "yes" else "sampling by groups"
+            raise ValueError(f"{asks} needs the labels of all domains; use it with labelled='all'")
+
+    @property
+    def needs(self) -> str:
+        return "group labels" if self.sampling == "groups" else "attribute labels"
+
+    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        present = data.counts_by("attribute") > 0
+        if int(present.sum()) < 2:
+            raise ValueError(
+                f"all samples are of one domain, {data.attribute_names[int(present.int().argmax())]!r}; a "
+                "discriminator needs two: put the other domain's samples into the training data, labelled or not"
+            )
+        if self.labelled == "first domain" and not present[0]:
+            raise ValueError(f"no sample is of {data.attribute_names[0]!r}, the labelled domain; use labelled='all'")
+        with torch.no_grad(), evaluating(model):
+            seen, _ = self.look(model, data.batch(torch.zeros(1, dtype=torch.int64, device=data.device)).inputs)
+        inputs = seen.shape[1] + data.n_labels * (self.conditional == "yes")
+        with isolated_randomness(
+            torch.initial_seed() % 2**32
+        ):  # that of the run, which draws on as if nothing had been
+            hidden, last = nn.Linear(inputs, self.width), nn.Linear(self.width, data.n_attributes)
+        state = nn.Module()
+        state.discriminator = nn.Sequential(hidden, nn.ReLU(), last).to(data.device)
+        return state
+
+    def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int):
+        if self.sampling == "plain":
+            return super().batches(data, batch_size, seed=seed, epoch=epoch)
+        by = "group" if self.sampling == "groups" else "attribute"
+        present = (data.counts_by(by) > 0).tolist()
+        even = BatchSampling(by=by, shares=tuple(each / sum(present) for each in present))
+        return even.batches(data, batch_size, seed=seed, epoch=epoch)
+
+    def look(self, model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """What the discriminator sees of the inputs, [B, d], and the logits [B, n_labels], in one forward pass."""
+        try:
+            module = model.features.get_submodule(self.layer)
+        except AttributeError:
+            raise ValueError(
+                f"the model has no features.{self.layer}; use layer='' and a model with `features` and `head`, such "
+                "as models.mlp"
+            ) from None
+        seen: list[Tensor] = []
+        hook = module.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        try:
+            logits = model(inputs)
+        finally:
+            hook.remove()
+        return seen[-1].flatten(1), logits
+
+    def guesses(self, seen: Tensor, labels: Tensor, state: nn.Module) -> Tensor:
+        """The discriminator's logits [B, n_attributes] for features [B, d]."""
+        if self.conditional == "yes":
+            told = state.discriminator[0].in_features - seen.shape[1]
+            seen = torch.cat([seen, F.one_hot(labels, told).to(seen.dtype)], 1)
+        return state.discriminator(seen)
+
+    def label_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """L_y; 0 for a batch without any labelled sample."""
+        if self.labelled == "all":
+            return F.cross_entropy(logits, batch.labels, reduction="none").mean()
+        labels = batch.labels.where(batch.attributes == 0, UNKNOWN)
+        return F.cross_entropy(logits, labels, reduction="sum") / (batch.attributes == 0).sum().clamp(min=1)
+
+    def losses(self, model: nn.Module, batch: Batch, state: nn.Module) -> tuple[Tensor, Tensor]:
+        """L_y and L_d."""
+        strength = self.strength * (ramp(state.progress) if self.schedule == "published" else 1.0)
+        seen, logits = self.look(model, batch.inputs)
+        guesses = self.guesses(reverse(seen, strength), batch.labels, state)
+        return self.label_loss(logits, batch), F.cross_entropy(guesses, batch.attributes.long())
+
+    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+        label_loss, domain_loss = self.losses(model, batch, state)
+        return label_loss + domain_loss
+
+
+@torch.no_grad()
+def frozen_features(method: DANN, model: nn.Module, data: GroupedData) -> Tensor:
+    """What the discriminator sees of the whole data, [N, d], in evaluation mode and on the model's device."""
+    data = data.to(next(model.parameters(), data.inputs).device)
+    everything = data.batch(torch.arange(len(data), device=data.device))
+    with evaluating(model), threads_for(model):
+        return method.look(model, everything.inputs)[0]
+
+
+def per_domain(right: Tensor, data: GroupedData) -> Share:
+    """The share of right guesses, bool [N], each domain counting the same; chance is 1 / the number of domains."""
+    counts = group_counts(right, data.attributes.to(right.device), data.n_attributes).long().tolist()
+    shares = [wilson(hits, n) for hits, n in zip(counts, data.counts_by("attribute").tolist()) if n]
+    return weighted(shares, [1.0] * len(shares))
+
+
+def fooled(method: DANN, model: nn.Module, state: nn.Module, data: GroupedData) -> Share:
+    """How often the discriminator itself is right about the domains of `data` (see `per_domain`)."""
+    seen = frozen_features(method, model, data)
+    with torch.no_grad():
+        guesses = method.guesses(seen, data.labels.to(seen.device), state)
+    return per_domain(guesses.argmax(1).cpu() == data.attributes.cpu(), data)
+
+
+def probe(model: nn.Module, fit: GroupedData, test: GroupedData, *, method: DANN | None = None) -> Share:
+    """How well the domain can be read from the frozen features: a logistic regression is fitted to those of `fit`, and
+    tested on those of `test`, which it has not seen (see `per_domain`: chance is 1 / the number of domains).
+
+    Neither should be the data that the model was trained on; and where label and attribute go together, the label
+    gives the attribute away, so take data in which they do not. `method` tells of another layer than the last.
+    """
+    from sklearn.linear_model import LogisticRegression  # imported here: it costs seconds
+
+    method = method or DANN()
+    x, unseen = (frozen_features(method, model, part).cpu().double() for part in (fit, test))
+    center, scale = x.mean(0), x.std(0).clamp(min=1e-6)
+    reader = LogisticRegression(max_iter=1000, class_weight="balanced")
+    reader.fit(((x - center) / scale).numpy(), fit.attributes.cpu().numpy())
+    read = reader.predict(((unseen - center) / scale).numpy())
+    return per_domain(torch.from_numpy(read) == test.attributes.cpu(), test)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedDANN(DANN):
+    """DANN for the onlooker: `trace` has (L_y, L_d) of every step of the last run, on the device."""
+
+    trace: list = field(default_factory=list, compare=False, repr=False)
+
+    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        self.trace.clear()
+        return super().start(model, data)
+
+    def losses(self, model: nn.Module, batch: Batch, state: nn.Module) -> tuple[Tensor, Tensor]:
+        both = super().losses(model, batch, state)
+        self.trace.append(tuple(each.detach() for each in both))
+        return both
