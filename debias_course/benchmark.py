@@ -7,7 +7,8 @@ does it (batches cut from the data, the method's loss, the sum of losses), and a
 with a weighted sampler and one `.item()` per step, which is how most research code is written. All use the same fused
 AdamW and one thread. The contenders take turns within each repeat, forwards and backwards, and the ratio is taken
 inside the repeat, in CPU time; the median of the repeats is printed with the extremes. Methods are compared with the
-step of plain training, and the drawing of an epoch with torch's weighted sampler.
+step of plain training, and the drawing of an epoch with torch's weighted sampler. The last row is a share of the wall
+time: how long training on images from disk waits for them.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ import argparse
 import itertools
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
 from . import models
-from .data import GroupedData, colored_digits
+from .data import GroupedData, colored_digits, image_folder
 from .methods import ERM, BatchSampling, GroupDRO, HardMining, LossReweighting, Method, SpectralDecoupling
 from .methods.group_dro import exponentiated, group_means
 from .methods.sampling import draw_epoch
@@ -33,6 +36,7 @@ from .training import make_optimizer, step
 
 BATCH = 128
 DRAWN = 1_000_000  # samples of the epoch that is drawn
+IMAGES, STEPS = 20_000, 24  # JPEG files in a folder, and how many steps are trained on them
 NEIGHBOURS = [(5_000, 64), (20_000, 512)]  # samples and dimensions that SMOTE doubles
 # What is measured, relative to what, and how much of it is allowed for the MLP and the CNN.
 ROWS = [
@@ -244,6 +248,42 @@ def measure_draw(groups: int, n: int, *, repeats: int) -> dict:
     return row(f"draw of {n:,} in {groups:,} groups / WeightedRandomSampler", ratios, 1 / 6)
 
 
+def write_folder(folder: Path, n: int) -> None:
+    """n JPEG files of 64 pixels with a metadata.csv: the coloured digits, again and again."""
+    from PIL import Image
+
+    lines = ["filename,split,y,a"]
+    for split, part in enumerate(colored_digits()):
+        images = part.inputs.permute(0, 2, 3, 1).numpy()
+        for i in range(n * (3, 1, 1)[split] // 5):
+            row = i * 7 % len(part)  # they are sorted by digit
+            Image.fromarray(images[row]).resize((64, 64)).save(folder / f"{split}-{i}.jpg", quality=90)
+            lines.append(f"{split}-{i}.jpg,{split},{part.labels[row]},{part.attributes[row]}")
+    (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
+
+
+def measure_folder(*, blocks: int = 3) -> dict:
+    """Share of the wall time in which training on images that stream from disk waits for the next batch."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_folder(Path(folder), IMAGES)
+        data = image_folder(folder, memory=0).train
+        model = models.pretrained(data, name="resnet18", weights=False)
+        optimizer = make_optimizer("adamw", model, torch.nn.Module(), lr=1e-3, weight_decay=0.0)
+        state, plain, shares = torch.nn.Module(), ERM(), []
+        batches = data.batches(plain.batches(data, BATCH, seed=0, epoch=1)[: STEPS + 1])
+        step(model, next(batches), plain, state, optimizer)  # to warm up
+        for _ in range(blocks):
+            waited, began = 0.0, time.perf_counter()
+            for _ in range(STEPS // blocks):
+                asked = time.perf_counter()
+                batch = next(batches)
+                waited += time.perf_counter() - asked
+                step(model, batch, plain, state, optimizer)
+            shares.append(waited / (time.perf_counter() - began))
+        batches.close()
+    return row(f"resnet18 on {IMAGES:,} JPEGs: waiting for images / all", shares, 0.10)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m debias_course.benchmark", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="a list of objects with name, ratio, target")
@@ -258,6 +298,7 @@ def main() -> None:
     for n, d in NEIGHBOURS:
         rows += measure_smote(n, d, repeats=min(3, args.repeats))
     rows += [measure_draw(groups, DRAWN, repeats=args.repeats) for groups in (4, 1000)]
+    rows.append(measure_folder())
     if args.json:
         print(json.dumps(rows, indent=1))
         return

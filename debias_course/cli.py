@@ -1,23 +1,28 @@
-"""debias-course: compare methods, measure the lecture's claims, list the methods, open the course."""
+"""debias-course: compare methods, look at your own images, measure the lecture's claims, open the course."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 import html
+import inspect
 import os
 import platform
 import re
 import socket
 import sys
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+
+import torch
 
 from . import __version__
 from .cache import write_atomically
-from .data import DATASETS
+from .data import DATASETS, GroupedData, Splits
 from .methods import METHODS, Method, knobs
-from .models import MODELS
+from .models import MODELS, isolated_randomness, pretrained
 from .training import OPTIMIZERS, SELECT
 
 
@@ -25,14 +30,14 @@ class UsageError(Exception):
     """A sentence for the person who typed the command."""
 
 
-def nearest(name: str, known: Iterable[str], what: str) -> str:
+def nearest(name: str, known: Iterable[str], what: str, otherwise: str = "") -> str:
     """`name` if it is known; UsageError with the nearest known names otherwise."""
     known = list(known)
     if name in known:
         return name
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known) or 'none'}"
-    raise UsageError(f"unknown {what} {name!r}; {hint}")
+    raise UsageError(f"unknown {what} {name!r}; {hint}{otherwise and f' {otherwise}'}")
 
 
 def parse_methods(text: str) -> dict[str, Method]:
@@ -64,24 +69,24 @@ def _number(name: str, text: str) -> float:
 
 
 def compare(args: argparse.Namespace) -> int:
-    from functools import partial
-
-    from .study import study
+    from .study import parse_seeds, study
 
     if args.out:
         Path(args.out).mkdir(parents=True, exist_ok=True)  # now, not after the training
-    data = DATASETS[nearest(args.data, DATASETS, "data set")]
-    model = MODELS[nearest(args.model, MODELS, "model")]
+    methods, seeds = parse_methods(args.methods), parse_seeds(args.seeds)
+    if args.model not in MODELS:
+        nearest(args.model, MODELS | dict.fromkeys(_networks()), "model")
+    data, named = data_set(args)
+    model = MODELS.get(args.model) or network(args.model, data(seed=seeds[0]).train)
     settings = dict(epochs=args.epochs, lr=args.lr, weight_decay=args.weight_decay, batch_size=args.batch_size)
     settings |= dict(select=args.select, optimizer=args.optimizer)
-    data = partial(data, correlation=args.correlation)
-    result = study(parse_methods(args.methods), data, seeds=args.seeds, model=model, device=args.device, **settings)
+    result = study(methods, data, seeds=seeds, model=model, device=args.device, **settings)
     described = dict(
-        data=f"{args.data}, correlation {args.correlation:g}",
+        data=named,
         seeds=args.seeds,
         model=args.model,
         **settings,
-        versions=f"debias_course {__version__}, {_torch_version()}, Python {platform.python_version()}",
+        versions=f"debias_course {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
     )
     table = readable(result.summary)
     print(table.to_string(index=False))
@@ -93,10 +98,82 @@ def compare(args: argparse.Namespace) -> int:
     return 0
 
 
-def _torch_version() -> str:
-    import torch
+def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:
+    """What --data names, as a function of seed and in words: a data set of the course, or a folder of images."""
+    options = folder_options(args)
+    if args.data in DATASETS or not Path(args.data).expanduser().is_dir():
+        data = DATASETS[nearest(args.data, DATASETS, "data set", "or give a folder of images")]
+        if options:
+            raise UsageError(f"--{next(iter(options)).replace('broken', 'leave-out-broken')} is for a folder of images")
+        planted = inspect.signature(data).parameters.get("correlation")
+        if args.correlation is None:
+            return data, f"{args.data}, correlation {planted.default:g}" if planted else args.data
+        if not planted:
+            raise UsageError(f"--correlation does not apply to {args.data}; leave it out")
+        return partial(data, correlation=args.correlation), f"{args.data}, correlation {args.correlation:g}"
+    if args.correlation is not None:
+        raise UsageError(
+            "--correlation plants one in the course's digits; a folder of images has its own: leave it out"
+        )
+    from .data.folder import folder_source
 
-    return f"torch {torch.__version__}"
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        data = folder_source(args.data, **options)
+    for warning in said:
+        print(f"debias-course: {warning.message}", file=sys.stderr)
+    return data, f"{args.data}, size {options.get('size', 64)}"
+
+
+def folder_options(args: argparse.Namespace) -> dict:
+    """The arguments of `image_folder` that were given, as hashable values."""
+    options = {name: getattr(args, name) for name in ("label", "attribute", "size") if getattr(args, name) is not None}
+    if args.memory is not None:
+        options["memory"] = args.memory * 1e9
+    if getattr(args, "leave_out_broken", False):
+        options["broken"] = "leave out"
+    if args.columns:
+        pairs = [part.partition("=") for part in args.columns.split(",")]
+        if not all(name and column for name, _, column in pairs):
+            raise UsageError(f"columns are {args.columns!r}; write file=NAME,label=NAME,attribute=NAME,split=NAME")
+        options["columns"] = tuple((name.strip(), column.strip()) for name, _, column in pairs)
+    return options
+
+
+def inspect_images(args: argparse.Namespace) -> int:
+    from .data import inspect_folder
+
+    report = inspect_folder(args.path, **folder_options(args))
+    print(report.text(None) if args.all else report)
+    return 1 if report.table.problems else 0
+
+
+def _networks() -> list[str]:
+    import torchvision.models as zoo
+
+    return ["efficientnet-lite0", *zoo.list_models(module=zoo)]
+
+
+def network(name: str, data: GroupedData) -> Callable[..., torch.nn.Module]:
+    """A known network as a function of data and seed: with its weights where this machine has them; UsageError where it
+    cannot work on such images."""
+    build = partial(pretrained, name=name)
+    try:
+        try:
+            model = build(data)
+        except FileNotFoundError as error:
+            print(f"{name} starts at random: {error}")
+            build = partial(build, weights=False)
+            model = build(data)
+        with isolated_randomness(0):
+            shape = model(torch.zeros(2, *data.inputs.shape[1:])).shape
+        if shape != (2, data.n_labels):
+            raise ValueError(f"it returns {tuple(shape)} for two of them")
+    except Exception as error:  # whatever a network says to images that it was not made for
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        size = "×".join(map(str, data.inputs.shape[1:]))
+        raise UsageError(f"{name} cannot be trained on images {size} ({what}); use another size or network") from error
+    return build
 
 
 def _sentence(described: dict) -> str:
@@ -169,7 +246,8 @@ def list_methods(args: argparse.Namespace) -> int:
         print(f"{name}\n    {first}\n    needs in training: {kind().needs}")
         for knob, declared in knobs(kind).items():
             print(f"    {knob:<10} {declared.range()}, default {declared.default}: {declared.help}")
-    print(f"\ndata sets: {', '.join(DATASETS)}\nmodels: {', '.join(MODELS)}")
+    print(f"\ndata sets: {', '.join(DATASETS)}, or a folder of images")
+    print(f"models: {', '.join(MODELS)}, or a classifier of torchvision")
     return 0
 
 
@@ -202,16 +280,16 @@ def port_is_free(port: int) -> bool:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="debias-course", description=__doc__)
     top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(dest="command", required=True, metavar="compare | claims | list | lab")
+    commands = top.add_subparsers(dest="command", required=True, metavar="compare | inspect | claims | list | lab")
 
     each = commands.add_parser("compare", help="train methods on one data set, over seeds, and compare them")
     each.set_defaults(run=compare)
-    each.add_argument("--data", default="colored-digits", help=" or ".join(DATASETS))
+    each.add_argument("--data", default="colored-digits", help=f"{', '.join(DATASETS)}, or a folder of images")
     each.add_argument("--methods", default="all", help="such as erm,'loss-reweighting(by=label,power=0.5)', or all")
     each.add_argument("--seeds", default="5", help="a count (5) or a range (100:105)")
     each.add_argument("--out", help="folder for results.csv, comparison.png and report.html")
-    each.add_argument("--correlation", type=float, default=0.95, help="share of training samples with their own colour")
-    each.add_argument("--model", default="mlp", help=" or ".join(MODELS))
+    each.add_argument("--correlation", type=float, help="share of training digits with their own colour")
+    each.add_argument("--model", default="mlp", help=f"{', '.join(MODELS)}, or a classifier of torchvision")
     each.add_argument("--epochs", type=int, default=20)
     each.add_argument("--batch-size", type=int, default=128)
     each.add_argument("--lr", type=float, default=1e-3)
@@ -219,6 +297,15 @@ def parser() -> argparse.ArgumentParser:
     each.add_argument("--optimizer", default="adamw", choices=list(OPTIMIZERS))
     each.add_argument("--select", default="validation-worst-group", choices=list(SELECT), help="which epoch is tested")
     each.add_argument("--device", help="cpu, or the GPU's name; a GPU is used where there is one")
+
+    folder_arguments(each)
+    each.add_argument("--leave-out-broken", action="store_true", help="go on without images that cannot be read")
+
+    each = commands.add_parser("inspect", help="look at a folder of images: its groups, their bias, broken files")
+    each.set_defaults(run=inspect_images)
+    each.add_argument("path", help="a folder with metadata.csv, or with CelebA's two tables")
+    folder_arguments(each)
+    each.add_argument("--all", action="store_true", help="print all problems, not only the first 20")
 
     each = commands.add_parser("claims", help="measure the lecture's claims again; exit code 1 if one does not hold")
     each.set_defaults(run=claims)
@@ -235,6 +322,15 @@ def parser() -> argparse.ArgumentParser:
     each.add_argument("--port", type=int, help="a free one by default")
     each.add_argument("--no-browser", action="store_true", help="only print the address")
     return top
+
+
+def folder_arguments(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("for a folder of images")
+    group.add_argument("--label", help="column of the label, such as Blond_Hair")
+    group.add_argument("--attribute", help="column of the attribute, such as Male")
+    group.add_argument("--columns", help="all columns at once: file=NAME,label=NAME,attribute=NAME,split=NAME")
+    group.add_argument("--size", type=int, help="pixels of the square that is cut from each image; 64 by default")
+    group.add_argument("--memory", type=float, help="GB that the images may take, else they stream; 1.07 by default")
 
 
 def main(argv: list[str] | None = None) -> int:

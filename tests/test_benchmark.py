@@ -11,10 +11,13 @@ def test_every_row_has_a_name_a_ratio_and_a_target(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmark", "--json", "--repeats", "1"])
     monkeypatch.setattr(benchmark, "DRAWN", 2000)
     monkeypatch.setattr(benchmark, "NEIGHBOURS", [(50, 4)])
+    monkeypatch.setattr(benchmark, "IMAGES", 1000)
+    monkeypatch.setattr(benchmark, "STEPS", 3)
     benchmark.main()
     rows = json.loads(capsys.readouterr().out)
-    assert {"name", "ratio", "target"} <= set(rows[0]) and all(row["ratio"] > 0 for row in rows)
+    assert {"name", "ratio", "target"} <= set(rows[0]) and all(row["ratio"] >= 0 for row in rows)
     names = [row["name"] for row in rows]
+    assert "resnet18 on 1,000 JPEGs: waiting for images / all" in names
     assert "SMOTE, 50 in 4: imbalanced-learn / ours" in names
     assert "mlp: train, ERM / limit" in names and "cnn: DataLoader loop / limit" in names
     assert [row["target"] for row in rows if row["name"] == "mlp: train, ERM / limit"] == [1.25]

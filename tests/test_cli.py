@@ -2,6 +2,7 @@
 
 import html.parser
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -87,12 +88,77 @@ def test_methods_are_written_as_they_are_called():
         (["lab", "--port", "99999"], "there is no port 99999"),
         (["compare", "--epochs", "0"], "epochs is 0; use a whole number from 1"),
         (["claims", "--topic", "01_loss_rewighting"], "did you mean 01_loss_reweighting"),
+        (["compare", "--data", "./nowhere"], "or give a folder of images"),
+        (["compare", "--data", "long-tailed-digits", "--correlation", "0.9"], "--correlation does not apply to long"),
+        (["compare", "--label", "y"], "--label is for a folder of images"),
+        (["compare", "--leave-out-broken"], "--leave-out-broken is for a folder of images"),
+        (["compare", "--model", "resnet81"], "unknown model 'resnet81'; did you mean resnet"),
+        (["compare", "--model", "vit_b_16"], "vit_b_16 cannot be trained on images 3×28×28"),
+        (["inspect", "nowhere"], "there is no folder"),
+        (["inspect", ".", "--columns", "file"], "columns are 'file'; write file=NAME,label=NAME"),
     ],
 )
 def test_mistakes_get_one_sentence(capsys, arguments, sentence):
     assert run(*arguments) == 2
     printed = capsys.readouterr().err.strip().splitlines()[-1]
     assert printed.startswith("debias-course: ") and sentence in printed
+
+
+@pytest.fixture
+def folder(tmp_path):
+    from test_folder import make
+
+    make(tmp_path / "my birds")
+    return tmp_path / "my birds"
+
+
+def test_inspect_prints_a_command_that_runs(folder, capsys):
+    assert run("inspect", folder, "--size", 16) == 0
+    printed = capsys.readouterr().out
+    assert "60 images, 2 labels × 2 attributes" in printed and "Cramér's V 0.000" in printed
+    words = shlex.split(printed.strip().splitlines()[-1])
+    assert words[:4] == ["debias-course", "compare", "--data", str(folder)]
+    replaced = {"resnet18": "linear", "5": "1", "3": "1"}
+    assert run(*(replaced.get(word, word) for word in words[1:]), "--out", folder / "out") == 0
+    printed = capsys.readouterr().out
+    assert "group-dro" in printed and "my birds, size 16" in printed and "correlation" not in printed
+    assert set(pd.read_csv(folder / "out" / "results.csv")["group"]) == {
+        f"y={y}, place={a}" for y in "01" for a in "01"
+    }
+
+
+def test_a_folder_takes_other_columns_and_streams(folder, capsys):
+    named = ["--columns", "split=split,file=img_filename", "--label", "place", "--attribute", "y", "--size", 16]
+    assert run("compare", "--data", folder, *named, "--memory", 0, "--methods", "erm", *FAST) == 0
+    assert run("inspect", folder, *named, "--memory", 0) == 0
+    printed = capsys.readouterr().out
+    assert "streamed from disk" in printed and "place=0, y=1" in printed
+    assert run("compare", "--data", folder, "--correlation", "0.9") == 2
+    assert "a folder of images has its own: leave it out" in capsys.readouterr().err
+
+
+def test_problems_of_a_folder_end_with_a_list(folder, capsys):
+    for i in range(30):
+        (folder / f"images/{i}.jpg").write_text("broken")
+    assert run("inspect", folder) == 1
+    printed = capsys.readouterr().out
+    assert "30 problems" in printed and "and 10 more" in printed and printed.count("no image that Pillow knows") == 20
+    assert run("inspect", folder, "--all") == 1
+    assert capsys.readouterr().out.count("no image that Pillow knows") == 30
+    assert run("compare", "--data", folder, "--methods", "erm", *FAST) == 2
+    assert "cannot be used as it is, 30 problems" in capsys.readouterr().err
+    assert run("compare", "--data", folder, "--leave-out-broken", "--methods", "erm", *FAST) == 0
+    assert capsys.readouterr().err.count("debias-course: 30 of 60 images are left out") == 1
+
+
+def test_a_network_without_weights_starts_at_random_and_says_so(folder, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    how = ["--size", 64, "--methods", "erm", "--epochs", 1, "--seeds", 1]
+    assert run("compare", "--data", folder, "--model", "squeezenet1_1", *how) == 2
+    assert "squeezenet1_1 cannot be trained on images 3×64×64" in capsys.readouterr().err
+    assert run("compare", "--data", folder, "--model", "shufflenet_v2_x0_5", *how) == 0
+    printed = capsys.readouterr().out
+    assert "shufflenet_v2_x0_5 starts at random: the weights of shufflenet_v2_x0_5 are not at" in printed
 
 
 def test_list_shows_every_method_knob_range_and_need(capsys):

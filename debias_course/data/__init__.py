@@ -1,4 +1,4 @@
-"""What we train on: grouped data, real digits with a planted bias, and toys."""
+"""What we train on: grouped data, real digits with a planted bias, toys, and one's own images."""
 
 from functools import partial
 
@@ -10,9 +10,13 @@ from .biases import long_tailed_digits as long_tailed_digits
 from .biases import mislabel as mislabel
 from .biases import textured_digits as textured_digits
 from .digits import load_digits as load_digits
+from .folder import image_folder as image_folder
+from .folder import inspect_folder as inspect_folder
 from .grouped import Batch as Batch
 from .grouped import GroupedData as GroupedData
 from .grouped import Splits as Splits
+from .metadata import FolderError as FolderError
+from .streaming import StreamedData as StreamedData
 
 # Data sets that the command line knows by name: each is called with seed=... and returns Splits.
 DATASETS = {

@@ -1,0 +1,189 @@
+"""The table of a folder of images: which file, label, attribute and split each row names, and all that is wrong in it.
+
+`folder` describes the layouts. Whole columns are checked at a time, so that 100,000 rows take a second.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import warnings
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+PARTS = ("train", "validation", "test")
+SPLITS = {"0": 0, "1": 1, "2": 2, "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+WATERBIRDS = dict(file="img_filename", label="y", attribute="place", split="split")
+BALANCING = dict(file="filename", label="y", attribute="a", split="split")
+CELEBA = dict(file="image_id", label="Blond_Hair", attribute="Male", split="partition")
+LAYOUTS = (WATERBIRDS, BALANCING, CELEBA)
+SHOWN = 20  # problems that a message lists
+MOST = 1000  # different labels or attributes; a column with more is something else
+
+
+class Problem(NamedTuple):
+    """Something wrong with the row of a table (its line in an editor; None: with the table), and what."""
+
+    row: int | None
+    what: str
+    file: str = ""  # the image that is missing or broken, where that is the problem
+
+    def __str__(self) -> str:
+        return self.what if self.row is None else f"row {self.row}: {self.what}"
+
+
+class FolderError(ValueError):
+    """All that is wrong with a folder: `problems` has everything, the message the first 20."""
+
+    def __init__(self, path: Path, problems: list[Problem]):
+        self.path, self.problems = path, problems
+        count = f"{len(problems):,} problem{'s' * (len(problems) > 1)}"
+        super().__init__(f"{path} cannot be used as it is, {count}:\n{listed(problems)}{remedy(problems)}")
+
+    def __reduce__(self):
+        return type(self), (self.path, self.problems)
+
+
+class Table(NamedTuple):
+    """The rows of a table that are in order, and what is wrong with the others.
+
+    path, root  the folder, and the one in it from which file names count
+    columns     which column was read as file, label, attribute and split
+    rows        data frame, by line of the table: file, and label, attribute, split as whole numbers
+    """
+
+    path: Path
+    root: Path
+    columns: dict[str, str]
+    rows: Any
+    label_names: tuple[str, ...]
+    attribute_names: tuple[str, ...]
+    problems: list[Problem]
+
+
+def listed(problems: list[Problem], most: int | None = SHOWN) -> str:
+    more = len(problems) - (most or len(problems))
+    return "\n".join(f"  {problem}" for problem in problems[:most]) + (f"\n  and {more:,} more" if more > 0 else "")
+
+
+def remedy(problems: list[Problem]) -> str:
+    if not all(problem.file for problem in problems):
+        return "\nmend the table, and look at it again with: debias-course inspect"
+    return '\nmend these files, or go on without them: broken="leave out", or --leave-out-broken'
+
+
+def _read_csv(path: Path):
+    """The table as text, indexed by the line on which a row stands; lines without content are left out."""
+    import pandas as pd
+
+    try:
+        with path.open(encoding="utf-8-sig") as file, warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            header = file.readline()
+            file.seek(0)
+            how = dict(sep=max(",;\t", key=header.count), dtype=str, keep_default_na=False, index_col=False)
+            frame = pd.read_csv(file, skip_blank_lines=False, **how).fillna("")
+    except (ValueError, pd.errors.ParserWarning) as error:
+        what = "it is not UTF-8; save it as such" if isinstance(error, UnicodeDecodeError) else str(error).strip()
+        raise FolderError(path, [Problem(None, f"{path.name} cannot be read: {what}")]) from error
+    frame.index += 2
+    frame.columns = frame.columns.str.strip()
+    return frame[(frame != "").any(axis=1)].copy()
+
+
+def _table(path: Path, chosen: Mapping[str, str]):
+    """The data frame, which of its columns is what, the folder in it that holds the images, and problems."""
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}")
+    celeba = path / "list_attr_celeba.csv", path / "list_eval_partition.csv"
+    if (path / "metadata.csv").is_file():
+        frame, name, inside, problems = _read_csv(path / "metadata.csv"), "metadata.csv", "", []
+        columns = (BALANCING if "filename" in frame and "img_filename" not in frame else WATERBIRDS) | chosen
+    elif all(each.is_file() for each in celeba):
+        frame, partition = map(_read_csv, celeba)
+        columns, name = CELEBA | chosen, " with ".join(each.name for each in celeba)
+        inside = next((d for d in ("img_align_celeba/img_align_celeba", "img_align_celeba") if (path / d).is_dir()), "")
+        problems = _join(frame, partition, columns["file"], columns["split"])
+    else:
+        known = "metadata.csv, or list_attr_celeba.csv with list_eval_partition.csv"
+        raise FileNotFoundError(f"{path} has no table of its images: put in {known} (see debias_course.data.folder)")
+    absent = [part for part in columns if columns[part] not in frame]
+    if absent:
+        raise FolderError(path, [Problem(None, _missing(name, part, columns[part], frame.columns)) for part in absent])
+    return frame, columns, inside, problems
+
+
+def _missing(name: str, part: str, column: str, known) -> str:
+    close = get_close_matches(column, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else "name another one with columns;"
+    there = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    return f"{name} has no column {column!r} for the {part}; {hint} there are {there}"
+
+
+def _join(frame, partition, file: str, split: str) -> list[Problem]:
+    """Put the split of CelebA's second table into the first, by file name."""
+    if file not in frame or file not in partition or split not in partition:
+        return []  # a missing column, which is said later
+    repeated = partition[file].duplicated()
+    frame[split] = frame[file].map(partition[~repeated].set_index(file)[split]).fillna("")
+    alone = ~partition[file].isin(frame[file])
+    sentences = (repeated, "{} stands twice in the partition"), (alone, "{} of the partition has no attributes")
+    return [p for mask, text in sentences for p in _rows(partition[file], mask, text)]
+
+
+def _rows(values, mask, text: str) -> list[Problem]:
+    return [Problem(row, text.replace("{}", repr(value))) for row, value in values[mask].items()]
+
+
+def _codes(values, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Integers from 0 and the names they stand for, sorted: texts as they are, numbers as "column=number";
+    -1 where nothing stands."""
+    import pandas as pd
+
+    empty = values.isin(("", "nan", "NaN")).to_numpy()
+    numbers = pd.to_numeric(values[~empty], errors="coerce")
+    numeric = np.isfinite(numbers.to_numpy(dtype=float)).all()
+    known, places = np.unique((numbers if numeric else values[~empty]).to_numpy(), return_inverse=True)
+    codes = np.full(len(values), -1)
+    codes[~empty] = places
+    names = (f"{column}={int(v) if v == int(v) else v}" for v in known) if numeric else map(str, known)
+    return codes, tuple(names)
+
+
+def read_table(
+    path: str | Path, *, columns: Mapping[str, str] | None = None, label: str | None, attribute: str | None
+) -> Table:
+    """Read and check the table of a folder; FolderError where it cannot be understood."""
+    import pandas as pd
+
+    path = Path(path).expanduser().absolute()
+    chosen = dict(columns or {}) | {k: v for k, v in dict(label=label, attribute=attribute).items() if v}
+    for part in chosen:
+        if part not in WATERBIRDS:
+            raise ValueError(f"columns names a {part!r}; name the columns of {', '.join(WATERBIRDS)}")
+    frame, columns, inside, problems = _table(path, chosen)
+    values = {part: frame[column].str.strip() for part, column in columns.items()}
+    files = values["file"].str.replace("\\", "/").map(posixpath.normpath)
+    splits = values["split"].str.lower().str.replace(r"\.0$", "", regex=True).map(SPLITS)
+    labels, label_names = _codes(values["label"], columns["label"])
+    attributes, attribute_names = _codes(values["attribute"], columns["attribute"])
+    checks = [
+        (values["file"], values["file"] == "", "the file name is empty"),
+        (values["file"], files.str.match(r"/|[A-Za-z]:|\.\.(?:/|$)"), "{} leaves the folder"),
+        (values["file"], files.duplicated() & (values["file"] != ""), "{} stands there twice"),
+        (values["split"], splits.isna(), "split {} is none of 0 (train), 1 (validation), 2 (test)"),
+        (values["label"], labels < 0, f"the label {columns['label']!r} is empty"),
+        (values["attribute"], attributes < 0, f"the attribute {columns['attribute']!r} is empty"),
+    ]
+    problems += [problem for column, mask, text in checks for problem in _rows(column, mask, text)]
+    for part, names in ("label", label_names), ("attribute", attribute_names):
+        if not (2 if part == "label" else 1) <= len(names) <= MOST:
+            has = f"{len(names):,} different values" if len(names) != 1 else f"one value only ({names[0]})"
+            what = f"column {columns[part]!r} has {has}, which is no {part}; choose another one"
+            raise FolderError(path, [Problem(None, what), *problems])
+    rows = pd.DataFrame(dict(file=files, label=labels, attribute=attributes, split=splits))
+    rows = rows[~np.logical_or.reduce([np.asarray(mask) for _, mask, _ in checks])].astype(dict(split=int))
+    return Table(path, path / inside, columns, rows, label_names, attribute_names, problems)
