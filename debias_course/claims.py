@@ -296,11 +296,12 @@ def _hash_of(module: str) -> str | None:
 
 
 def save_receipts(topic: str, receipts: list[dict[str, Any]]) -> Path:
-    """Put receipts in the place of older ones of the same claim, seeds and budget."""
+    """Put receipts in the place of older ones of the same claim, seeds and budget; in the order of the notebook."""
     both = [*read_receipts(topic), *receipts]
     kept = {(r["id"], *r["seeds"], r["budget"]): {k: v for k, v in r.items() if k != "stale"} for r in both}
-    stated = set(re.findall(r"""\.claim\(\s*["']([^"']+)""", "".join(claim_cells(topic))))
-    rows = sorted((r for r in kept.values() if r["id"] in stated), key=lambda r: (r["seeds"], r["id"]))
+    stated = re.findall(r"""\.claim\(\s*["']([^"']+)""", "".join(claim_cells(topic)))
+    rows = [r for r in kept.values() if r["id"] in stated]
+    rows.sort(key=lambda r: (r["seeds"], r["budget"], stated.index(r["id"])))
     path = receipts_path(topic)
     write_atomically(path, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
     return path

@@ -236,6 +236,7 @@ def claims(args: argparse.Namespace) -> int:
         wrong += sum(claim.verdict != "holds" for claim in found)
         if args.save:
             print(f"  receipts: {measured.save_receipts(topic, receipts)}")
+            measured.update_front_page()
     print(f"{wrong} claim{'s' * (wrong != 1)} did not hold" if wrong else "every claim holds")
     return 1 if wrong else 0
 

@@ -252,7 +252,7 @@ class AdversarialTraining(Method):
     radius  in units of the inputs: pixels in [0, 1] for images (what is attacked stays there), features as they are
     """
 
-    radius: float = knob(0.1, low=0.0, high=3.0, step=0.01, help="ε: how far an input may be moved")
+    radius: float = knob(0.1, low=0.0, high=3.0, step=0.01, search=(0.03,), help="ε: how far an input may be moved")
     steps: int = knob(7, low=0, high=50, help="k: how many steps the attack takes; each costs as much as training")
     reach: float = knob(2.5, low=0.0, high=10.0, step=0.05, help="k α / ε: how far all steps lead together, in radii")
     norm: str = knob("max", choices=NORMS, help="every pixel a little, or a given length in all")

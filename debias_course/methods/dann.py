@@ -84,7 +84,9 @@ class DANN(Method):
     Raises ValueError for data of one domain, and where a choice would need labels that are taken to be unknown.
     """
 
-    strength: float = knob(1.0, low=0.0, high=5.0, step=0.05, help="λ: how strongly features work against it")
+    strength: float = knob(
+        1.0, low=0.0, high=5.0, step=0.05, search=(0.1, 0.3), help="λ: how strongly features work against it"
+    )
     schedule: str = knob("published", choices=("published", "constant"), help="λ rises from 0, or is the same always")
     conditional: str = knob("no", choices=("no", "yes"), help="is the discriminator told the label?")
     labelled: str = knob("all", choices=("all", "first domain"), help="whose labels are known")
