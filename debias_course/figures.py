@@ -251,6 +251,41 @@ def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
     return figure
 
 
+def bars(values: Mapping[str, Sequence[float]], *, places: Sequence[str], y: str, axis=None, **axes):
+    """Numbers side by side: one bar per name at each of the `places`, one colour and hatch per name."""
+    figure = None
+    if axis is None:
+        figure, axis = new_figure(1.5 + 0.6 * len(places) * len(values), 3.4)
+    width = 0.8 / len(values)
+    for i, (name, heights) in enumerate(values.items()):
+        at = [place + (i - (len(values) - 1) / 2) * width for place in range(len(places))]
+        style = dict(color=PALETTE[i % 7], hatch=("", "//", "..", "xx", "\\\\", "oo", "++")[i % 7], edgecolor="white")
+        axis.bar(at, heights, width, label=name, **style)
+    axis.set(xticks=range(len(places)), xticklabels=places, ylabel=y, **axes)
+    _legend_above(axis)
+    return figure
+
+
+def evidence(images: torch.Tensor, maps: Mapping[str, torch.Tensor], *, rows: Sequence[str]):
+    """Images [N, C, H, W] in [0, 1], one per row with its name, and maps name -> [N, h, w] beside them, from their
+    lowest (dark) to their highest (light) value, with the outline of the image's brightest parts."""
+    figure, axes = new_figure(1.5 + 1.35 * (len(maps) + 1), 0.5 + 1.35 * len(images), len(images), len(maps) + 1)
+    axes = [axes] if len(images) == 1 else axes
+    for i, (image, line) in enumerate(zip(images.cpu(), axes)):
+        height, width = image.shape[1:]
+        line[0].imshow(image.permute(1, 2, 0).expand(-1, -1, 3).numpy(), extent=(0, width, height, 0))
+        line[0].set_ylabel(rows[i], rotation=0, ha="right", va="center", fontsize=11)
+        for axis, values in zip(line[1:], maps.values()):
+            axis.imshow(values[i].cpu().numpy(), cmap="cividis", extent=(0, width, height, 0))
+            ink = image.amax(0).numpy()
+            x, y = ((torch.arange(side) + 0.5).numpy() for side in (width, height))
+            axis.contour(x, y, ink, levels=[ink.max() / 2], colors="white", linewidths=1)
+        for axis, name in zip(line, ["image", *maps]):
+            axis.set(xticks=[], yticks=[], title=name if i == 0 else "")
+            axis.title.set_fontsize(11)
+    return figure
+
+
 def bands(shares: Mapping[str, Sequence[float]], *, x: str, y: str, start: int = 1, axis=None):
     """What a whole is made of, step by step from `start`: one band per name, told apart by colour and hatch; at each
     step the shares of all names sum to 1."""

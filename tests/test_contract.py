@@ -1,6 +1,8 @@
 """What every method promises, whichever it is. A new method in `methods.METHODS` is tested without being named."""
 
+import copy
 import dataclasses
+import functools
 import io
 
 import pytest
@@ -11,7 +13,17 @@ from debias_course.data import Batch, toys
 from debias_course.methods import METHODS, Method, knobs, method_name
 from debias_course.training import make_optimizer, step, train
 
-DATA = toys.shortcut(n=64, correlation=0.75, seed=3)
+PLANE = toys.shortcut(n=64, correlation=0.75, seed=3)
+# The same as images, a channel for each coordinate, with noise: for methods that need a network with stages.
+IMAGES = PLANE._replace(
+    **{
+        name: dataclasses.replace(
+            part,
+            inputs=part.inputs[:, :, None, None] + torch.randn(64, 2, 4, 4, generator=torch.Generator().manual_seed(0)),
+        )
+        for name, part in zip(PLANE._fields, PLANE)
+    }
+)
 
 
 def variants():
@@ -26,10 +38,22 @@ def variants():
 each_method = pytest.mark.parametrize("method", list(variants()))
 
 
+@functools.cache
+def ground(method):
+    """A data set and a network that the method can be tried on: points of a plane, or else images."""
+    start = models.mlp(PLANE.train, hidden=(8,), seed=1)
+    try:
+        method.model(copy.deepcopy(start), PLANE.train)
+        return PLANE, start
+    except ValueError:
+        return IMAGES, models.staged(IMAGES.train, widths=(4, 6), seed=1)
+
+
 def setting(method):
+    data, start = ground(method)
     with models.isolated_randomness(0):
-        model = method.model(models.mlp(DATA.train, hidden=(8,), seed=1), DATA.train)
-    return model, opened(method.start(model, DATA.train)), DATA.train.batch(torch.arange(32))
+        model = method.model(copy.deepcopy(start), data.train).train()
+    return model, opened(method.start(model, data.train)), data.train.batch(torch.arange(32))
 
 
 def opened(state):
@@ -85,17 +109,17 @@ def test_a_whole_step_runs_on_the_meta_device(method):
 
 @each_method
 def test_training_leaves_the_global_random_state_and_the_model_alone(method):
-    model = models.mlp(DATA.train, hidden=(8,), seed=1)
+    data, model = ground(method)
     before, weights = torch.get_rng_state(), [p.clone() for p in model.parameters()]
-    train(model, DATA.train, method, epochs=1, batch_size=16, validation=DATA.validation)
+    train(model, data.train, method, epochs=1, batch_size=16, validation=data.validation)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(p, w) and p.grad is None for p, w in zip(model.parameters(), weights))
 
 
 @each_method
 def test_training_is_the_same_for_the_same_seed_only(method):
-    start = models.mlp(DATA.train, hidden=(8,), seed=1)
-    first, again, other = (train(start, DATA.train, method, epochs=2, batch_size=16, seed=s) for s in (4, 4, 5))
+    data, start = ground(method)
+    first, again, other = (train(start, data.train, method, epochs=2, batch_size=16, seed=s) for s in (4, 4, 5))
     same = [torch.equal(a, b) for a, b in zip(first.model.parameters(), again.model.parameters())]
     changed = [torch.equal(a, b) for a, b in zip(first.model.parameters(), other.model.parameters())]
     assert all(same) and not any(changed)
@@ -108,7 +132,7 @@ def test_state_survives_saving_and_loading(method):
     file = io.BytesIO()
     torch.save(state.state_dict(), file)
     file.seek(0)
-    fresh = method.start(model, DATA.train)
+    fresh = method.start(model, ground(method)[0].train)
     fresh.load_state_dict(torch.load(file))
     again, loaded = (method.loss(model, batch, opened(each)) for each in (state, fresh))
     assert torch.equal(again, loaded)
@@ -116,12 +140,12 @@ def test_state_survives_saving_and_loading(method):
 
 def reads_groups(method):
     """Whether it keeps a number per group; others take a mean loss, whoever is in the batch."""
-    return any(each.ndim and len(each) == DATA.train.n_groups for each in setting(method)[1].buffers())
+    return any(each.ndim and len(each) == PLANE.train.n_groups for each in setting(method)[1].buffers())
 
 
 # Data with an unknown group cannot be built (test_data).
 @pytest.mark.parametrize("method", [case for case in variants() if reads_groups(case.values[0])])
-@pytest.mark.parametrize("unknown", [-1, DATA.train.n_groups])
+@pytest.mark.parametrize("unknown", [-1, PLANE.train.n_groups])
 def test_a_loss_that_reads_groups_refuses_an_unknown_one(method, unknown):
     model, state, batch = setting(method)
     with pytest.raises((IndexError, RuntimeError)):

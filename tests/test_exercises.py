@@ -1,6 +1,7 @@
 """exercises: solutions solve, stubs never raise, wrong answers are told apart."""
 
 import importlib
+import math
 import pkgutil
 
 import pytest
@@ -110,6 +111,41 @@ def test_the_hint_helps_without_giving_the_code(exercise, capsys):
         ("adversarial_training", "robust", lambda right: right.float().mean(), "the mean over all attacks"),
         ("adversarial_training", "robust", lambda right: right.any(0).float().mean(), "the attacker chooses"),
         ("adversarial_training", "robust", lambda right: right.float().mean(1).min(), "the best single attack"),
+        ("occam_nets", "leaves_by", lambda g, t: (g >= t).int().argmax(0), "is not used for predicting"),
+        (
+            "occam_nets",
+            "leaves_by",
+            lambda g, t: torch.cat([g[1:-1], torch.ones_like(g[:1])]).ge(t).int().argmax(0),
+            "count it, though nobody leaves by it",
+        ),
+        ("occam_nets", "leaves_by", lambda g, t: g[1:].argmax(0) + 1, "by the first gate that is open"),
+        (
+            "occam_nets",
+            "leaves_by",
+            lambda g, t: torch.cat([g[:1] * 0, g[1:]]).ge(t).int().argmax(0),
+            "it leaves by the last exit",
+        ),
+        ("occam_nets", "weights", lambda g: g / g.max() + 0.1, "should count less, not more"),
+        ("occam_nets", "weights", lambda g: 1 - g + 0.1, "divide by the largest before you add"),
+        ("occam_nets", "weights", lambda g: (1 - g) / (1 - g).max(), "so that no sample is forgotten"),
+        (
+            "occam_nets",
+            "kept_small",
+            lambda m, y: (-torch.log_softmax(m, 0).mean(0) - math.log(2)).mean(),
+            "you suppress every place",
+        ),
+        (
+            "occam_nets",
+            "kept_small",
+            lambda m, y: torch.where(m[y] > m[y].mean(), 0.0, -torch.log_softmax(m, 0).mean(0)).mean(),
+            "subtract log C",
+        ),
+        (
+            "occam_nets",
+            "kept_small",
+            lambda m, y: (-torch.log_softmax(m, 0).mean(0) - math.log(2))[m[y] <= m[y].mean()].mean(),
+            "over all places",
+        ),
         ("smote", "new_sample", lambda a, b, u: b + u * (a - b), "yours starts from x_j"),
         ("smote", "nearest_other", lambda x: torch.cdist(x, x).argmin(1), "leave him out"),
         (

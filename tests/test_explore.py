@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import ipywidgets as widgets
 import pytest
+import torch
 from PIL import Image
 
 from debias_course import explore
+from debias_course.data import toys
 from debias_course.figures import new_figure
 from debias_course.methods import (
     DANN,
@@ -20,6 +22,7 @@ from debias_course.methods import (
     Knob,
     LossReweighting,
     Method,
+    OccamNets,
     SpectralDecoupling,
     knob,
     knobs,
@@ -205,6 +208,35 @@ def test_the_dann_drawing_asks_the_discriminator_and_a_fresh_probe(digits, level
     assert shares["fresh probe"] > 1.5 / level
     bars = [bar.get_width() for bar in figure.axes[1].patches]
     assert bars == pytest.approx(list(shares.values()), abs=0.006)
+
+
+def test_the_occam_drawing_trains_once_and_then_only_moves_the_threshold(monkeypatch):
+    seen = []
+    figure, sentence = explore.draw_occam_nets(OccamNets(), epochs=1, progress=lambda *at: seen.append(at))
+    assert seen == [(1, 1)] and sentence.startswith("aligned: accuracy 0.") and "conflicting: accuracy" in sentence
+    monkeypatch.setattr(explore.training, "train", lambda *a, **k: pytest.fail("trained again"))
+
+    def taken(threshold):
+        figure, sentence = explore.draw_occam_nets(OccamNets(threshold=threshold), epochs=1)
+        return [bar.get_height() for bar in figure.axes[0].patches], sentence
+
+    assert taken(0.0)[0] == [0, 1, 0] * 2 and taken(1.0)[0] == [0, 0, 1] * 2
+    assert "leave by exit 2.00 on average" in taken(1.0)[1]
+    assert [tick.get_text() for tick in figure.axes[1].get_xticklabels()] == [
+        *(f"exit {e}" for e in range(3)),
+        "as they leave",
+    ]
+
+
+def test_the_exits_figure_counts_by_hand():
+    ten = toys.shortcut(n=8).test
+    aligned = ten.labels == ten.attributes
+    right = torch.stack([aligned, aligned, torch.ones_like(aligned)])
+    figure, sentence = explore.exits_figure(ten, right, torch.where(aligned, 1, 2))
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [0, 1, 0, 0, 0, 1]
+    assert [bar.get_height() for bar in figure.axes[1].patches] == [1, 1, 1, 1, 0, 0, 1, 1]
+    parts = ("aligned: accuracy 1.00, leave by exit 1.00", "conflicting: accuracy 1.00, leave by exit 2.00")
+    assert all(part + " on average" in sentence for part in parts)
 
 
 def test_a_drawing_so_far_is_shown_while_it_goes_on():

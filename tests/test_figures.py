@@ -98,6 +98,27 @@ def test_principal_components_by_hand():
     assert points[:, 1].abs().tolist() == pytest.approx([0.2, 0.2, 0], abs=1e-5)
 
 
+def test_bars_of_two_names_stand_side_by_side():
+    figure = figures.bars({"a": [0.25, 1.0], "b": [0.5, 0.75]}, places=["here", "there"], y="share", ylim=(0, 1))
+    drawn = figure.axes[0].patches
+    assert [bar.get_height() for bar in drawn] == [0.25, 1.0, 0.5, 0.75] and drawn[0].get_hatch() != drawn[
+        2
+    ].get_hatch()
+    assert drawn[0].get_x() + drawn[0].get_width() == pytest.approx(drawn[2].get_x())
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["here", "there"]
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_evidence_shows_image_and_maps_in_one_frame(digits, n):
+    images = digits.test.batch(torch.arange(n)).inputs
+    maps = {"exit 1": torch.rand(n, 7, 7, generator=torch.Generator().manual_seed(0)), "exit 2": torch.rand(n, 3, 3)}
+    figure = figures.evidence(images, maps, rows=[f"digit {i}" for i in range(n)])
+    assert len(figure.axes) == 3 * n and [axis.get_title() for axis in figure.axes[:3]] == ["image", "exit 1", "exit 2"]
+    assert [axis.get_ylabel() for axis in figure.axes[::3]] == [f"digit {i}" for i in range(n)]
+    assert figure.axes[1].images[0].get_extent() == figure.axes[0].images[0].get_extent() == [0, 28, 28, 0]
+    assert torch.equal(torch.tensor(figure.axes[1].images[0].get_array().data), maps["exit 1"][0])
+
+
 def test_a_heat_map_shows_its_numbers_readably():
     cells = [[0.0, 0.5], [0.75, 1.0]]
     axis = figures.heat(cells, rows={"step": [1, 2]}, columns={"decay": ["a", "b"]}, of="accuracy").axes[0]

@@ -10,6 +10,7 @@ from .base import method_name as method_name
 from .dann import DANN as DANN
 from .group_dro import GroupDRO as GroupDRO
 from .hard_mining import HardMining as HardMining
+from .occam_nets import OccamNets as OccamNets
 from .reweighting import LossReweighting as LossReweighting
 from .sampling import BatchSampling as BatchSampling
 from .sampling import EpochSampling as EpochSampling
@@ -30,6 +31,7 @@ METHODS = {
         SMOTE,
         GroupDRO,
         SpectralDecoupling,
+        OccamNets,
         AdversarialTraining,
         DANN,
     )
