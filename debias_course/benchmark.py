@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,7 +28,18 @@ import torch.nn.functional as F
 
 from . import models
 from .data import GroupedData, colored_digits, image_folder
-from .methods import ERM, BatchSampling, GroupDRO, HardMining, LossReweighting, Method, SpectralDecoupling
+from .methods import (
+    DANN,
+    ERM,
+    AdversarialTraining,
+    BatchSampling,
+    GroupDRO,
+    HardMining,
+    LossReweighting,
+    Method,
+    OccamNets,
+    SpectralDecoupling,
+)
 from .methods.group_dro import exponentiated, group_means
 from .methods.sampling import draw_epoch
 from .methods.smote import smote
@@ -47,6 +59,8 @@ ROWS = [
     ("train, batch sampling", "train, ERM", {"mlp": 1.15, "cnn": 1.15}),
     ("train, Group DRO", "train, ERM", {"mlp": 1.20, "cnn": 1.10}),
     ("train, spectral decoupling", "train, ERM", {"mlp": 1.20, "cnn": 1.10}),
+    ("train, DANN", "train, ERM", {"mlp": 1.35, "cnn": 1.25}),
+    ("train, PGD-7", "train, ERM", {"mlp": 10.0, "cnn": 13.0}),
 ]
 
 
@@ -63,13 +77,16 @@ def limit(model, data: GroupedData, batches) -> Callable[[], None]:
 
 
 def ours(model, data: GroupedData, method: Method) -> Callable[[], None]:
-    state = method.start(model, data)
+    with isolated_randomness(0):
+        model = method.model(model, data).train()
+        state = method.start(model, data)
     optimizer = make_optimizer("adamw", model, state, lr=1e-3, weight_decay=0.0)
-    epochs = itertools.count(1)
+    state.generator, state.progress, epochs = torch.Generator().manual_seed(0), 0.5, itertools.count(1)
 
     def epoch():
         total = torch.zeros(())
-        for rows in method.batches(data, BATCH, seed=0, epoch=next(epochs)):
+        state.epoch = next(epochs)
+        for rows in method.batches(data, BATCH, seed=0, epoch=state.epoch):
             total += step(model, data.batch(rows), method, state, optimizer)
         float(total)
 
@@ -110,12 +127,29 @@ def measure(name: str, build: Callable[..., torch.nn.Module], *, repeats: int) -
         "train, batch sampling": ours(build(data), data, BatchSampling()),
         "train, Group DRO": ours(build(data), data, GroupDRO(sampling="plain")),
         "train, spectral decoupling": ours(build(data), data, SpectralDecoupling()),
+        "train, DANN": ours(build(data), data, DANN(width=64)),
+        "train, PGD-7": ours(build(data), data, AdversarialTraining(steps=7)),
         "DataLoader loop": dataloader(build(data), data),
     }
     spent = take_turns(contenders, repeats)
     return [
         row(f"{name}: {each} / {basis}", [turn[each] / turn[basis] for turn in spent], target.get(name))
         for each, basis, target in ROWS
+    ]
+
+
+def measure_exits(*, repeats: int) -> list[dict]:
+    """Training an OccamNet, relative to its trunk without exits."""
+    data = colored_digits().train
+    data = data.subset(torch.arange(4 * BATCH))
+    kinds = {"light": 1.6, "published": 3.2}
+    build = partial(models.staged, data, widths=(16, 32, 64))
+    contenders = {"trunk": ours(build(), data, ERM())}
+    contenders |= {kind: ours(build(), data, OccamNets(exits=kind)) for kind in kinds}
+    spent = take_turns(contenders, repeats)
+    return [
+        row(f"OccamNet, {kind} exits / its trunk", [turn[kind] / turn["trunk"] for turn in spent], target)
+        for kind, target in kinds.items()
     ]
 
 
@@ -294,6 +328,7 @@ def main() -> None:
     for name in ("mlp", "cnn"):
         rows += measure(name, models.MODELS[name], repeats=args.repeats)
     rows += measure_mining(repeats=args.repeats)
+    rows += measure_exits(repeats=args.repeats)
     rows.append(measure_groups(repeats=args.repeats))
     for n, d in NEIGHBOURS:
         rows += measure_smote(n, d, repeats=min(3, args.repeats))
