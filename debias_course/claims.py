@@ -174,13 +174,14 @@ class Lesson:
             display(self.claims[-1])
 
     def from_receipt(self, id: str, sentence: str, holds: Band) -> Claim:
-        """The claim as it was measured on the full budget (the first seeds that a receipt has); undecided if never."""
-        command = f"debias-course claims --topic {self.topic} --budget full --seeds 3 --save"
-        for each in read_receipts(self.topic):
-            if each["id"] == id and each["budget"] == "full":
-                age = ", by code that has changed since" if each["stale"] else ""
-                when = f"kept from {each['date']}{age}; measure it again: {command}"
-                return Claim(id, sentence, holds, tuple(each["seeds"]), tuple(each["values"]), when)
+        """The claim as measured on the full budget (on the first seeds that receipts have); undecided if never."""
+        command = f"debias-course claims --topic {self.topic} --budget full --seeds 5 --save"
+        known = [each for each in read_receipts(self.topic) if each["id"] == id and each["budget"] == "full"]
+        if known:
+            first = min(known, key=lambda each: each["seeds"])
+            age = ", by code that has changed since" if first["stale"] else ""
+            when = f"kept from {first['date']}{age}; measure it again: {command}"
+            return Claim(id, sentence, holds, tuple(first["seeds"]), tuple(first["values"]), when)
         return Claim(id, sentence, holds, (), (math.nan,), f"too costly for this budget; measure it: {command}")
 
 
@@ -296,8 +297,11 @@ def _hash_of(module: str) -> str | None:
 
 
 def save_receipts(topic: str, receipts: list[dict[str, Any]]) -> Path:
-    """Put receipts in the place of older ones of the same claim, seeds and budget; in the order of the notebook."""
-    both = [*read_receipts(topic), *receipts]
+    """Put receipts in the place of older ones of the same claim and budget that have the same seeds or some of them; in
+    the order of the notebook."""
+    new = {(r["id"], r["budget"]): set(r["seeds"]) for r in receipts}
+    both = [r for r in read_receipts(topic) if not set(r["seeds"]) <= new.get((r["id"], r["budget"]), set())]
+    both += receipts
     kept = {(r["id"], *r["seeds"], r["budget"]): {k: v for k, v in r.items() if k != "stale"} for r in both}
     stated = re.findall(r"""\.claim\(\s*["']([^"']+)""", "".join(claim_cells(topic)))
     rows = [r for r in kept.values() if r["id"] in stated]

@@ -136,6 +136,8 @@ def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receip
         ("X1", "full"),
         ("X2", "full"),
     ]
+    claims.save_receipts("98_test", claims.measure_topic("98_test", seeds="10:14", budget="full")[1])  # more seeds
+    assert [len(r["seeds"]) for r in claims.read_receipts("98_test")] == [5, 4, 4]
     monkeypatch.setattr(claims, "module_hash", lambda module: "another")
     assert "by code that has changed since" in claims.measure_topic("98_test")[0][1].numbers
 

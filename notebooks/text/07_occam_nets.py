@@ -283,7 +283,7 @@ here.claim(
 # Leaving early saves work; it does not make the network less biased. The lead is in the last exit, so it comes from how the
 # network is trained. Two more parts can be taken away there: all *gates* (every exit counts every sample alike) and the
 # *suppression*. Each needs a training of its own, so it is measured on the full budget only
-# (`debias-course claims --topic 07_occam_nets --budget full --seeds 3 --save`); here you see what was kept.
+# (`debias-course claims --topic 07_occam_nets --budget full --seeds 5 --save`); here you see what was kept.
 
 # %% tags=["claim"]
 here.claim(
