@@ -168,7 +168,7 @@ class StreamedData(GroupedData):
             for part in parts:
                 paths = [os.path.join(self.root, file) for file in self.files[host[start : start + len(part)]]]
                 shape = (len(part), *self.inputs.shape[1:])
-                images = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+                images = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type not in ("cpu", "mps"))
                 waiting.append((part, images, paths, begin(pool, images.numpy(), paths, shape[-1])))
                 held, start = held + images.numel(), start + len(part)
                 while len(waiting) > 1 and held > AHEAD:
