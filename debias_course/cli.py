@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import html
 import inspect
 import os
-import platform
 import re
 import socket
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -19,11 +18,11 @@ from pathlib import Path
 import torch
 
 from . import __version__
-from .cache import write_atomically
 from .data import DATASETS, GroupedData, Splits
 from .methods import METHODS, Method, knobs
 from .models import MODELS, isolated_randomness, pretrained
-from .training import OPTIMIZERS, SELECT
+from .study import METRICS, parse_seeds
+from .training import OPTIMIZERS, SELECT, pick_device
 
 
 class UsageError(Exception):
@@ -57,6 +56,8 @@ def parse_methods(text: str) -> dict[str, Method]:
             name, _, value = setting.partition("=")
             default = knobs(kind)[nearest(name, knobs(kind), f"knob of {match[1]}")].default
             values[name] = value if isinstance(default, str) else _number(name, value)
+        if part in chosen:
+            raise UsageError(f"{part} is there twice; name it once, or with other knobs")
         chosen[part] = kind(**values)
     return chosen
 
@@ -69,32 +70,27 @@ def _number(name: str, text: str) -> float:
 
 
 def compare(args: argparse.Namespace) -> int:
-    from .study import parse_seeds, study
+    from . import comparison, report
 
-    if args.out:
-        Path(args.out).mkdir(parents=True, exist_ok=True)  # now, not after the training
     methods, seeds = parse_methods(args.methods), parse_seeds(args.seeds)
     if args.model not in MODELS:
         nearest(args.model, MODELS | dict.fromkeys(_networks()), "model")
     data, named = data_set(args)
     model = MODELS.get(args.model) or network(args.model, data(seed=seeds[0]).train)
-    settings = dict(epochs=args.epochs, lr=args.lr, weight_decay=args.weight_decay, batch_size=args.batch_size)
-    settings |= dict(select=args.select, optimizer=args.optimizer)
-    result = study(methods, data, seeds=seeds, model=model, device=args.device, **settings)
-    described = dict(
-        data=named,
-        seeds=args.seeds,
-        model=args.model,
-        **settings,
-        versions=f"debias_course {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
-    )
-    table = readable(result.summary)
-    print(table.to_string(index=False))
-    averaged = f"means over {len(result.seeds)} seeds (95 % interval)" if len(result.seeds) > 1 else "one seed"
-    print(f"\n{averaged}, test set; {_sentence(described)}")
-    if args.out:
-        written = write_results(Path(args.out), result, table, described)
-        print(f"written: {', '.join(map(str, written))}")
+    names = "epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "metric", "trials"
+    settings = {name: getattr(args, name) for name in names}
+    described = dict(data=named, seeds=args.seeds, methods=", ".join(methods), model=args.model, **settings)
+    described |= dict(device=str(pick_device(args.device)))
+    out = None if args.out is None else Path(args.out).expanduser()
+    if out:
+        report.take(out, described)  # now, not after the training
+    how = dict(device=args.device, n_jobs=args.jobs, leave_out=args.methods == "all")
+    found = comparison.compare(methods, data, seeds=seeds, model=model, **settings, **how)
+    print(report.readable(found).to_string(index=False))
+    for text in report.in_words(found), report.in_one_line(described):
+        print("", *(textwrap.fill(line, 110) for line in text.splitlines()), sep="\n")
+    if out:
+        print(f"written: {', '.join(map(str, report.write(out, found, described)))}")
     return 0
 
 
@@ -122,7 +118,11 @@ def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:
         data = folder_source(args.data, **options)
     for warning in said:
         print(f"debias-course: {warning.message}", file=sys.stderr)
-    return data, f"{args.data}, size {options.get('size', 64)}"
+    options = {"size": 64} | {name: value for name, value in options.items() if name != "memory"}
+    if args.columns:
+        options["columns"] = args.columns
+    named = ", ".join(f"{name} {value}" for name, value in options.items())
+    return data, f"{Path(args.data).expanduser().resolve()}, {named}"
 
 
 def folder_options(args: argparse.Namespace) -> dict:
@@ -174,53 +174,6 @@ def network(name: str, data: GroupedData) -> Callable[..., torch.nn.Module]:
         size = "×".join(map(str, data.inputs.shape[1:]))
         raise UsageError(f"{name} cannot be trained on images {size} ({what}); use another size or network") from error
     return build
-
-
-def _sentence(described: dict) -> str:
-    return "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in described.items())
-
-
-def readable(summary):
-    """The summary with each mean and its interval in one column."""
-    table = summary[["method"]].copy()
-    for metric in ("overall", "train_weighted", "group_balanced", "worst_group"):
-        columns = summary[[metric, f"{metric}_low", f"{metric}_high"]].itertuples(index=False)
-        one = any(abs(low) == float("inf") for _, low, _ in summary[[metric, f"{metric}_low", f"{metric}_high"]].values)
-        table[metric.replace("_", "-" if metric != "worst_group" else " ")] = [
-            f"{v:.3f}" if one else f"{v:.3f} ({max(low, 0):.2f}-{min(high, 1):.2f})" for v, low, high in columns
-        ]
-    table["seconds"] = summary["seconds"].map("{:.1f}".format)
-    table["needs in training"] = summary["needs"]
-    return table
-
-
-def write_results(folder: Path, result, table, described: dict) -> list[Path]:
-    """results.csv (one row per method, seed and group), comparison.png and report.html, each written in one move."""
-    import base64
-
-    from . import figures
-
-    figure = figures.study_bars(result)
-    image = figures.png(figure)
-    alt = "Worst-group, group-balanced and train-weighted accuracy of each method: a dot per seed, mean and interval"
-    page = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Comparison of methods</title>
-<style>body{{font:16px/1.5 sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}}
-table{{border-collapse:collapse}}img{{max-width:100%}}
-td,th{{padding:.3rem .8rem;border-bottom:1px solid #ccc;text-align:left;white-space:nowrap}}</style>
-<h1>Comparison of methods</h1>{table.to_html(index=False, border=0)}
-<p>Means over seeds with their 95 % interval, on the test set. Groups: {html.escape("; ".join(result.group_names))}.</p>
-<img src="data:image/png;base64,{base64.b64encode(image).decode()}" alt="{alt}">
-<h2>Setting</h2><ul>{"".join(f"<li>{html.escape(f'{k}: {v}')}</li>" for k, v in described.items())}</ul>
-<h2>Methods</h2><ul>{"".join(f"<li><code>{html.escape(repr(m))}</code></li>" for m in result.methods.values())}</ul>
-</html>"""
-    contents = {
-        "results.csv": result.table.to_csv(index=False).encode(),
-        "comparison.png": image,
-        "report.html": page.encode(),
-    }
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    return [folder / name for name in contents]
 
 
 def claims(args: argparse.Namespace) -> int:
@@ -288,15 +241,19 @@ def parser() -> argparse.ArgumentParser:
     each.add_argument("--data", default="colored-digits", help=f"{', '.join(DATASETS)}, or a folder of images")
     each.add_argument("--methods", default="all", help="such as erm,'loss-reweighting(by=label,power=0.5)', or all")
     each.add_argument("--seeds", default="5", help="a count (5) or a range (100:105)")
-    each.add_argument("--out", help="folder for results.csv, comparison.png and report.html")
+    each.add_argument("--out", help="folder for a report, with all numbers as CSV and JSON")
     each.add_argument("--correlation", type=float, help="share of training digits with their own colour")
-    each.add_argument("--model", default="mlp", help=f"{', '.join(MODELS)}, or a classifier of torchvision")
-    each.add_argument("--epochs", type=int, default=20)
+    each.add_argument("--model", default="staged", help=f"{', '.join(MODELS)}, or a classifier of torchvision")
+    each.add_argument("--epochs", type=int, default=12)
     each.add_argument("--batch-size", type=int, default=128)
-    each.add_argument("--lr", type=float, default=1e-3)
+    each.add_argument("--lr", type=float, default=3e-3)
     each.add_argument("--weight-decay", type=float, default=0.0)
     each.add_argument("--optimizer", default="adamw", choices=list(OPTIMIZERS))
-    each.add_argument("--select", default="validation-worst-group", choices=list(SELECT), help="which epoch is tested")
+    each.add_argument("--trials", type=int, default=4, help="settings of each method that are tried; 1: no search")
+    chooses = "chooses the epoch of a run, and among the trials"
+    each.add_argument("--select", default="validation-worst-group", choices=list(SELECT)[1:], help=chooses)
+    each.add_argument("--metric", default="worst_group", choices=METRICS, help="of the differences and ranks")
+    each.add_argument("--jobs", type=int, help="runs at a time; one per core by default, one on a GPU")
     each.add_argument("--device", help="cpu, or the GPU's name; a GPU is used where there is one")
 
     folder_arguments(each)

@@ -7,8 +7,8 @@
 The data, the network, the epochs and the rule that chooses one of them are the same for all. What may be tuned is tuned
 alike: every method, plain training too, is tried in the same number of settings, its own first, with one seed that the
 test does not use. A setting is a learning rate, a weight decay, and a value for each knob that names values to
-`search`; knobs that were set by hand are left alone. The best by the same rule, on validation, is trained with every
-seed and tested.
+`search`; knobs that are not at their defaults are left alone. The best by the same rule, on validation, is trained with
+every seed and tested.
 
 Differences are paired by seed. Their intervals, and the ranks, are made wider for the number of comparisons, so that
 all of them hold at once. Methods whose intervals overlap are said to overlap: their ranks are ranges.
@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,8 +29,8 @@ from . import models, training
 from .data import Splits
 from .evaluation import GroupReport
 from .jobs import Job
-from .methods import Method, knobs
-from .study import METRICS, Study, parse_seeds, run_all
+from .methods import ERM, Method, knobs, method_name
+from .study import METRICS, Study, parse_seeds, plain_settings, progress_bar, run_all
 from .training import SELECT
 
 SEARCH_SEED = 990_001  # of the trials; far from the seeds of tests and claims
@@ -50,13 +51,19 @@ class Trial:
     score: float = math.nan
     seconds: float = math.nan
 
+    @property
+    def setting(self) -> str:
+        """The knobs that are not at their defaults: "step_size=0.1, adjustment=1.0"."""
+        values = {k: (getattr(self.method, k), d.default) for k, d in knobs(self.method).items()}
+        return ", ".join(f"{k}={value}" for k, (value, default) in values.items() if value != default)
+
 
 def candidates(name: str, method: Method, n: int, *, lr: float, weight_decay: float) -> list[Trial]:
     """n settings: the one that is given, then others at random; learning rates and weight decays are the same for all
     methods, none twice."""
     grid = [(lr * rate, decay) for rate in RATES for decay in DECAYS]
     others = random.Random(SEARCH_SEED).sample([each for each in grid if each != (lr, weight_decay)], n - 1)
-    draw = random.Random(f"{SEARCH_SEED} {name}")
+    draw = random.Random(f"{SEARCH_SEED} {method_name(method)}")
     free = {k: d for k, d in knobs(method).items() if d.search and getattr(method, k) == d.default}
     trials = [Trial(name, method, lr, weight_decay)]
     for rate, decay in others:
@@ -75,6 +82,7 @@ class Comparison:
     baseline: str
     metric: str
     select: str
+    left_out: Mapping[str, str]  # method -> why it cannot work on these data, or with this network
 
     @property
     def searched(self):
@@ -82,21 +90,28 @@ class Comparison:
         import pandas as pd
 
         rows = [
-            dict(vars(trial), method=repr(trial.method), chosen=self.chosen[trial.name] is trial)
+            dict(vars(trial), method=name, setting=trial.setting, chosen=self.chosen[name] is trial)
+            for name in self.chosen
             for trial in self.trials
+            if trial.name == name
         ]
-        return pd.DataFrame(rows)[["name", "method", "lr", "weight_decay", "score", "seconds", "chosen"]]
+        return pd.DataFrame(rows)[["method", "lr", "weight_decay", "setting", "score", "seconds", "chosen"]]
 
     @property
     def table(self):
         """Data frame: `Study.summary`, and per method the difference to the baseline with its corrected interval, the
         first and last rank that it may have, the setting, the seconds of its search, and what selection needs."""
-        frame = self.study.summary.merge(self.study.differences(self.baseline, self.metric), on="method", how="left")
+        frame = self.study.summary
+        means = {name: self.study.mean(name, self.metric) for name in self.study.names}
+        for end, place in ("", "value"), ("_low", "low"), ("_high", "high"):
+            frame[f"{self.metric}{end}"] = [getattr(means[name], place) for name in frame["method"]]
+        frame = frame.merge(self.study.differences(self.baseline, self.metric), on="method", how="left")
         ranks = self.study.ranks(self.metric)
         frame["first_rank"], frame["last_rank"] = zip(*(ranks[name] for name in frame["method"]))
-        spent = {name: sum(t.seconds for t in self.trials if t.name == name) for name in self.chosen}
+        tried = [trial for trial in self.trials if trial.seconds == trial.seconds]  # others diverged
+        spent = {name: sum(t.seconds for t in tried if t.name == name) for name in self.chosen}
         for column, values in dict(
-            setting={name: repr(t.method) for name, t in self.chosen.items()},
+            setting={name: t.setting for name, t in self.chosen.items()},
             lr={name: t.lr for name, t in self.chosen.items()},
             weight_decay={name: t.weight_decay for name, t in self.chosen.items()},
             search_seconds=spent,
@@ -123,6 +138,7 @@ def compare(
     baseline: str | None = None,
     metric: str = "worst_group",
     select: str = "validation-worst-group",
+    leave_out: bool = False,
     epochs: int = 20,
     batch_size: int = 128,
     lr: float = 1e-3,
@@ -134,18 +150,66 @@ def compare(
 ) -> Comparison:
     """Search `trials` settings of every method, and test the best of each with every seed; see the module's text.
 
-    methods   name -> method; `baseline` is the first of them unless named
-    data      called as data(seed=s) -> Splits, or fixed Splits
-    trials    settings per method; 1 takes methods as they are, and there is no search
-    select    the rule that chooses the epoch of a run and the setting of a method; not "last", which looks at nothing
-    metric    of the differences and ranks, one of `study.METRICS`
+    methods    name -> method; `baseline`, unless named, is plain training where it is one of them, or else the first
+    data       called as data(seed=s) -> Splits, or fixed Splits
+    trials     settings per method; 1 takes methods as they are, and there is no search
+    select     the rule that chooses the epoch of a run and the setting of a method; not "last", which looks at nothing
+    metric     of the differences and ranks, one of `study.METRICS`
+    leave_out  go on without methods that cannot work on such data or with such a network
 
-    Interrupted, it keeps every finished run: the same call goes on from there.
+    What cannot work is said before the first run, as a ValueError. Interrupted, it keeps every finished run: the same
+    call goes on from there.
     """
+    baseline, seeds = _checked(methods, baseline, seeds, select, metric, trials)
+    device = str(training.pick_device(device))
+    fixed = dict(epochs=epochs, batch_size=batch_size, optimizer=optimizer, select=select)
+    fixed = plain_settings(data, fixed)
+
+    def job(trial: Trial, seed: int, **options: bool) -> Job:
+        settings = fixed | dict(lr=trial.lr, weight_decay=trial.weight_decay)
+        return Job(trial.name, trial.method, data, model, seed, tuple(sorted(settings.items())), device, **options)
+
+    rehearsals = [job(Trial(name, method, lr, weight_decay), SEARCH_SEED) for name, method in methods.items()]
+    splits = rehearsals[0].with_data().data
+    for each in (splits, *(replace(rehearsals[0], seed=seed).with_data().data for seed in seeds)):
+        check_metric(metric, each)
+    left_out = {each.name: why for each in rehearsals if (why := objection(replace(each, data=splits)))}
+    if len(left_out) == len(methods) and len(set(left_out.values())) == 1:
+        raise ValueError(left_out[baseline])  # it is not the methods
+    if baseline in left_out or left_out and not leave_out:
+        name = baseline if baseline in left_out else next(iter(left_out))
+        raise ValueError(f"{name} cannot be compared here: {left_out[name]}")
+
+    kept = [name for name in methods if name not in left_out]
+    settings = [candidates(name, methods[name], trials, lr=lr, weight_decay=weight_decay) for name in kept]
+    tried = [trial for turn in zip(*settings) for trial in turn]  # in turns, so that the time left is guessed well
+    tests = [(name, seed) for seed in seeds for name in kept]
+    with progress_bar(len(tests) + (len(tried) if trials > 1 else 0), show=progress) as bar:
+        if trials > 1:
+            bar.set_description("search")
+            records = run_all([job(trial, SEARCH_SEED, may_diverge=True) for trial in tried], bar, n_jobs=n_jobs)
+            tried = [
+                replace(trial, score=validation_score(record, select), seconds=record["seconds"])
+                for trial, record in zip(tried, records)
+            ]
+        chosen = {name: best(trial for trial in tried if trial.name == name) for name in kept}
+        lost = [name for name, trial in chosen.items() if trial.score == -math.inf]
+        if lost:
+            raise FloatingPointError(f"every setting of {lost[0]} diverged; lower lr={lr}, or leave it out")
+        bar.set_description("test")
+        records = run_all([job(chosen[name], seed) for name, seed in tests], bar, n_jobs=n_jobs)
+    records = [dict(record, name=name) for (name, _), record in zip(tests, records)]
+    found = Study(kept, {name: trial.method for name, trial in chosen.items()}, seeds, records)
+    return Comparison(tried, chosen, found, baseline, metric, select, left_out)
+
+
+def _checked(methods, baseline, seeds, select, metric, trials) -> tuple[str, list[int]]:
+    """The baseline's name and the seeds; a clear error for arguments that make no comparison."""
     for name, method in methods.items():
         if not isinstance(method, Method):
             raise TypeError(f"method {name!r} is {method!r}; pass an instance, such as ERM()")
-    baseline = next(iter(methods), None) if baseline is None else baseline
+    if baseline is None:
+        baseline = next((name for name, method in methods.items() if method == ERM()), next(iter(methods), None))
     if baseline not in methods:
         raise ValueError(f"the baseline {baseline!r} is not one of the methods {', '.join(methods) or '(none)'}")
     for what, value, known in ("select", select, NEEDS), ("metric", metric, METRICS):
@@ -157,33 +221,47 @@ def compare(
     seeds = parse_seeds(seeds)
     if SEARCH_SEED in seeds:
         raise ValueError(f"seed {SEARCH_SEED} is that of the search; test with others")
-    device = str(training.pick_device(device))
-    fixed = dict(epochs=epochs, batch_size=batch_size, optimizer=optimizer, select=select)
+    return baseline, seeds
 
-    def job(trial: Trial, seed: int, **options: bool) -> Job:
-        settings = fixed | dict(lr=trial.lr, weight_decay=trial.weight_decay)
-        return Job(trial.name, trial.method, data, model, seed, tuple(sorted(settings.items())), device, **options)
 
-    how = dict(n_jobs=n_jobs, progress=progress)
-    tried = [t for name, m in methods.items() for t in candidates(name, m, trials, lr=lr, weight_decay=weight_decay)]
-    if trials > 1:
-        records = run_all([job(trial, SEARCH_SEED, may_diverge=True) for trial in tried], **how, doing="search")
-        tried = [
-            replace(trial, score=validation_score(record, select), seconds=record["seconds"])
-            for trial, record in zip(tried, records)
-        ]
-    chosen = {
-        name: max((t for t in tried if t.name == name), key=lambda t: (t.score == t.score, t.score)) for name in methods
-    }
-    tests = [(name, seed) for seed in seeds for name in methods]
-    records = run_all([job(chosen[name], seed) for name, seed in tests], **how, doing="test")
-    found = Study(
-        list(methods),
-        {name: trial.method for name, trial in chosen.items()},
-        seeds,
-        [dict(record, name=name) for (name, _), record in zip(tests, records)],
-    )
-    return Comparison(tried, chosen, found, baseline, metric, select)
+def check_metric(metric: str, splits: Splits) -> None:
+    """ValueError where the test split of such data cannot tell the metric: a group that it lacks, no rare class."""
+    counts, trained = (tuple(part.counts.tolist()) for part in (splits.test, splits.train))
+    getattr(GroupReport(counts, counts, splits.test.label_names, splits.test.attribute_names, trained), metric)
+
+
+def best(trials: Iterable[Trial]) -> Trial:
+    """The one with the highest score; the first of those that are alike, or that have none."""
+    return max(trials, key=lambda trial: (trial.score == trial.score, trial.score))
+
+
+class _Enough(Exception):
+    """The second batch was asked for."""
+
+
+def objection(job: Job) -> str | None:
+    """What the method of `job` says against such data or such a network up to the end of its first step, or None."""
+    batches = []
+
+    def stop_at_the_second(inputs: torch.Tensor) -> torch.Tensor:
+        if batches:
+            raise _Enough
+        batches.append(inputs)
+        return inputs
+
+    splits, model = job.build()
+    how = dict(job.settings) | dict(augment=stop_at_the_second, device=job.device, seed=job.seed)
+    method = (
+        replace(job.method, warm_up=0) if "warm_up" in knobs(job.method) else job.method
+    )  # what comes after it, too
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the runs will say it again
+        try:
+            training.train(model, splits.train, method, validation=splits.validation, **how)
+        except (_Enough, FloatingPointError):
+            return None
+        except ValueError as error:
+            return str(error)
 
 
 def validation_score(record: dict[str, Any], select: str) -> float:

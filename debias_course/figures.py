@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -132,8 +133,39 @@ def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced",
             label = metric.replace("_", " ") if i == 0 else None
             style = dict(color=PALETTE[j], marker=MARKERS[j], markersize=8, capsize=4, linestyle="none")
             axis.errorbar([mean.value], [at], xerr=error, label=label, **style)
-    axis.set(yticks=[-i for i in range(len(study.names))], yticklabels=study.names, xlabel="test accuracy", xlim=(0, 1))
+    labels = [_name(name) for name in study.names]
+    axis.set(yticks=[-i for i in range(len(labels))], yticklabels=labels, xlabel="test accuracy", xlim=(0, 1))
     _legend_above(axis)
+    return figure
+
+
+def differences(found, *, axis=None):
+    """The methods of a `comparison.Comparison`, best first: the difference of each to the baseline with its interval,
+    and the ranks that it may have; colour and marker say which labels it needs in training."""
+    figure = None
+    table = found.table.sort_values(found.metric, ascending=False)
+    names = [_name(name) for name in table["method"]]
+    if axis is None:
+        figure, axis = new_figure(7.2, 1.5 + 0.33 * sum(1 + name.count("\n") for name in names))
+    axis.axvline(0, color="black", linewidth=1)
+    needs = list(dict.fromkeys(["nothing", "group labels", "attribute labels", *table["needs"]]))
+    shown = set()
+    for i, row in enumerate(table.itertuples()):
+        value, kind = (0.0, 6) if row.method == found.baseline else (row.difference, needs.index(row.needs))
+        low, high = max(row.low, -1), min(row.high, 1)  # no difference of two accuracies is larger
+        error = [[value - low], [high - value]] if len(found.study.seeds) > 1 and kind < 6 else None
+        label = f"needs {row.needs}" if kind < 6 and row.needs not in shown else None
+        shown |= {row.needs} if kind < 6 else set()
+        style = dict(color=PALETTE[kind], marker=MARKERS[kind], markersize=8, capsize=4, linestyle="none", label=label)
+        axis.errorbar([value], [-i], xerr=error, **style)
+        ranks = f"{row.first_rank}" if row.first_rank == row.last_rank else f"{row.first_rank} to {row.last_rank}"
+        axis.text(1.03, -i, ranks, transform=axis.get_yaxis_transform(), va="center", fontsize=11)
+    axis.text(1.03, 0, "rank", transform=axis.transAxes, va="top", fontsize=11)
+    axis.set(yticks=[-i for i in range(len(table))], yticklabels=names, ylim=(-len(table) + 0.4, 0.6))
+    baseline = names[list(table["method"]).index(found.baseline)]
+    axis.set_xlabel(f"test accuracy, {found.metric.replace('_', ' ')}, minus that of\n{baseline}")
+    if shown:
+        _legend_above(axis)
     return figure
 
 
@@ -317,6 +349,11 @@ def curves(
     axis.set(xlabel=x, ylabel=y, **axes)
     _legend_above(axis)
     return figure
+
+
+def _name(name: str) -> str:
+    """A method's name, in lines of a fair length and without mathematics."""
+    return textwrap.fill(name.replace(",", ", "), 36).replace("$", r"\$")
 
 
 def _legend_above(axis) -> None:

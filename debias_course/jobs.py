@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -34,9 +34,13 @@ class Job:
     device: str
     may_diverge: bool = False  # then a loss that is no longer finite is a result, too: one of a search's settings
 
+    def with_data(self) -> Job:
+        """The same run with its data at hand; the key stays the same."""
+        return self if isinstance(self.data, Splits) else replace(self, data=self.data(seed=self.seed))
+
     def build(self) -> tuple[Splits, torch.nn.Module]:
         """Data and start; a model that does not seed itself gets the job's seed, so that methods stay paired."""
-        splits = self.data if isinstance(self.data, Splits) else self.data(seed=self.seed)
+        splits = self.with_data().data
         with models.isolated_randomness(self.seed):
             return splits, self.model(splits.train, seed=self.seed)
 
@@ -77,7 +81,7 @@ class Job:
             )
         except FloatingPointError as error:
             if not self.may_diverge:
-                raise
+                raise FloatingPointError(f"{self.name!r} with seed {self.seed}: {error}") from error
             return dict(seed=self.seed, report=None, history=[], seconds=math.nan, diverged=str(error))
         return dict(
             seed=self.seed,
@@ -91,6 +95,7 @@ class Job:
 
 
 def run_and_keep(job: Job, path: Path, index: int) -> tuple[int, dict]:
+    job = job.with_data()
     if job.key() != path.stem:
         raise RuntimeError(
             f"{job.name!r} is something else in a worker process than in yours; if you edited a file after importing "

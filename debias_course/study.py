@@ -8,12 +8,14 @@ interrupted study continues where it stopped, and an edited method is measured a
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import operator
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -103,27 +105,44 @@ def study(
     unknown = sorted(set(settings) - SETTINGS)
     if unknown:
         raise TypeError(f"study has no setting {unknown[0]!r}; there are {', '.join(sorted(SETTINGS))}")
-    if not (callable(data) or isinstance(data, Splits)):
-        raise TypeError(f"data is a {type(data).__name__}; pass a function of seed, or Splits(train, validation, test)")
-    settings = {name: value.item() if hasattr(value, "item") else value for name, value in settings.items()}
+    settings = plain_settings(data, settings)
     seeds = parse_seeds(seeds)
     device = str(training.pick_device(device))
     jobs = [
         Job(n, m, data, model, s, tuple(sorted(settings.items())), device) for s in seeds for n, m in methods.items()
     ]
-    records = run_all(jobs, n_jobs=n_jobs, progress=progress)
+    with progress_bar(len(jobs), show=progress) as bar:
+        records = run_all(jobs, bar, n_jobs=n_jobs)
     return Study(list(methods), methods, seeds, [dict(r, name=j.name) for j, r in zip(jobs, records)])
 
 
-def run_all(
-    jobs: Sequence[Job], *, n_jobs: int | None = None, progress: bool = True, doing: str = "runs"
-) -> list[dict[str, Any]]:
+def plain_settings(data: Callable[..., Splits] | Splits, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as numbers of Python, which can be kept; TypeError for data that are neither Splits nor a function."""
+    if not (callable(data) or isinstance(data, Splits)):
+        raise TypeError(f"data is a {type(data).__name__}; pass a function of seed, or Splits(train, validation, test)")
+    return {name: value.item() if hasattr(value, "item") else value for name, value in settings.items()}
+
+
+def progress_bar(total: int, *, show: bool):
+    """A bar of `total` runs, with an estimate of the time that is left from the mean time of those that were done."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc="runs", unit="run", smoothing=0, disable=not show, file=sys.stderr)
+
+
+def run_all(jobs: Sequence[Job], bar, *, n_jobs: int | None = None) -> list[dict[str, Any]]:
     """The records of all jobs, of one device, in their order; those that are kept are read, the others run and kept.
-    `doing` stands before the progress bar, which estimates the time that is left."""
+    All are counted on `bar`, a `progress_bar` with room for them."""
     import joblib
 
+    if n_jobs is not None and n_jobs < 1:
+        raise ValueError(f"{n_jobs} runs at a time are none; use a whole number from 1")
     folder = cache_folder() / "runs"
-    paths = [folder / f"{job.key()}.json" for job in jobs]
+    paths = []
+    for _, alike in itertools.groupby(jobs, lambda job: (id(job.data), job.seed)):
+        first, *others = alike
+        first = first.with_data()
+        paths += [folder / f"{job.key()}.json" for job in (first, *(replace(job, data=first.data) for job in others))]
     records: list[dict | None] = [read(path) for path in paths]
     missing = [i for i, record in enumerate(records) if record is None]
     backend, _ = joblib.parallel.get_active_backend()
@@ -131,14 +150,15 @@ def run_all(
     if any(job.device != "cpu" for job in jobs) or isinstance(backend, joblib.parallel.BACKENDS["threading"]):
         n_jobs = 1  # one GPU is one worker; threads would share the random generators of the process
     n_jobs = min(n_jobs, len(missing))
+    kept = len(jobs) - len(missing)
+    if not bar.disable:
+        bar.n, bar.initial = bar.n + kept, bar.initial + kept  # they took no time and say nothing of the others
+        bar.refresh()
     if missing:
-        from tqdm import tqdm
-
         work = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-        done = work(joblib.delayed(run_and_keep)(jobs[i], paths[i], i) for i in missing)
-        bar = dict(total=len(jobs), initial=len(jobs) - len(missing), desc=doing, disable=not progress, file=sys.stderr)
-        for i, record in tqdm(done, **bar):
+        for i, record in work(joblib.delayed(run_and_keep)(jobs[i], paths[i], i) for i in missing):
             records[i] = record
+            bar.update()
     return records
 
 
@@ -163,15 +183,25 @@ class Study:
         """One number of one run; `metric` is one of `METRICS`."""
         if metric not in METRICS:
             raise ValueError(f"metric is {metric!r}; use one of {', '.join(METRICS)}")
-        return getattr(self.report(name, seed), metric).value
+        if (name, seed, metric) not in self._values:  # with a hundred groups it takes a while
+            self._values[name, seed, metric] = getattr(self.report(name, seed), metric).value
+        return self._values[name, seed, metric]
+
+    @functools.cached_property
+    def _values(self) -> dict[tuple[str, int, str], float]:
+        return {}
 
     def mean(self, name: str, metric: str = "worst_group") -> Mean:
         return mean_over_seeds([self.value(name, seed, metric) for seed in self.seeds])
 
     def difference(self, name: str, baseline: str, metric: str = "worst_group", *, level: float = 0.95) -> Mean:
-        """`name` minus `baseline`, taken seed by seed."""
-        pairs = [(self.value(name, s, metric), self.value(baseline, s, metric)) for s in self.seeds]
-        return mean_over_seeds([a - b for a, b in pairs], level)
+        """`name` minus `baseline`, taken seed by seed. Equal differences, which few seeds and small groups bring about
+        by chance, say nothing about their spread, and so nothing about the interval."""
+        gains = [self.value(name, s, metric) - self.value(baseline, s, metric) for s in self.seeds]
+        mean = mean_over_seeds(gains, level)
+        if mean.value and max(gains) - min(gains) < 1e-9:
+            return mean._replace(low=-math.inf, high=math.inf)
+        return mean
 
     def differences(self, baseline: str, metric: str = "worst_group"):
         """Data frame: every other method minus `baseline`, seed by seed. The intervals hold all at once, with 95 %:

@@ -50,7 +50,8 @@ def test_every_method_is_tried_as_often_with_the_same_rates_and_decays_its_own_s
     assert len({t.method.factor for t in tuned}) > 1 and {t.method.other for t in tuned} == {3}
     by_hand = candidates("tuned", Tuned(factor=7.0), 6, lr=0.1, weight_decay=0.0)
     assert {t.method.factor for t in by_hand} == {7.0}
-    assert candidates("tuned", Tuned(), 6, lr=0.1, weight_decay=0.0) == tuned
+    renamed = candidates("other", Tuned(), 6, lr=0.1, weight_decay=0.0)
+    assert [t.method for t in renamed] == [t.method for t in tuned]  # a name is no setting
 
 
 def test_the_best_setting_on_validation_is_tested_with_every_seed():
@@ -78,7 +79,8 @@ def test_the_table_says_what_a_reader_needs():
     assert table["difference"].isna().tolist() == [True, False]
     assert table.loc["weights", "needs"] == "group labels" and set(table["needs_in_validation"]) == {"group labels"}
     assert (table["search_seconds"] > 0).all() and (table["seconds"] > 0).all()
-    assert (table["first_rank"] <= table["last_rank"]).all() and table.loc["ERM", "setting"] == "ERM()"
+    assert (table["first_rank"] <= table["last_rank"]).all() and table.loc["ERM", "setting"] == ""
+    assert dataclasses.replace(found.trials[0], method=Tuned(factor=2.0)).setting == "factor=2.0"
 
 
 def test_without_a_search_methods_are_taken_as_they_are():
@@ -91,8 +93,10 @@ def test_a_setting_that_diverges_is_not_chosen_and_a_method_that_always_does_say
     scores = [trial.score for trial in found.trials]
     assert -torch.inf in scores and found.chosen["by chance"].score == max(scores) > 0
     for _ in range(2):  # a diverged run is not kept as if it were a result
-        with pytest.raises(FloatingPointError, match="the training loss is nan in epoch 1"):
+        with pytest.raises(FloatingPointError, match="every setting of diverging diverged; lower lr=0.05"):
             small({"diverging": Diverging(factor=2.0)}, seeds=1, trials=2)
+    with pytest.raises(FloatingPointError, match="'diverging' with seed 0: the training loss is nan in epoch 1"):
+        small({"diverging": Diverging(factor=2.0)}, seeds=1, trials=1)
 
 
 def study_of(**values):
@@ -117,10 +121,21 @@ def test_intervals_are_wider_the_more_methods_there_are():
     assert alone["low"] > frame.loc["one", "low"] and alone["level"] == 0.95
 
 
+def test_equal_differences_of_few_seeds_tell_nothing():
+    found = study_of(base=(500, 600), above=(530, 630), same=(500, 600))
+    assert found.difference("above", "base")[:3] == pytest.approx((0.03, -torch.inf, torch.inf))
+    assert found.difference("same", "base")[:3] == (0, 0, 0)  # the same model twice
+    assert found.ranks() == {"base": (1, 3), "above": (1, 3), "same": (1, 3)}
+
+
 def test_ranks_are_ranges_where_methods_overlap():
     ranks = study_of(best=(900, 905, 902), same=(700, 720, 690), alike=(705, 700, 710), worst=(300, 302, 299)).ranks()
     assert ranks == {"best": (1, 1), "same": (2, 3), "alike": (2, 3), "worst": (4, 4)}
     assert study_of(one=(500,), two=(900,)).ranks() == {"one": (1, 2), "two": (1, 2)}  # one seed tells nothing
+    rows = dict(a=(500, 500, 500), b=(519, 532, 526), c=(525, 500, 540))
+    ahead = study_of(**rows).difference("b", "a", level=1 - 0.05 / 2)
+    assert ahead.low > 0 > study_of(**rows).difference("b", "a", level=1 - 0.05 / 3).low  # three pairs, two others
+    assert set(study_of(**rows).ranks().values()) == {(1, 3)}
 
 
 @pytest.mark.parametrize(
@@ -132,6 +147,8 @@ def test_ranks_are_ranges_where_methods_overlap():
         (dict(metric="accuracy"), "metric is 'accuracy'; use one of 'overall'"),
         (dict(baseline="plain"), "the baseline 'plain' is not one of the methods ERM"),
         (dict(seeds=[SEARCH_SEED]), "that of the search; test with others"),
+        (dict(metric="few_shot"), "no label is few-shot"),
+        (dict(n_jobs=0), "0 runs at a time are none; use a whole number from 1"),
     ],
 )
 def test_a_comparison_that_cannot_be_made_is_refused(how, sentence):
@@ -139,6 +156,58 @@ def test_a_comparison_that_cannot_be_made_is_refused(how, sentence):
         small({"ERM": ERM()}, **(dict(seeds=1) | how))
     with pytest.raises(TypeError, match="pass an instance"):
         small({"ERM": ERM}, seeds=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unwilling(ERM):
+    """min: plain training, which is refused at the place that is named."""
+
+    place: str = knob("loss", choices=("model", "start", "data", "loss"), help="where")
+
+    def refuse(self, place, otherwise):
+        if place == self.place:
+            raise ValueError("there is no moon")
+        return otherwise
+
+    def model(self, model, data):
+        return self.refuse("model", model)
+
+    def start(self, model, data):
+        return self.refuse("start", super().start(model, data))
+
+    def data(self, model, data, state):
+        return self.refuse("data", data)
+
+    def loss(self, model, batch, state):
+        return self.refuse("loss", super().loss(model, batch, state))
+
+
+@pytest.mark.parametrize("place", ["model", "start", "data", "loss"])
+def test_what_cannot_work_is_said_before_the_first_run_or_left_out(place, monkeypatch):
+    methods = {"refused": Unwilling(place=place), "ERM": ERM(), "weights": LossReweighting()}
+    with monkeypatch.context() as patch:
+        patch.setattr("debias_course.comparison.run_all", lambda *_, **__: pytest.fail("something ran"))
+        with pytest.raises(ValueError, match="refused cannot be compared here: there is no moon"):
+            small(methods, seeds=1)
+        with pytest.raises(ValueError, match="refused cannot be compared here"):
+            small(methods, seeds=1, baseline="refused", leave_out=True)
+        with pytest.raises(ValueError, match="^lr is nan; use a finite number"):  # which is no method's fault
+            small(methods | {"refused": ERM()}, seeds=1, lr=float("nan"), leave_out=True)
+    found = small(methods, seeds=1, trials=1, leave_out=True)
+    assert found.left_out == {"refused": "there is no moon"} and found.study.names == ["ERM", "weights"]
+
+
+def test_the_baseline_is_plain_training_wherever_it_stands():
+    found = small({"weights": LossReweighting(), "plain": ERM()}, seeds=1, trials=1)
+    assert found.baseline == "plain" and found.left_out == {}
+    assert small({"weights": LossReweighting(), "tuned": Tuned()}, seeds=1, trials=1).baseline == "weights"
+
+
+def test_one_bar_counts_the_search_and_the_test(capsys):
+    for _ in range(2):
+        small({"ERM": ERM(), "weights": LossReweighting()}, seeds=2, trials=2, epochs=2, progress=True)
+        printed = capsys.readouterr().err
+        assert "search" in printed and "test: 100%" in printed and "8/8" in printed.splitlines()[-1]
 
 
 def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(monkeypatch):

@@ -1,13 +1,16 @@
 """figures: what the pictures show, and that nobody is left out."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
 
 from debias_course import explore, figures, models
+from debias_course.comparison import compare
+from debias_course.data import toys
 from debias_course.evaluation import GroupReport
-from debias_course.methods import ERM
+from debias_course.methods import ERM, HardMining, LossReweighting
 from debias_course.study import study
 
 
@@ -157,3 +160,20 @@ def test_the_same_figure_is_the_same_png():
         return figures.png(figure)
 
     assert draw() == draw()
+
+
+def test_differences_are_sorted_and_say_ranks_and_needs():
+    methods = {"weights": LossReweighting(), "plain": ERM(), r"mining $\frac$": HardMining()}
+    how = dict(seeds=3, trials=1, model=models.linear, epochs=3, lr=0.05, n_jobs=1, progress=False)
+    found = compare(methods, partial(toys.shortcut, n=120), **how)
+    table = found.table.set_index("method").sort_values("worst_group", ascending=False)
+    figure = figures.differences(found)
+    axis = figure.axes[0]
+    assert [label.get_text().replace(r"\$", "$") for label in axis.get_yticklabels()] == list(table.index)
+    assert all(figures.png(each) for each in (figure, figures.study_bars(found.study)))  # a name is no formula
+    intervals = [bar.get_segments()[0][:, 0] for bar in axis.collections]
+    expected = [table.loc[name, ["low", "high"]].tolist() for name in table.index if name != "plain"]
+    assert [each.tolist() for each in intervals] == [pytest.approx(each) for each in expected]
+    ranks = [f"{a} to {b}" if a != b else f"{a}" for a, b in zip(table["first_rank"], table["last_rank"])]
+    assert [text.get_text() for text in axis.texts] == [*ranks, "rank"]
+    assert {text.get_text() for text in axis.get_legend().get_texts()} == {"needs nothing", "needs group labels"}

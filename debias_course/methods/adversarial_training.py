@@ -72,7 +72,7 @@ def attack(
             if random_start:
                 x = project(clean + random_point(clean, radius, norm, generator), clean, radius, norm, clip)
             for _ in range(steps):
-                x = x + step_size * ascent(input_gradient(model, x, labels), norm)
+                x = x + ascent(input_gradient(model, x, labels), norm).mul_(step_size)
                 x = project(x, clean, radius, norm, clip)
             best = x if best is None else _worse(model, best, x, labels)
     return best
@@ -90,7 +90,7 @@ def input_gradient(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
     inputs = inputs.detach().requires_grad_()
     loss = F.cross_entropy(model(inputs), labels, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, inputs)
-    if gradient.device.type == "cpu" and not torch.isfinite(gradient).all():
+    if gradient.device.type == "cpu" and not torch.isfinite(gradient.sum()):
         raise FloatingPointError(
             "the gradient of the loss by the inputs is not finite, so there is no way up; lower lr, or look for "
             "extreme inputs"
@@ -101,7 +101,7 @@ def input_gradient(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
 def ascent(gradient: Tensor, norm: str) -> Tensor:
     """The steepest direction of length 1: sign(g) in the max norm, g / ‖g‖ in L2; 0 where the gradient is 0."""
     if norm == "max":
-        return gradient.sign() + 0 * gradient  # NaN stays NaN: its sign would be 0, and pass unnoticed
+        return gradient.sign().add_(gradient, alpha=0)  # NaN stays NaN: its sign would be 0, and pass unnoticed
     largest = _per_sample(gradient.abs().flatten(1).amax(1), gradient)  # first, so that no square underflows
     scaled = gradient / largest.clamp(min=torch.finfo(gradient.dtype).tiny)
     return scaled / _length(scaled).clamp(min=torch.finfo(gradient.dtype).tiny)
@@ -112,10 +112,11 @@ def project(moved: Tensor, inputs: Tensor, radius: float, norm: str, clip: bool)
     of the ball of an input in [0, 1]."""
     change = moved - inputs
     if norm == "max":
-        change = change.clamp(-radius, radius)
+        change.clamp_(-radius, radius)
     else:
-        change = change * (radius / _length(change).clamp(min=torch.finfo(change.dtype).tiny)).clamp(max=1)
-    return (inputs + change).clamp(0, 1) if clip else inputs + change
+        change *= (radius / _length(change).clamp(min=torch.finfo(change.dtype).tiny)).clamp(max=1)
+    change += inputs
+    return change.clamp_(0, 1) if clip else change
 
 
 def random_point(inputs: Tensor, radius: float, norm: str, generator: torch.Generator | None) -> Tensor:

@@ -180,7 +180,9 @@ class OccamNets(Method):
     suppression: float = knob(0.1, low=0.0, high=10.0, help="λ: how much maps are kept small; 0 does not")
     first_exponent: float = knob(3.0, low=0.0, high=10.0, help="γ0: how much the first exit prefers what it knows")
     exponent: float = knob(1.0, low=0.0, high=10.0, help="γ: how much an exit trusts the gate before it")
-    threshold: float = knob(0.5, low=0.0, high=1.0, help="how sure a gate has to be to let a sample leave")
+    threshold: float = knob(
+        0.5, low=0.0, high=1.0, search=(0.95,), help="how sure a gate has to be to let a sample leave"
+    )
     first_accuracy: float = knob(0.5, low=0.0, high=1.0, help="accuracy from which the first gate keeps its targets")
     last_accuracy: float = knob(0.8, low=0.0, high=1.0, help="the same, of the last gate")
     live_epochs: int = knob(1, low=0, high=1000, help="epochs in which all gates follow their exits")

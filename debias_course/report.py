@@ -1,0 +1,223 @@
+"""What a comparison leaves behind: a table to read, a page that needs nothing else, and all numbers for a program.
+
+    report.html      tables, pictures, what was left out, configuration, seeds, versions and hashes of the code
+    results.csv      one row per method, seed and group
+    search.csv       one row per method and setting that was tried
+    comparison.json  the configuration, and the table with one row per method
+    comparison.png   the picture of differences and ranks
+
+A folder holds one comparison. It is taken before anything runs, and once it holds results it is refused to a comparison
+that is configured in another way. Files are written at the end, each in one move and all by one process at a time.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import html
+import json
+import math
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import __version__, figures, training
+from .cache import write_atomically
+from .comparison import NEEDS, Comparison
+from .evaluation import evaluate
+from .fingerprints import code_of
+
+FACTS, OTHERS = "comparison.json", ("report.html", "results.csv", "search.csv", "comparison.png")
+STYLE = """body{font:16px/1.5 sans-serif;max-width:78rem;margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}
+div{overflow-x:auto}img{max-width:100%}td,th{padding:.3rem .8rem;border-bottom:1px solid #ccc;text-align:left}
+td:not(:last-child){white-space:nowrap}h2{margin-top:2.5rem}"""
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path):
+    """One process at a time; others wait."""
+    from filelock import FileLock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield
+
+
+def take(folder: Path, configuration: Mapping[str, Any]) -> None:
+    """Say in `folder` which comparison it is for; FileExistsError if it has the results of another, or of something
+    else."""
+    with alone_in(folder):
+        held = _held(folder)
+        if held and held["finished"]:
+            _refuse_another(folder, held["configuration"], configuration)
+        else:
+            write_atomically(folder / FACTS, _json(dict(configuration=configuration, finished=False)))
+
+
+def _held(folder: Path) -> dict[str, Any] | None:
+    """What the folder says of its comparison, if it has one."""
+    foreign = [name for name in (FACTS, *OTHERS) if (folder / name).exists()]
+    if not foreign:
+        return None
+    try:
+        held = json.loads((folder / FACTS).read_bytes())
+        dict(held["configuration"]), held["finished"]
+        return held
+    except (OSError, ValueError, TypeError, KeyError):
+        raise FileExistsError(f"{folder / foreign[0]} was not written by a comparison; choose another folder") from None
+
+
+def _refuse_another(folder: Path, other: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
+    changed = [name for name in {**configuration, **other} if other.get(name) != configuration.get(name)]
+    if changed:
+        was, now = (each.get(changed[0]) for each in (other, configuration))
+        raise FileExistsError(
+            f"{folder} is for another comparison ({changed[0]}: {was}, and now {now}); choose another folder, or "
+            "delete that one: finished runs are kept elsewhere"
+        )
+
+
+def write(folder: Path, found: Comparison, configuration: Mapping[str, Any]) -> list[Path]:
+    """Write the files of `found` into a folder that `take` has taken; returns their paths."""
+    differences = figures.png(figures.differences(found))
+    facts = dict(
+        configuration=configuration,
+        finished=True,
+        versions=dict(debias_course=__version__, torch=torch.__version__, python=platform.python_version()),
+        code={name: code_of(training.train, evaluate, type(m))[:16] for name, m in found.study.methods.items()},
+        seeds=found.study.seeds,
+        baseline=found.baseline,
+        left_out=dict(found.left_out),
+        table=json.loads(found.table.to_json(orient="records")),
+    )
+    contents = {
+        "report.html": page(found, facts, differences).encode(),
+        "results.csv": found.study.table.to_csv(index=False).encode(),
+        "search.csv": found.searched.to_csv(index=False).encode(),
+        "comparison.png": differences,
+        FACTS: _json(facts),
+    }
+    with alone_in(folder):
+        held = _held(folder)
+        if held:
+            _refuse_another(folder, held["configuration"], configuration)
+        write_atomically(folder / FACTS, _json(dict(configuration=configuration, finished=False)))  # of a part of them
+        for name, content in contents.items():
+            write_atomically(folder / name, content)
+    return [folder / name for name in contents]
+
+
+def readable(found: Comparison):
+    """`found.table` for a person: each mean with its interval in one column."""
+    table, several = found.table, len(found.study.seeds) > 1
+    words = dict(method=table["method"])
+    for metric in dict.fromkeys([found.metric, "worst_group", "group_balanced", "train_weighted"]):
+        columns = [metric, f"{metric}_low", f"{metric}_high"]
+        words[in_text(metric)] = _intervals(table[columns].clip(0, 1), several, "{:.3f}", "{:.2f}")
+        if metric == found.metric:
+            columns = ["difference", "low", "high"]
+            words[f"minus {found.baseline}"] = _intervals(table[columns].clip(-1, 1), several, "{:+.3f}", "{:+.2f}")
+            ends = zip(table["first_rank"], table["last_rank"])
+            words["rank"] = [f"{a}" if a == b else f"{a} to {b}" for a, b in ends]
+    words["seconds"] = table["seconds"].map("{:.1f}".format)
+    words["needs in training"] = table["needs"]
+    return type(table)(words)
+
+
+def _intervals(table, several: bool, number: str, short: str) -> list[str]:
+    """Three columns as text: a value and, where there are several seeds, its interval."""
+    return [
+        "" if math.isnan(v) else number.format(v) + f" ({short.format(low)} to {short.format(high)})" * several
+        for v, low, high in table.itertuples(index=False)
+    ]
+
+
+def in_text(metric: str) -> str:
+    return metric.replace("_", " " if metric.startswith("worst") else "-")
+
+
+def in_words(found: Comparison) -> str:
+    """What the intervals allow to say, in sentences."""
+    frame, seeds = found.study.differences(found.baseline, found.metric), len(found.study.seeds)
+    better, worse = list(frame[frame["low"] > 0]["method"]), list(frame[frame["high"] < 0]["method"])
+    others = [name for name in frame["method"] if name not in better + worse]
+    said = []
+    for names, how in (better, "Better than"), (worse, "Worse than"), (others, "Not told apart from"):
+        if names:
+            said.append(f"{how} {found.baseline} in {in_text(found.metric)} accuracy: {', '.join(names)}.")
+    averaged = f"Means over {seeds} seeds with their 95 % interval" if seeds > 1 else "One seed, so no interval"
+    said.append(
+        f"{averaged}, on the test set. Differences are paired by seed; their intervals, and the ranks, are wide enough "
+        "to hold all at once, for the settings that were chosen. Methods whose ranks overlap are not told apart."
+    )
+    said.append(f"Choosing the epoch and the setting needs {NEEDS[found.select]} in validation, of every method.")
+    said += [f"{name} was left out: {why}." for name, why in found.left_out.items()]
+    return "\n".join(said)
+
+
+def in_one_line(facts: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
+
+
+def page(found: Comparison, facts: Mapping[str, Any], differences: bytes) -> str:
+    """The whole report as one HTML page, with its pictures inside."""
+    table = found.table
+    gains = [
+        f"{row.method} {row.difference:+.3f}, rank {row.first_rank} to {row.last_rank}"
+        for row in table[table["method"] != found.baseline].itertuples()
+    ]
+    means = [f"{row.method} {row.worst_group:.3f}" for row in table.itertuples()]
+    sections = {
+        "Result": f"<p>{_lines(in_words(found))}</p>{_table(readable(found))}",
+        "Differences": _image(
+            differences,
+            f"Difference to {found.baseline}, with its interval: {'; '.join(gains) or 'there is no other method'}",
+        ),
+        "Accuracy": _image(
+            figures.png(figures.study_bars(found.study)),
+            f"A dot per seed, mean and interval for each method. Worst group: {'; '.join(means)}",
+        ),
+        "Groups": f"<p>Test accuracy of each group, as a mean over seeds.</p>{_table(by_group(found))}",
+        "Search": f"<p>The settings of each method, and their score on validation where several were tried.</p>"
+        f"{_table(found.searched.round(dict(score=3, seconds=1)))}",
+        "Configuration": _facts(facts["configuration"]),
+        "Versions and code": _facts(facts["versions"]) + _facts(facts["code"]),
+    }
+    body = "".join(f"<h2>{title}</h2>{content}" for title, content in sections.items())
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Comparison of methods</title>'
+        f"<style>{STYLE}</style><h1>Comparison of methods</h1>{body}</html>\n"
+    )
+
+
+def by_group(found: Comparison):
+    """Data frame: a row per method and a column per group; what has no test sample is empty."""
+    import pandas as pd
+
+    means = found.study.table.groupby(["method", "group"], sort=False)["accuracy"].mean().unstack("group")
+    means = means.loc[found.study.names].map(lambda share: "" if pd.isna(share) else f"{share:.3f}")
+    return means.rename_axis(columns=None).reset_index()
+
+
+def _table(frame) -> str:
+    return f"<div>{frame.to_html(index=False, border=0, na_rep='')}</div>"
+
+
+def _lines(text: str) -> str:
+    return html.escape(text).replace("\n", "<br>")
+
+
+def _image(png: bytes, alt: str) -> str:
+    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{html.escape(alt)}">'
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    rows = (html.escape(f"{name}: {value}") for name, value in facts.items())
+    return f"<ul>{''.join(f'<li>{row}</li>' for row in rows)}</ul>"
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
