@@ -11,7 +11,8 @@
 #
 # **The question.** In [lecture 00](00_dataset_bias.ipynb) a group counted in proportion to its size, and the rare ones
 # were sacrificed. What if each of their samples simply counted more? That is the oldest remedy there is. It works, and
-# there are three ways to be disappointed by it: the wrong labels, too much training, too large a model.
+# there are three ways to be disappointed by it: weights by class instead of by group, too much training, too large a
+# model.
 
 # %% tags=["setup", "nbval-ignore-output"]
 import functools
@@ -117,7 +118,8 @@ figures.picture(
 
 # %% [markdown]
 # The panel has a control for every field of the method, made from the field's own declaration. (Dots are training
-# samples.) Weight by label, and by attribute. Do they help here? Count the samples of each class to see why not.
+# samples.) Weight by label, and by attribute. Do they help here? Count the samples of each class, and of each attribute,
+# to see why not.
 
 # %% tags=["widget", "nbval-ignore-output"]
 explore.panel(
@@ -142,10 +144,11 @@ explore.panel(
 # %% [markdown]
 # ## Measure it
 #
-# All methods get the same seeds, the same network, the same epochs, and the same rule for which epoch is tested: the
-# one with the best worst group on validation. So validation needs group labels, for ERM too. Ours is balanced by colour,
-# and holds more images of the rare groups than training does: a luxury. The rule stops weighted training much earlier
-# than plain training, and what the first claim measures belongs to both, the weights and the stopping.
+# In this first study all methods get the same seeds, the same network, the same epochs, and the same rule for which epoch
+# is tested: the one with the best worst group on validation. So validation needs group labels, for ERM too. Ours is
+# balanced by colour, and holds more images of the rare groups than training does: a luxury. The rule picks a much earlier
+# epoch of weighted training than of plain training, and what the first claim measures belongs to both, the weights and
+# the stopping.
 
 # %% tags=["measure", "nbval-ignore-output"]
 methods = {
@@ -190,7 +193,8 @@ here.claim(
 # %% [markdown]
 # **Which labels?** Keep only a quarter of the high digits, so that there is something to even out between the classes as
 # well, and weight by label and by group. Then a problem whose only fault is that one class is rare, with colours that say
-# nothing. The tables show the mean over seeds of each method's worst group, and of its worst class.
+# nothing. The lines show the mean over seeds of each method's worst group, and of its *worst class*, the class with the
+# lowest accuracy. (Where no rule is named, as here, the last epoch is tested.)
 
 
 # %% tags=["measure", "nbval-ignore-output"]
@@ -234,8 +238,9 @@ here.claim(
 
 # %% [markdown]
 # **A hidden learning rate.** Some implementations scale the weights to a mean of one over *populations* instead of
-# samples. That multiplies all weights by the same number, on these digits about a fifth. Stochastic gradient descent (SGD)
-# then takes steps that are a fifth as long. Adam divides its step by the size of the gradient, and hardly notices.
+# samples. That multiplies all weights by the same number, on these digits about a fifth. Stochastic gradient descent
+# (SGD) then takes steps that are a fifth as long. AdamW, which all other runs use, divides its step by the size of the
+# gradient, and hardly notices.
 
 # %% tags=["measure", "nbval-ignore-output"]
 scales = {
@@ -269,10 +274,11 @@ here.claim(
 # ## When it breaks
 #
 # **Too much training.** Once the network separates the classes, it can lower every loss by making its outputs larger.
-# Cross-entropy then falls like $e^{-m}$ with the margin *m* of a sample, so a weight of nineteen does what a shift of the
-# margin by ln 19 ≈ 3 would do, and that matters less and less as the margins grow (Byrd and Lipton 2019 saw it in deep
-# networks). Two things keep margins small: stopping early, and weight decay. The decay of 10 below is not as huge as it
-# sounds: AdamW multiplies the parameters by 1 − learning rate · decay, here $0.99$, at each step.
+# Cross-entropy then falls like $e^{-m}$ with the margin *m* of a sample (how far the right class's output lies above the
+# other's), so a weight of nineteen does what a shift of the margin by ln 19 ≈ 3 would do, and that matters less and less
+# as the margins grow (Byrd and Lipton 2019 saw it in deep networks). Two things keep margins small: stopping early, and
+# weight decay. The decay of 10 below is not as huge as it sounds: AdamW multiplies the parameters by 1 − learning rate ·
+# decay, here $0.99$, at each step.
 
 # %% tags=["measure", "nbval-ignore-output"]
 pair = {"ERM": ERM(), "by group": LossReweighting(by="group")}

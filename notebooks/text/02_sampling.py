@@ -111,7 +111,7 @@ weights = (1 / splits.train.counts.double())[splits.train.groups]
 weighted = WeightedRandomSampler(weights, 320, generator=torch.Generator().manual_seed(0))
 drawn = {
     "weighted sampler": torch.tensor(list(weighted)).split(32),
-    "exact sampler": BatchSampling().batches(splits.train, 32, seed=0, epoch=1)[:10],
+    "batch sampling": BatchSampling().batches(splits.train, 32, seed=0, epoch=1)[:10],
 }
 figure, axes = figures.new_figure(9.0, 3.6, 1, 2, sharey=True)
 for axis, (name, batches) in zip(axes, drawn.items()):
@@ -121,9 +121,9 @@ for axis, (name, batches) in zip(axes, drawn.items()):
 figures.picture(
     figure,
     alt="Samples per group in ten batches: four jagged lines for the weighted sampler, one level line for batch sampling.",
-    takeaway="Balanced on average is not balanced: fixed seats give eight of each group in every batch.",
+    takeaway="Balanced on average is not balanced: batch sampling gives eight of each group in every batch.",
 )
-show_counts(drawn["exact sampler"])
+show_counts(drawn["batch sampling"])
 
 # %% [markdown]
 # Three settings on the plane of lecture 00, with training samples as dots (the first coordinate is the shortcut), and
@@ -150,9 +150,9 @@ explore.panel(
 # %% [markdown]
 # ## Measure it
 #
-# The same network, seeds and rule for all, as in lecture 01: the epoch with the best worst group on validation is
-# tested, of ten this time. Steps are not equal: an epoch has 24 of them for plain training and batch sampling, 45 for
-# over-sampling, and 3 for under-sampling.
+# The same network, seeds and rule for all, as in lecture 01: the epoch with the best worst group on validation is tested,
+# of ten this time. With batches of 128 (above they hold 32), steps are not equal: an epoch has 24 of them for plain
+# training and batch sampling, 45 for over-sampling, and 3 for under-sampling.
 
 # %% tags=["measure", "nbval-ignore-output"]
 methods = {
@@ -346,8 +346,9 @@ exercises.seen.check(seen)
 # %% [markdown]
 # ## Recap
 #
-# - Over-sampling, under-sampling and fixed seats even out who is seen; all lift the worst group.
-# - The usual weighted sampler balances on average; fixed seats do it in every batch.
+# - Over-sampling, under-sampling and batch sampling even out who is seen; all lift the worst group.
+# - The usual weighted sampler balances on average; batch sampling, with fixed seats for each group, does it in every
+#   batch.
 # - Without augmentation batch sampling is not better than weighting; with it, it was, and plain training with
 #   augmentation was much worse in its worst group.
 # - Say which under-sampling you mean: a fixed subset and a redrawn one end in different places.
@@ -376,3 +377,5 @@ exercises.seen.check(seen)
 # - Sagawa et al. 2020b, *An investigation of why overparameterization exacerbates spurious correlations*, ICML.
 # - Shorten and Khoshgoftaar 2019, *A survey on image data augmentation for deep learning*, Journal of Big Data
 #   (augmentation).
+#
+# **Next:** [03 Hard example mining](03_hard_example_mining.ipynb) does without group labels.

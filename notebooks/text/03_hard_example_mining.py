@@ -31,7 +31,7 @@ here = lesson("03_hard_example_mining")
 #
 # - the samples with the highest losses come from the rare groups much more often than chance;
 # - learning from the hardest tenth lifts the worst group of a small model, and nobody had to name a group;
-# - how much is kept matters a lot, plain training first much less;
+# - how much is kept matters a lot, a plain warm-up much less;
 # - drawing by the loss and dividing by the probability gives plain training back;
 # - a network that can memorise gains much less, and with wrong labels it is harmed.
 #
@@ -57,7 +57,8 @@ print("hardest:", *highest.counts.tolist())
 # %% [markdown]
 # ## The idea
 #
-# Pass *N* samples through the network, look at their losses, and take the gradient of the *B* highest only:
+# Pass *N* samples through the network, look at their losses, and take the gradient of the *B* highest only. This is
+# *mining*:
 #
 # $$\min_\theta\; \frac{1}{B} \sum_{i \in S} \ell_i , \qquad S = \text{the } B \text{ samples with the highest losses.}$$
 #
@@ -378,3 +379,5 @@ exercises.kept_of_group.check(kept_of_group)
 # - Rockafellar and Uryasev 2000, *Optimization of conditional value-at-risk*, Journal of Risk.
 # - Liu et al. 2021, *Just train twice: improving group robustness without training group information*, ICML (a relative
 #   of mining that finds its hard samples once).
+#
+# **Next:** [04 SMOTE](04_smote.ipynb) returns to rare classes, and makes new samples for them.

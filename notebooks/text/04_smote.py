@@ -33,8 +33,9 @@ here = lesson("04_smote")
 # %% [markdown]
 # **What you will be able to claim:**
 #
-# - training in two stages, features first and a balanced head after, serves few-shot labels better than over-sampling, and
-#   medium-shot labels worse;
+# - training in two stages, first the network and then a new last layer (*head*) on balanced data, serves labels with
+#   fewer than twenty samples (*few-shot*) better than over-sampling, and those with twenty to a hundred (*medium-shot*)
+#   worse;
 # - whether that (linear) head sees new samples or copies hardly matters;
 # - a classifier that asks the nearest neighbours gains from copies, and more from new samples;
 # - a random point between two neighbours serves it better than their average;
@@ -102,7 +103,7 @@ for row, images, name in (axes[0], pixels, "mixed pixels"), (axes[1], nearest, "
 figures.picture(
     figure,
     alt="Five images from one six to another: pixels fade one into the other, with both visible in the middle.",
-    takeaway="Half of two images is a double exposure. What half of two embeddings is cannot be seen; others come near it.",
+    takeaway="Half of two images is a double exposure. Half of two embeddings has no picture; shown are the real images nearest to it.",
 )
 
 # %% [markdown]
@@ -148,7 +149,7 @@ for axis, (name, method) in zip(axes, settings.items()):
 figures.picture(
     figure,
     alt="Two islands of rare samples with a common class between; with many neighbours, new samples fill the common class.",
-    takeaway="With more neighbours than an island has, new samples land in the sea between; by island none is made there.",
+    takeaway="With more neighbours than an island has, new samples land in the sea between; by island none is made there with this seed.",
 )
 
 # %% tags=["widget", "nbval-ignore-output"]
@@ -284,10 +285,11 @@ here.claim(
 )
 
 # %% [markdown]
-# "SMOTE works on embeddings, not on pixels", one reads. The votes compare the two spaces with nothing else changed, and
-# here pixels win. Probably because our digits are centred and of one size, and because these features, trained on the long
-# tail, have next to nothing of the rare digits in them. (Would features that know more be better? `models.pretrained` has
-# networks trained on ImageNet, where their weights are on your machine.)
+# "SMOTE works on embeddings, not on pixels", one reads. Among the votes pixels win. (There the neighbours are sought in
+# pixels, too, so that this ranks the spaces and not what SMOTE adds in each.) Probably because our digits are centred and
+# of one size, and because these features, trained on the long tail, have next to nothing of the rare digits in them.
+# (Would features that know more be better? `models.pretrained` has networks trained on ImageNet, where their weights are
+# on your machine.)
 #
 # ## When it breaks
 #
@@ -386,7 +388,7 @@ exercises.pairs.check(pairs)
 #
 # - Two stages, features first and a balanced head after, were better for few-shot labels than over-sampling, worse for
 #   medium-shot ones, and about the same over all.
-# - The new samples had no part in that: copies of the embeddings did as well.
+# - The new samples had no part in that: copies of the embeddings did as well or slightly better.
 # - Voting neighbours gained from copies, and more from new samples: more from random points than from averages.
 # - New samples are only as good as the space between neighbours: mind clusters, mind *k*, and make them after the split.
 #
@@ -410,3 +412,5 @@ exercises.pairs.check(pairs)
 # - Dablain et al. 2021, *DeepSMOTE: fusing deep learning and SMOTE for imbalanced data* (embeddings, with a decoder).
 # - Liu et al. 2019, *Large-scale long-tailed recognition in an open world*, CVPR (many-, medium- and few-shot).
 # - Lemaître et al. 2017, *Imbalanced-learn*, Journal of Machine Learning Research.
+#
+# **Next:** [05 Group DRO](05_group_dro.ipynb) returns to groups, and lets their losses choose the weights.

@@ -35,7 +35,7 @@ here = lesson("05_group_dro")
 # - with its usual step size its weights stay near equal, and balanced batches alone do as well;
 # - it is sensitive: over a map of step sizes and weight decays it goes from good to useless;
 # - trained for long without regularisation, it loses a part of its lead;
-# - with the wrong groups it does no better than plain training.
+# - with the wrong groups most of its gain is lost.
 #
 # ## See the problem
 #
@@ -73,8 +73,8 @@ figures.picture(
 # %% [markdown]
 # ## The idea
 #
-# Write $L_g$ for the mean loss of group *g*, in a batch. Let an adversary choose the weights *q* of the groups, with sum 1, and let the model minimise what the adversary makes as
-# large as possible:
+# Write $L_g$ for the mean loss of group *g*, in a batch. Let an adversary choose the weights *q* of the groups, not
+# negative and with sum 1 (the set Δ), and let the model minimise what the adversary makes as large as possible:
 #
 # $$\min_\theta\; \max_{q \in \Delta}\; \sum_g q_g\, L_g(\theta), \qquad q_g \leftarrow \frac{q_g\, e^{\eta L_g}}{\sum_h q_h\, e^{\eta L_h}} .$$
 #
@@ -87,8 +87,8 @@ figures.picture(
 # *adjustment* adds $C/\sqrt{n_g}$ to a group's loss before every update: small groups are memorised more easily, so their
 # training loss says less about the test. (It adds up, too: from step to step, the weights of small groups grow.)
 #
-# The library also has `weighting="greedy"`, by which the worst groups share all the weight, none with more than its share
-# of the data over `alpha`; and `normalize`, which divides the losses by their sum before the update.
+# The library also has `weighting="greedy"`, which fills weights from the worst group down, each up to its share of the
+# data over `alpha`; and `normalize`, which divides the losses by their sum before the update.
 
 # %%
 print(inspect.getsource(library.group_means))
@@ -352,8 +352,8 @@ exercises.adjusted.check(adjusted_losses)
 # ## Recap
 #
 # - Group DRO lets the weights of the groups follow their losses; it lifted the worst group a great deal.
-# - With the usual step size its weights stayed near equal, and it was no better than balanced batches or fixed weights.
-#   Always compare with those.
+# - With the usual step size its weights stayed near equal, so that on balanced batches it added nothing to them. Always
+#   compare with those.
 # - A step size that is too large ends in a useless network; the adjustment can help. Search them on validation, and give
 #   the methods that you compare with the same search.
 # - Trained on without regularisation it lost a part of its lead; and it protects the groups it is told, no others.
@@ -378,3 +378,5 @@ exercises.adjusted.check(adjusted_losses)
 # - Idrissi et al. 2022, *Simple data balancing achieves competitive worst-group-accuracy*, CLeaR.
 # - Hu et al. 2018, *Does distributionally robust supervised learning give robust classifiers?*, ICML.
 # - Gulrajani and Lopez-Paz 2021, *In search of lost domain generalization*, ICLR (equal search for all).
+#
+# **Next:** [06 Spectral decoupling](06_spectral_decoupling.ipynb) needs no group labels: it adds a penalty to the loss.

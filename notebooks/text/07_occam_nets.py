@@ -44,7 +44,8 @@ here = lesson("07_occam_nets")
 # ## See the problem
 #
 # Ten digits by ten colours, at half the resolution: a small network is fast enough on them. In training nearly all images
-# of a digit have its own colour. We call these *aligned*, the others *bias-conflicting*. On test all colours are alike.
+# of a digit have its own colour. We call these *aligned*, the others (the rare groups) *bias-conflicting*. On test all
+# colours are alike.
 
 
 # %% tags=["setup"]
@@ -78,9 +79,10 @@ for name, rows in {"aligned": aligned, "bias-conflicting": ~aligned}.items():
 #
 # ## The idea
 #
-# After each stage of the trunk stands an **exit**. It turns the stage's output into a *class activation map* for every
-# class (how much each place speaks for the class); the mean over places is the exit's logits. Beside it a small **gate**
-# learns whether the exit is right. At test time a sample leaves by the first exit whose gate is open.
+# The *trunk* is the plain network's layers, in stages. After each stage stands an **exit**. It turns the stage's output
+# into a *class activation map* for every class (how much each place speaks for the class); the mean over places is the
+# exit's logits. Beside it a small **gate** learns whether the exit is right. At test time a sample leaves by the first
+# exit, exit 0 apart, whose gate is open.
 #
 # $$\min_\theta \sum_j \frac1n \sum_i \Big[ (w_{ij} + 0.1)\,\mathrm{CE}_{ij} + \lambda\, S_{ij} + \mathrm{BCE}(g_{ij}, r_{ij}) \Big],
 # \qquad w_{i0} = p_{i0}^{\gamma_0}, \quad w_{ij} = (1 - g_{i,j-1})^{\gamma}$$
@@ -147,7 +149,7 @@ figures.picture(
     figure,
     alt="Bars for three thresholds: aligned digits mostly leave by exit 1, conflicting ones rather by exit 2, the more so the "
     "higher the threshold; in a fourth panel the accuracy of conflicting digits grows from exit to exit.",
-    takeaway="Aligned digits leave early, conflicting ones late; a higher threshold sends more of both to the last exit.",
+    takeaway="Aligned digits leave earlier than conflicting ones; a higher threshold sends more of both to the last exit.",
 )
 
 # %% [markdown]
@@ -302,8 +304,8 @@ here.claim(
 )
 
 # %% [markdown]
-# Neither part alone makes the lead. That there are exits after each stage, and all of them are trained, may be a good part
-# of it.
+# Without suppression nothing is lost that could be seen here; without gates a part of the lead is, not all. That there
+# are exits after each stage, and all of them are trained, may be a good part of it.
 #
 # ## When it breaks
 #
@@ -409,3 +411,5 @@ exercises.kept_small.check(kept_small)
 # - Zhou et al. 2016, *Learning deep features for discriminative localization*, CVPR (class activation maps).
 # - Teerapittayanon, McDanel and Kung 2016, *BranchyNet: fast inference via early exiting from deep neural networks*, ICPR.
 # - Nam et al. 2020, *Learning from failure: training debiased classifier from biased classifier*, NeurIPS.
+#
+# **Next:** [08 Adversarial training](08_adversarial_training.ipynb) changes the images instead.

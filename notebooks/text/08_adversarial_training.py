@@ -9,9 +9,9 @@
 # %% [markdown]
 # # 08 · Adversarial training
 #
-# **The question.** A network reads a digit correctly. Somebody changes every pixel by a shade that you hardly see, and now
-# the network reads another digit, and is sure of it. Can a network be trained so that this does not happen? What does it
-# cost, and who pays?
+# **The question.** A network reads a digit correctly. Somebody changes every pixel by a shade that you hardly see, and
+# now the network reads another digit, and is sure of it. Can a network be trained so that this does not happen? What does
+# it cost, and who pays? And does it help against a shortcut?
 
 # %% tags=["setup", "nbval-ignore-output"]
 import inspect
@@ -219,7 +219,7 @@ for axis, attack in zip(axes, ("clean", "PGD-40, radius 0.1")):
 figures.picture(
     figure,
     alt="Accuracy per digit, clean and attacked: clean, both networks are good; attacked, only the adversarially trained one.",
-    takeaway="Attacked, the plain network is lost for every digit; the adversarially trained one keeps most of them.",
+    takeaway="Attacked, the plain network loses most digits; the adversarially trained one keeps most of them.",
 )
 
 # %% tags=["claim"]
@@ -382,9 +382,10 @@ here.claim(
 
 # %% [markdown]
 # A single step finds the top of a hill that is straight. Trained on single steps only, the network bends the hill: where
-# one step leads, the loss is low, and beside it, it is not. This is called *gradient masking*, or catastrophic overfitting
-# when it comes all at once. A random start and a step a little longer than the radius help (Wong et al. 2020), the ramp does
-# as well; to be sure, test with many steps and several restarts, and mistrust a number without its attack.
+# one step leads, the loss is low, and beside it, it is not. This is called *gradient masking*, or catastrophic
+# overfitting when it comes all at once. A random start and a step a little longer than the radius help (Wong et al.
+# 2020), the ramp alone did not (this network had one); to be sure, test with many steps and several restarts, and
+# mistrust a number without its attack.
 #
 # And a network that always says the same is perfectly robust: no attack changes its answer. The library warns of it, in
 # training and in `robust_evaluate`.
@@ -448,3 +449,5 @@ exercises.robust.check(robust_accuracy)
 # - Tsipras et al. 2019, *Robustness may be at odds with accuracy*, ICLR.
 # - Wong et al. 2020, *Fast is better than free: revisiting adversarial training*, ICLR.
 # - Moayeri et al. 2022, *Explicit tradeoffs between adversarial and natural distributional robustness*, NeurIPS.
+#
+# **Next:** [09 DANN](09_dann.ipynb) changes what the features may know.
