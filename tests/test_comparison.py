@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-from debias_course import models
+from debias_course import claims, models
 from debias_course.comparison import SEARCH_SEED, candidates, compare
 from debias_course.data import toys
 from debias_course.evaluation import evaluate
@@ -229,3 +229,17 @@ def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(monkeypa
     resumed = small(calls, **how)
     assert done.count("again") == 8 - 5
     assert dataclasses.asdict(resumed.study)["records"] == dataclasses.asdict(small(calls, **how).study)["records"]
+
+
+@pytest.mark.parametrize("wrong, verdict", [(False, "holds"), (True, "fails")])
+def test_choosing_the_worst_setting_turns_a_claim(monkeypatch, wrong, verdict):
+    cells = claims.claim_cells("10_method_comparison")
+    words = "lesson(", "def four_groups", "def side_by_side", "untuned"
+    needed = [cell for cell in cells if any(word in cell for word in words)]
+    for_plain_training = [cell.replace("others | balancing", '{"plain": ERM()}') for cell in needed]
+    assert for_plain_training != needed
+    monkeypatch.setattr(claims, "claim_cells", lambda _: for_plain_training)
+    if wrong:
+        monkeypatch.setattr("debias_course.comparison.best", lambda trials: min(trials, key=lambda t: t.score))
+    measured, _ = claims.measure_topic("10_method_comparison", seeds=3)
+    assert {claim.id: claim.verdict for claim in measured} == {"B10.3a": verdict}

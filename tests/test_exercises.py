@@ -57,6 +57,11 @@ def test_the_hint_helps_without_giving_the_code(exercise, capsys):
     assert len(printed) > 40 and "return" not in printed
 
 
+def interval(gains, factor):
+    half = factor * gains.std() / 2
+    return gains.mean(), gains.mean() - half, gains.mean() + half
+
+
 @pytest.mark.parametrize(
     "topic, name, attempt, words",
     [
@@ -111,6 +116,26 @@ def test_the_hint_helps_without_giving_the_code(exercise, capsys):
         ("adversarial_training", "robust", lambda right: right.float().mean(), "the mean over all attacks"),
         ("adversarial_training", "robust", lambda right: right.any(0).float().mean(), "the attacker chooses"),
         ("adversarial_training", "robust", lambda right: right.float().mean(1).min(), "the best single attack"),
+        ("method_comparison", "paired", lambda a, b, t: interval(b - a, t), "ours minus theirs"),
+        ("method_comparison", "paired", lambda a, b, t: interval(a - b, t * 2), "the square root of the number"),
+        ("method_comparison", "paired", lambda a, b, t: interval(a - b, t / 2), "number of seeds, not"),
+        ("method_comparison", "paired", lambda a, b, t: interval(a - b, t * 0.75**0.5), "divides by n - 1"),
+        ("method_comparison", "paired", lambda a, b, t: interval(a - b, 1), "multiply by the quantile"),
+        ("method_comparison", "paired", lambda a, b, t: interval(a - b, -t), "the lower end comes first"),
+        (
+            "method_comparison",
+            "paired",
+            lambda a, b, t: interval(a - b, t * ((a.var() + b.var()) / (a - b).var()) ** 0.5),
+            "treats the two as strangers",
+        ),
+        ("method_comparison", "ranks", lambda low, h: ((h < 0).sum(1), 4 - (low > 0).sum(1)), "count from 1"),
+        ("method_comparison", "ranks", lambda low, h: (1 + (low > 0).sum(1), 4 - (h < 0).sum(1)), "rank 1 is the best"),
+        ("method_comparison", "ranks", lambda low, h: (1 + (h < 0).sum(1),) * 2, "leaves room for all"),
+        ("method_comparison", "ranks", lambda low, h: (1 + (h + low < 0).sum(1),) * 2, "neither is ahead"),
+        ("method_comparison", "reported", lambda v, t: t.max(), "the second setting diverged"),
+        ("method_comparison", "reported", lambda v, t: t[v.isfinite()].max(), "nobody may look at"),
+        ("method_comparison", "reported", lambda v, t: v.nan_to_num(-1).max(), "too good"),
+        ("method_comparison", "reported", lambda v, t: t[0], "the search found a better one"),
         ("occam_nets", "leaves_by", lambda g, t: (g >= t).int().argmax(0), "is not used for predicting"),
         (
             "occam_nets",

@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import ipywidgets as widgets
 import pytest
@@ -14,6 +15,7 @@ from debias_course.data import toys
 from debias_course.figures import new_figure
 from debias_course.methods import (
     DANN,
+    ERM,
     METHODS,
     SMOTE,
     AdversarialTraining,
@@ -27,6 +29,7 @@ from debias_course.methods import (
     knob,
     knobs,
 )
+from debias_course.study import mean_over_seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +240,32 @@ def test_the_exits_figure_counts_by_hand():
     assert [bar.get_height() for bar in figure.axes[1].patches] == [1, 1, 1, 1, 0, 0, 1, 1]
     parts = ("aligned: accuracy 1.00, leave by exit 1.00", "conflicting: accuracy 1.00, leave by exit 2.00")
     assert all(part + " on average" in sentence for part in parts)
+
+
+def test_the_comparison_drawing_pairs_by_seed():
+    seen = []
+    draw = partial(explore.draw_comparison, ERM(), progress=lambda *at: seen.append(at))
+    figure, sentence = draw(ours="loss-reweighting", seeds=3)
+    assert seen == [(1, 3), (2, 3), (3, 3)] and "loss-reweighting is ahead" in sentence and "3 seeds" in sentence
+    pairs = [line.get_ydata() for line in figure.axes[0].lines]
+    assert len(pairs) == 3 and f"erm: {sum(b - a for a, b in pairs) / 3:.3f} (" in sentence
+    assert "loss-reweighting is ahead" in draw(ours="erm", theirs="loss-reweighting", seeds=3)[1]
+    assert "not told apart" in draw(ours="loss-reweighting", seeds=1)[1]  # one seed tells nothing
+    many = draw(ours="loss-reweighting", seeds=3, at_once=66)[1]
+    assert "99.9% " in many and many.split(" (")[0] == sentence.split(" (")[0]
+    with pytest.raises(ValueError, match="both are erm"):
+        draw(ours="erm")
+
+
+def test_the_duel_figure_shows_what_pairing_is_worth():
+    values = {"erm": [0.2, 0.4, 0.6], "other": [0.3, 0.52, 0.68]}
+    gain = mean_over_seeds([0.1, 0.12, 0.08])
+    figure = explore.duel_figure(values, gain)
+    paired, unpaired = (bar.get_segments()[0][:, 0] for bar in figure.axes[1].collections)
+    assert paired == pytest.approx([gain.low, gain.high])
+    spread = sum(torch.tensor(each).var().item() for each in values.values())
+    half = 2.7764 * (spread / 3) ** 0.5  # t with four degrees of freedom
+    assert unpaired == pytest.approx([0.1 - half, 0.1 + half], abs=1e-4) and unpaired[0] < -0.25 < paired[0]
 
 
 def test_a_drawing_so_far_is_shown_while_it_goes_on():

@@ -17,14 +17,16 @@
 # | [03 Hard example mining](03_hard_example_mining.ipynb) | learn from high losses, without naming a group |
 # | [04 SMOTE](04_smote.ipynb) | invent new samples between rare ones |
 # | [05 Group DRO](05_group_dro.ipynb) | let the weights of the groups follow their losses |
-# | 06 Spectral decoupling | keep the logits small, so that all features are learnt |
-# | 07 OccamNets · 08 Adversarial training · 09 DANN | change the network, or play against it |
-# | 10 Comparison | all of them, side by side |
+# | [06 Spectral decoupling](06_spectral_decoupling.ipynb) | keep the logits small, so that all features are learnt |
+# | [07 OccamNets](07_occam_nets.ipynb) | let easy images leave the network early |
+# | [08 Adversarial training](08_adversarial_training.ipynb) | train on images that are changed to mislead the network |
+# | [09 DANN](09_dann.ipynb) | hide from the network where an image comes from |
+# | [10 Comparison of methods](10_method_comparison.ipynb) | all of them, side by side, and what each has to know |
 #
-# Lectures 06 to 10 are in preparation. Every lecture has the same ten parts. What a lecture states is a **claim** that
-# its notebook measures over several seeds: it prints *holds*, *fails* or *undecided*, with an interval. (Its number says
-# where it comes from: L is the lecture's own statement, B one that goes beyond.) Run the cells from top to bottom,
-# change what you like, and run them again.
+# Every lecture has the same ten parts. What a lecture states is a **claim** that its notebook measures over several
+# seeds: it prints *holds*, *fails* or *undecided*, with an interval. (Its number says where it comes from: L is the
+# lecture's own statement, B one that goes beyond.) Run the cells from top to bottom, change what you like, and run them
+# again.
 #
 # ---
 #
@@ -48,7 +50,8 @@ here = lesson("00_dataset_bias")
 # %% [markdown]
 # **What you will be able to claim** when you are through, with measurements behind each sentence:
 #
-# - a network trained in the plain way does well on data like its own and badly on the groups that break the pattern;
+# - a network trained in the plain way does well on data composed like its own, and badly on the few samples whose colour
+#   is unusual for their class;
 # - it looks at the colour: repaint the digits, and many answers change;
 # - one model has several honest summary numbers, and they are far apart;
 # - train the same network on data without the correlation, and it is good for every group.

@@ -9,11 +9,11 @@
 # %% [markdown]
 # # 09 · DANN
 #
-# **The question.** So far we changed how much samples count. Now we change what the network *knows*. If its features held
-# nothing about the domain of an image (or about a sensitive attribute), the classifier on top could not misuse it. Can
-# features be trained to keep such a secret, and how would we find out whether they do? *Domain-adversarial training of
-# neural networks*, DANN for short, sets a second network on the features that tries to read the domain, and trains
-# them to fool it.
+# **The question.** So far we changed samples, losses, layers and pixels. Now we change what the network *knows*. If its
+# features held nothing about the domain of an image (or about a sensitive attribute), the classifier on top could not
+# misuse it. Can features be trained to keep such a secret, and how would we find out whether they do? *Domain-adversarial
+# training of neural networks*, DANN for short, sets a second network on the features that tries to read the domain, and
+# trains them to fool it.
 
 # %% tags=["setup", "nbval-ignore-output"]
 import functools
@@ -36,7 +36,8 @@ here = lesson("09_dann")
 #
 # - reversing the gradient of a domain classifier makes features less informative of the domain, and a classifier better on
 #   a domain without labels;
-# - a fooled discriminator is no proof: a fresh probe may read the attribute all the same;
+# - a domain classifier that fails (the *discriminator*) is no proof: a new one on the finished features (a *probe*) may
+#   still read the attribute;
 # - where label and attribute go together, a strong reversal hurts, as the features have to give up the label, too;
 # - telling the discriminator the label helps against that, and so does a weaker reversal;
 # - balancing and reversal together beat plain training by far, and balancing alone does as well.
@@ -79,7 +80,7 @@ before = train(models.cnn(digits.train), digits.train, DANN(strength=0.0, **targ
 figures.picture(
     figures.embedding({"source only": library.frozen_features(DANN(), before, digits.test)}, digits.test),
     alt="A cloud of dots of two colours. The circles with the numbers of plain digits lie far apart, the squares near each other.",
-    takeaway="For a network that has seen plain labels only, textured digits lie elsewhere, and closer together.",
+    takeaway="For a network that has seen labels of plain digits only, textured digits lie elsewhere, and closer together.",
 )
 
 # %% [markdown]
@@ -217,7 +218,7 @@ figures.picture(
         {name: library.frozen_features(DANN(), model, digits.test) for name, model in features.items()}, digits.test
     ),
     alt="Two clouds of dots. Left, circles and squares of the same number lie apart; right, they lie on top of each other.",
-    takeaway="After adversarial training the two domains lie on each other, digit by digit.",
+    takeaway="With the reversal the two domains lie on each other, digit by digit.",
 )
 
 
@@ -282,7 +283,7 @@ axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=10, f
 figures.picture(
     figure,
     alt="Dots per seed for six methods: the discriminators are near chance, the probes far above it, everywhere.",
-    takeaway="All discriminators are near chance (dashed), and all probes far above it. Balancing gains most accuracy.",
+    takeaway="Discriminators are right on one or two in ten, near chance (dashed), and all probes far above it. Balancing gains most accuracy.",
 )
 
 # %% [markdown]
@@ -421,3 +422,5 @@ exercises.label_loss.check(label_loss)
 # - Zhao et al. 2019, *On learning invariant representations for domain adaptation*, ICML.
 # - Li et al. 2018, *Deep domain generalization via conditional invariant adversarial networks*, ECCV (conditional).
 # - Gulrajani and Lopez-Paz 2021, *In search of lost domain generalization*, ICLR.
+#
+# **Next:** [10 Comparison of methods](10_method_comparison.ipynb) puts all of them side by side.
