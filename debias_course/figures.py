@@ -163,7 +163,8 @@ def differences(found, *, axis=None):
     axis.text(1.03, 0, "rank", transform=axis.transAxes, va="top", fontsize=11)
     axis.set(yticks=[-i for i in range(len(table))], yticklabels=names, ylim=(-len(table) + 0.4, 0.6))
     baseline = names[list(table["method"]).index(found.baseline)]
-    axis.set_xlabel(f"test accuracy, {found.metric.replace('_', ' ')}, minus that of\n{baseline}")
+    line = " " if len(baseline) < 15 else "\n"
+    axis.set_xlabel(f"test accuracy, {found.metric.replace('_', ' ')}, minus that of{line}{baseline}")
     if shown:
         _legend_above(axis)
     return figure

@@ -283,7 +283,7 @@ axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=10, f
 figures.picture(
     figure,
     alt="Dots per seed for six methods: the discriminators are near chance, the probes far above it, everywhere.",
-    takeaway="Discriminators are right on one or two in ten, near chance (dashed), and all probes far above it. Balancing gains most accuracy.",
+    takeaway="Discriminators are mostly right on one or two in ten, near chance (dashed), and all probes far above it. Balancing gains most accuracy.",
 )
 
 # %% [markdown]
