@@ -148,11 +148,14 @@ def in_words(found: Comparison) -> str:
     for names, how in (better, "Better than"), (worse, "Worse than"), (others, "Not told apart from"):
         if names:
             said.append(f"{how} {found.baseline} in {in_text(found.metric)} accuracy: {', '.join(names)}.")
-    averaged = f"Means over {seeds} seeds with their 95 % interval" if seeds > 1 else "One seed, so no interval"
-    said.append(
-        f"{averaged}, on the test set. Differences are paired by seed; their intervals, and the ranks, are wide enough "
-        "to hold all at once, for the settings that were chosen. Methods whose ranks overlap are not told apart."
-    )
+    if seeds > 1:
+        said.append(
+            f"Means over {seeds} seeds with their 95 % interval, on the test set. Differences are paired by seed; "
+            "their intervals, and the ranks, are wide enough to hold all at once, for the settings that were chosen. "
+            "Methods whose ranks overlap are not told apart."
+        )
+    else:
+        said.append("Accuracies of one seed, on the test set: there are no intervals, so nothing can be told apart.")
     said.append(f"Choosing the epoch and the setting needs {NEEDS[found.select]} in validation, of every method.")
     said += [f"{name} was left out: {why}." for name, why in found.left_out.items()]
     return "\n".join(said)

@@ -83,7 +83,7 @@ def test_one_seed_has_no_interval_and_a_method_left_out_has_a_reason(tmp_path):
     table = report.readable(found)
     assert not table.astype(str).apply(lambda column: column.str.contains(r"\(")).any().any()
     assert set(table["rank"]) == {"1 to 3"} and "Not told apart from plain" in report.in_words(found)
-    assert "One seed, so no interval" in report.in_words(found)
+    assert "of one seed" in report.in_words(found) and "seeds" not in report.in_words(found)
     object.__setattr__(found, "left_out", {"D<ANN": "it asks for <domains>"})
     report.write(tmp_path, found, CONFIGURATION)
     assert "D<ANN was left out: it asks for <domains>" in Page((tmp_path / "report.html").read_text()).words
