@@ -53,7 +53,7 @@ from .methods.group_dro import RecordedGroupDRO
 from .methods.hard_mining import RecordedMining
 from .methods.occam_nets import ask_exits, leave_by
 from .methods.smote import among_others
-from .study import Mean, mean_over_seeds, study
+from .study import Mean, Study, mean_over_seeds, study
 
 
 def control(name: str, knob: Knob) -> widgets.Widget:
@@ -374,9 +374,9 @@ def exits_figure(test: GroupedData, right: torch.Tensor, chosen: torch.Tensor):
 COMPARED = {"coloured": colored_digits, "textured": textured_digits, "long-tailed": long_tailed_digits}
 
 
-def small_digits(name: str, seed: int, **how) -> Splits:
+def small_digits(name: str, seed: int) -> Splits:
     """One of the three data sets of lecture 10 at half the resolution: four groups, ten by ten groups, ten labels."""
-    return half_size(COMPARED[name](seed=seed, **how))
+    return half_size(COMPARED[name](seed=seed))
 
 
 def draw_comparison(
@@ -395,14 +395,14 @@ def draw_comparison(
         raise ValueError(f"both are {ours}; choose another method for one side")
     methods = {name: METHODS[name]() for name in (theirs, ours)}
     how = dict(epochs=10, select="validation-worst-group", progress=False, n_jobs=1, device="cpu")
-    values = {name: [] for name in methods}
+    records = []
     for seed in range(seeds):
-        found = study(methods, partial(small_digits, digits), seeds=[seed], **how)
-        for name in methods:
-            values[name].append(found.value(name, seed))
+        records += study(methods, partial(small_digits, digits), seeds=[seed], **how).records
         if progress:
             progress(seed + 1, seeds)
-    gain = mean_over_seeds([a - b for a, b in zip(values[ours], values[theirs])], 1 - 0.05 / at_once)
+    found = Study(list(methods), methods, list(range(seeds)), records)
+    values = {name: [found.value(name, seed) for seed in found.seeds] for name in methods}
+    gain = found.difference(ours, theirs, level=1 - 0.05 / at_once)
     return duel_figure(values, gain), f"{ours} minus {theirs}: {gain}, {told_apart(ours, theirs, gain)}"
 
 
