@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from debias_course import explore
+from debias_course import explore, training
 from debias_course.data import toys
 from debias_course.figures import new_figure
 from debias_course.methods import (
@@ -217,7 +217,7 @@ def test_the_occam_drawing_trains_once_and_then_only_moves_the_threshold(monkeyp
     seen = []
     figure, sentence = explore.draw_occam_nets(OccamNets(), epochs=1, progress=lambda *at: seen.append(at))
     assert seen == [(1, 1)] and sentence.startswith("aligned: accuracy 0.") and "conflicting: accuracy" in sentence
-    monkeypatch.setattr(explore.training, "train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "train", lambda *a, **k: pytest.fail("trained again"))
 
     def taken(threshold):
         figure, sentence = explore.draw_occam_nets(OccamNets(threshold=threshold), epochs=1)
