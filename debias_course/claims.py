@@ -174,11 +174,12 @@ class Lesson:
             display(self.claims[-1])
 
     def from_receipt(self, id: str, sentence: str, holds: Band) -> Claim:
-        """The claim as measured on the full budget (on the first seeds that receipts have); undecided if never."""
-        command = f"debias-course claims --topic {self.topic} --budget full --seeds 5 --save"
+        """The claim as measured on the full budget (on the shipped seeds, or the first that receipts have); undecided
+        if never."""
         known = [each for each in read_receipts(self.topic) if each["id"] == id and each["budget"] == "full"]
+        first = min(known, key=lambda each: (each["seeds"][0], -len(each["seeds"])), default=dict(seeds=range(5)))
+        command = f"debias-course claims --topic {self.topic} --budget full --seeds {len(first['seeds'])} --save"
         if known:
-            first = min(known, key=lambda each: each["seeds"])
             age = ", by code that has changed since" if first["stale"] else ""
             when = f"kept from {first['date']}{age}; measure it again: {command}"
             return Claim(id, sentence, holds, tuple(first["seeds"]), tuple(first["values"]), when)
@@ -189,9 +190,11 @@ _asked: contextvars.ContextVar[tuple[Sequence[int] | None, str] | None] = contex
 
 
 def lesson(topic: str, *, seeds: int | str | Sequence[int] | None = None, budget: str = "quick") -> Lesson:
-    """Open a lesson and print its one line of versions, device and budget."""
+    """Open a lesson and print its one line of versions, device and budget. `seeds` are those of its quick budget, where
+    its claims need more than the five that are usual; whoever measures it again may ask for others."""
     if _asked.get() is not None:
-        seeds, budget = _asked.get()
+        asked, budget = _asked.get()
+        seeds = asked if asked is not None or budget != "quick" else seeds
     if budget not in SHIPPED_SEEDS:
         raise ValueError(f"budget is {budget!r}; use 'quick' or 'full'")
     opened = Lesson(topic, SHIPPED_SEEDS[budget] if seeds is None else parse_seeds(seeds), budget)
@@ -297,10 +300,14 @@ def _hash_of(module: str) -> str | None:
 
 
 def save_receipts(topic: str, receipts: list[dict[str, Any]]) -> Path:
-    """Put receipts in the place of older ones of the same claim and budget that have the same seeds or some of them; in
-    the order of the notebook."""
-    new = {(r["id"], r["budget"]): set(r["seeds"]) for r in receipts}
-    both = [r for r in read_receipts(topic) if not set(r["seeds"]) <= new.get((r["id"], r["budget"]), set())]
+    """Put receipts in the place of older ones of the same claim that have the same seeds or some of them, and the same
+    budget, or any if they are stale (the claim may have become costly); in the order of the notebook."""
+
+    def replaced(old: dict[str, Any], new: dict[str, Any]) -> bool:
+        covered = old["id"] == new["id"] and set(old["seeds"]) <= set(new["seeds"])
+        return covered and (old["stale"] or old["budget"] == new["budget"])
+
+    both = [old for old in read_receipts(topic) if not any(replaced(old, new) for new in receipts)]
     both += receipts
     kept = {(r["id"], *r["seeds"], r["budget"]): {k: v for k, v in r.items() if k != "stale"} for r in both}
     stated = re.findall(r"""\.claim\(\s*["']([^"']+)""", "".join(claim_cells(topic)))

@@ -138,8 +138,29 @@ def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receip
     ]
     claims.save_receipts("98_test", claims.measure_topic("98_test", seeds="10:14", budget="full")[1])  # more seeds
     assert [len(r["seeds"]) for r in claims.read_receipts("98_test")] == [5, 4, 4]
+    claims.save_receipts("98_test", claims.measure_topic("98_test", seeds="10:12", budget="full")[1])  # fewer: no gain
+    kept = claims.measure_topic("98_test")[0][1]
+    assert kept.values == (10, 11, 12, 13) and "--budget full --seeds 4 --save" in kept.numbers
     monkeypatch.setattr(claims, "module_hash", lambda module: "another")
     assert "by code that has changed since" in claims.measure_topic("98_test")[0][1].numbers
+
+
+def test_a_claim_that_became_costly_leaves_no_stale_receipt_behind(course):
+    path = course / "notebooks" / "98_test.ipynb"
+    path.write_text(json.dumps(NOTEBOOK))
+    claims.save_receipts("98_test", claims.measure_topic("98_test")[1])
+    path.write_text(json.dumps(NOTEBOOK).replace("holds=", "costly=True, holds="))
+    claims.save_receipts("98_test", claims.measure_topic("98_test", budget="full", seeds=4)[1])  # some, not all
+    assert [(r["budget"], r["stale"]) for r in claims.read_receipts("98_test")] == [("full", False), ("quick", True)]
+    claims.save_receipts("98_test", claims.measure_topic("98_test", budget="full", seeds=6)[1])
+    assert [(r["budget"], len(r["seeds"])) for r in claims.read_receipts("98_test")] == [("full", 6)]
+
+
+def test_a_notebook_may_bring_the_seeds_of_its_quick_budget(course):
+    path = course / "notebooks" / "98_test.ipynb"
+    path.write_text(json.dumps(NOTEBOOK).replace("lesson('98_test')", "lesson('98_test', seeds=8)"))
+    asked = [{}, dict(seeds="1000:1003"), dict(budget="full")]
+    assert [len(claims.measure_topic("98_test", **each)[0][0].seeds) for each in asked] == [8, 3, 20]
 
 
 def test_cells_may_define_classes_and_a_topic_without_claims_says_so(course):
