@@ -28,7 +28,7 @@ from debias_course.exercises import smote as exercises
 from debias_course.methods import ERM, SMOTE, Knob, OverSampling
 from debias_course.methods import smote as library
 
-here = lesson("04_smote")
+here = lesson("04_smote", seeds=8)
 
 # %% [markdown]
 # **What you will be able to claim:**
