@@ -7,8 +7,8 @@ does it (batches cut from the data, the method's loss, the sum of losses), and a
 with a weighted sampler and one `.item()` per step, which is how most research code is written. All use the same fused
 AdamW and one thread. The contenders take turns within each repeat, forwards and backwards, and the ratio is taken
 inside the repeat, in CPU time; the median of the repeats is printed with the extremes. Methods are compared with the
-step of plain training, and the drawing of an epoch with torch's weighted sampler. The last row is a share of the wall
-time: how long training on images from disk waits for them.
+step of plain training, an epoch's draw with torch's weighted sampler, and a panel's redraw with an empty figure.
+The last row is a share of the wall time: how long training on images from disk waits for them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from . import models
+from . import explore, figures, models
 from .data import GroupedData, colored_digits, image_folder
 from .methods import (
     DANN,
@@ -282,6 +282,21 @@ def measure_draw(groups: int, n: int, *, repeats: int) -> dict:
     return row(f"draw of {n:,} in {groups:,} groups / WeightedRandomSampler", ratios, 1 / 6)
 
 
+def measure_panel(*, repeats: int) -> dict:
+    """What a moved slider of the shortcut panel costs, a model trained and three axes drawn, relative to the drawing of
+    three empty axes of that size."""
+    powers = itertools.count(1)
+    panel = explore.panel(explore.draw_shortcut, LossReweighting())
+
+    def move():
+        panel.controls["power"].value = next(powers) / 1000  # a setting that was not drawn yet
+
+    spent = take_turns({"move": move, "empty": lambda: figures.png(figures.new_figure(10.2, 3.6, 1, 3)[0])}, repeats)
+    return row(
+        "panel of the shortcut: moved slider / empty figure", [turn["move"] / turn["empty"] for turn in spent], 3.0
+    )
+
+
 def write_folder(folder: Path, n: int) -> None:
     """n JPEG files of 64 pixels with a metadata.csv: the coloured digits, again and again."""
     from PIL import Image
@@ -333,6 +348,7 @@ def main() -> None:
     for n, d in NEIGHBOURS:
         rows += measure_smote(n, d, repeats=min(3, args.repeats))
     rows += [measure_draw(groups, DRAWN, repeats=args.repeats) for groups in (4, 1000)]
+    rows.append(measure_panel(repeats=args.repeats))
     rows.append(measure_folder())
     if args.json:
         print(json.dumps(rows, indent=1))

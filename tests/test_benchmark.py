@@ -18,6 +18,7 @@ def test_every_row_has_a_name_a_ratio_and_a_target(monkeypatch, capsys):
     assert {"name", "ratio", "target"} <= set(rows[0]) and all(row["ratio"] >= 0 for row in rows)
     names = [row["name"] for row in rows]
     assert "resnet18 on 1,000 JPEGs: waiting for images / all" in names
+    assert "panel of the shortcut: moved slider / empty figure" in names
     assert "SMOTE, 50 in 4: imbalanced-learn / ours" in names
     assert "mlp: train, ERM / limit" in names and "cnn: DataLoader loop / limit" in names
     assert [row["target"] for row in rows if row["name"] == "mlp: train, ERM / limit"] == [1.25]
