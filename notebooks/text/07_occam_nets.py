@@ -38,7 +38,7 @@ here = lesson("07_occam_nets")
 # - easy images leave early, conflicting ones later, and they have reason to;
 # - leaving early makes nothing less biased: gates that open easily do harm;
 # - on these digits the whole network is about as biased as the same one without exits;
-# - a likely reason: the gates hardly see when their exits are wrong, so they move little weight to the conflicting images.
+# - its gates hardly see when their exits are wrong, so they move little weight to the conflicting images.
 #
 # ## See the problem
 #
@@ -196,8 +196,8 @@ figures.picture(
 #
 # The plain network and the OccamNet have the same trunk, start, batches and number of epochs: 15 here, 30 on the full
 # budget. The OccamNet has more: two convolutions in each exit, and two settings that were chosen on such digits, so the
-# comparison favours it. The epoch with the best accuracy on validation is tested; that needs no label of the bias, but validation data
-# without it. All numbers are means over the bias-conflicting test digits, whose groups are alike in size.
+# comparison favours it. The epoch with the best accuracy on validation is tested; that needs no label of the bias, but
+# validation data without it. All numbers are means over the bias-conflicting test digits, whose groups are alike in size.
 #
 # The threshold is $0.95$: a search found it better here than the paper's $0.5$. The same networks are looked at with $0.5$,
 # too, and with no gates at all, so that everybody leaves by the last exit.
@@ -339,8 +339,9 @@ here.claim(
 
 # %% [markdown]
 # A likely reason: a gate reads only the mean over places of its exit's features, and may not change them. Exit 0 was made to
-# tell colours. So its gate knows well which digit a colour stands for, and hardly whether the shape agrees. (To prove it, one
-# would train with a gate that is always right.)
+# tell colours. So its gate knows well which digit a colour stands for, and hardly whether the shape agrees. Does that
+# hold exit 1 back, and the last exit, too? Try it: let `OccamNets.weights` see gates that are always right, and look at
+# both.
 #
 # Does the OccamNet at least learn the conflicting digits sooner? No.
 
@@ -414,8 +415,8 @@ exercises.kept_small.check(kept_small)
 # - An OccamNet has an exit after each stage. Exits are meant to be trained mostly on what the gates before them hold back,
 #   and a sample leaves by the first exit whose gate is open.
 # - Exit 0 learnt the bias, though nobody named it, and aligned digits left earlier than conflicting ones.
-# - All the same, it was right on about as many conflicting digits as the plain network, within ten points. A likely reason:
-#   its gates hardly told where its exits were wrong. Gates that open easily cost something.
+# - All the same, it was right on about as many conflicting digits as the plain network, within ten points. Its gates hardly
+#   told where its exits were wrong, and gates that open easily cost something.
 # - A fair comparison gives the same trunk the same training and the same search. Other data and larger networks may give
 #   another answer; `data.textured_digits` is a good next place to look.
 #
