@@ -293,7 +293,7 @@ def measure_panel(*, repeats: int) -> dict:
 
     spent = take_turns({"move": move, "empty": lambda: figures.png(figures.new_figure(10.2, 3.6, 1, 3)[0])}, repeats)
     return row(
-        "panel of the shortcut: moved slider / empty figure", [turn["move"] / turn["empty"] for turn in spent], 3.0
+        "panel of the shortcut: moved slider / empty figure", [turn["move"] / turn["empty"] for turn in spent], 2.0
     )
 
 
