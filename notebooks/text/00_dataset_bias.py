@@ -45,7 +45,7 @@ from debias_course.evaluation import GroupReport, predict
 from debias_course.exercises import dataset_bias as exercises
 from debias_course.methods import ERM, Knob
 
-here = lesson("00_dataset_bias")
+here = lesson("00_dataset_bias", seeds=8)
 
 # %% [markdown]
 # **What you will be able to claim** when you are through, with measurements behind each sentence:
@@ -302,9 +302,9 @@ def advantage_of_own_color(seed):
 
 here.claim(
     "B00.4",
-    "And then wearing the class's own colour moves the accuracy by less than five points",
+    "And then wearing the class's own colour moves the accuracy by less than three points",
     measure=advantage_of_own_color,
-    holds=within(-0.05, 0.05),
+    holds=within(-0.03, 0.03),
 )
 here.claim(
     "B00.5",
