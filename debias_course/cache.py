@@ -25,3 +25,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def keep(path: Path, content: bytes) -> None:
+    """`write_atomically`; a cache that cannot be written costs time, not results."""
+    try:
+        write_atomically(path, content)
+    except OSError:
+        pass

@@ -16,39 +16,21 @@ claim again, with other seeds where asked: that is what `debias-course claims` d
 from __future__ import annotations
 
 import contextvars
-import datetime
-import hashlib
 import html
-import inspect
-import json
 import math
-import platform
-import re
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from . import __version__
-from .cache import write_atomically
-from .fingerprints import module_hash
+from .receipts import claim_cells, read_receipts, receipt
 from .study import Mean, mean_over_seeds, parse_seeds
 from .training import pick_device
 
 SHIPPED_SEEDS = {"quick": range(5), "full": range(20)}
-CELLS = {"setup", "measure", "claim"}
-ENGINE = [
-    "study",
-    "jobs",
-    "training",
-    "evaluation",
-    "models",
-    "methods.base",
-    "data.grouped",
-]  # what every claim rests on
 
 
 @dataclass(frozen=True)
@@ -99,10 +81,11 @@ class Claim:
     seeds: tuple[int, ...]
     values: tuple[float, ...]
     kept: str = ""
+    trials: int | None = None
 
     @property
     def mean(self) -> Mean:
-        return mean_over_seeds(self.values)
+        return mean_over_seeds(self.values, trials=self.trials)
 
     @property
     def verdict(self) -> str:
@@ -150,20 +133,30 @@ class Lesson:
         )
 
     def claim(
-        self, id: str, sentence: str, *, measure: Callable[[int], float], holds: Band, costly: bool = False
+        self,
+        id: str,
+        sentence: str,
+        *,
+        measure: Callable[[int], float],
+        holds: Band,
+        costly: bool = False,
+        trials: int | None = None,
     ) -> None:
         """Measure on every seed of the lesson, remember the claim and show it.
 
-        `measure` returns one number per seed, a paired difference mostly. A `costly` claim is measured on the full
-        budget only, and shown from its receipt on the quick one."""
+        `measure` returns one number per seed, a paired difference mostly. Where it is a share that may be the same on
+        all seeds, `trials` says of how many. A `costly` claim is measured on the full budget only, and shown from its
+        receipt on the quick one."""
+        for what, value, kind in ("id", id, str), ("sentence", sentence, str), ("holds", holds, Band):
+            if not isinstance(value, kind):
+                raise TypeError(f"{what} of claim {id!r} is {value!r}; give a {kind.__name__}, as in above(0.1)")
+        if not callable(measure):
+            raise TypeError(f"measure of claim {id} is {measure!r}; pass a function of the seed")
         if costly and self.budget == "quick":
-            found = self.from_receipt(id, sentence, holds)
+            found = self.from_receipt(id, sentence, holds, trials)
         else:
-            values = tuple(float(measure(seed)) for seed in self.seeds)
-            broken = [seed for seed, value in zip(self.seeds, values) if not math.isfinite(value)]
-            if broken:
-                raise ValueError(f"claim {id} measured no finite number on seed {broken[0]}; look at its `measure`")
-            found = Claim(id, sentence, holds, self.seeds, values)
+            values = tuple(self._measured(id, measure, seed) for seed in self.seeds)
+            found = Claim(id, sentence, holds, self.seeds, values, trials=trials)
         if any(claim.id == id and claim.sentence != sentence for claim in self.claims):
             raise ValueError(f"two claims are called {id}; give each statement its own id")
         self.claims = [claim for claim in self.claims if claim.id != id]  # the cell may be run again
@@ -173,7 +166,17 @@ class Lesson:
 
             display(self.claims[-1])
 
-    def from_receipt(self, id: str, sentence: str, holds: Band) -> Claim:
+    def _measured(self, id: str, measure: Callable[[int], float], seed: int) -> float:
+        value = measure(seed)
+        try:
+            number = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"claim {id} measured {value!r:.80} on seed {seed}; return one number") from None
+        if not math.isfinite(number):
+            raise ValueError(f"claim {id} measured no finite number on seed {seed}; look at its `measure`")
+        return number
+
+    def from_receipt(self, id: str, sentence: str, holds: Band, trials: int | None) -> Claim:
         """The claim as measured on the full budget (on the shipped seeds, or the first that receipts have); undecided
         if never."""
         known = [each for each in read_receipts(self.topic) if each["id"] == id and each["budget"] == "full"]
@@ -182,7 +185,7 @@ class Lesson:
         if known:
             age = ", by code that has changed since" if first["stale"] else ""
             when = f"kept from {first['date']}{age}; measure it again: {command}"
-            return Claim(id, sentence, holds, tuple(first["seeds"]), tuple(first["values"]), when)
+            return Claim(id, sentence, holds, tuple(first["seeds"]), tuple(first["values"]), when, trials)
         return Claim(id, sentence, holds, (), (math.nan,), f"too costly for this budget; measure it: {command}")
 
 
@@ -202,28 +205,6 @@ def lesson(topic: str, *, seeds: int | str | Sequence[int] | None = None, budget
     return opened
 
 
-def notebooks_folder() -> Path:
-    """The notebooks of this clone; FileNotFoundError with a remedy where the package was installed without them."""
-    folder = Path(__file__).parents[1] / "notebooks"
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"there are no notebooks beside the package (looked in {folder}); "
-            "clone the repository and install it with pip install -e ."
-        )
-    return folder
-
-
-def topics() -> list[str]:
-    """The lectures of the course, by number."""
-    return sorted(path.stem for path in notebooks_folder().glob("[0-9][0-9]_*.ipynb"))
-
-
-def claim_cells(topic: str) -> list[str]:
-    """Sources of the notebook's cells that are tagged setup, measure or claim, in order."""
-    book = json.loads((notebooks_folder() / f"{topic}.ipynb").read_text(encoding="utf-8"))
-    return ["".join(c["source"]) for c in book["cells"] if CELLS & set(c["metadata"].get("tags", ()))]
-
-
 def measure_topic(
     topic: str, *, seeds: int | str | Sequence[int] | None = None, budget: str = "quick"
 ) -> tuple[list[Claim], list[dict]]:
@@ -239,116 +220,5 @@ def measure_topic(
     here = next((value for value in space.values() if isinstance(value, Lesson)), None)
     if here is None or not here.claims:
         raise ValueError(f"{topic} makes no claim; tag the cells of its lesson and its claims setup, measure and claim")
-    modules = {inspect.getmodule(value) for value in space.values() if not isinstance(value, Lesson)}
-    used = {
-        *(f"debias_course.{name}" for name in ENGINE),
-        *(m.__name__ for m in modules if m and m.__name__.startswith("debias_course.")),
-    }
-    used -= {f"debias_course.{name}" for name in ("figures", "explore", "report", "claims")}  # they show, not compute
-    used = {name for name in used if not name.startswith("debias_course.exercises")}
-    code = {name: module_hash(import_module(name)) for name in sorted(used)}
-    return here.claims, [receipt(claim, here, code, cells) for claim in here.claims if not claim.kept]
-
-
-def receipt(claim: Claim, here: Lesson, code: dict[str, str], cells: list[str]) -> dict[str, Any]:
-    """What was measured, on what, and by which code."""
-    return dict(
-        id=claim.id,
-        sentence=claim.sentence,
-        claimed=str(claim.holds),
-        verdict=claim.verdict,
-        value=claim.mean.value,
-        low=claim.mean.low if len(claim.values) > 1 else None,
-        high=claim.mean.high if len(claim.values) > 1 else None,
-        values=list(claim.values),
-        seeds=list(claim.seeds),
-        budget=here.budget,
-        device=str(pick_device()),
-        versions=dict(debias_course=__version__, torch=torch.__version__, python=platform.python_version()),
-        date=datetime.date.today().isoformat(),
-        code=code,
-        cells=_hash(cells),
-    )
-
-
-def _hash(cells: list[str]) -> str:
-    return hashlib.sha256("\0".join(cells).encode()).hexdigest()
-
-
-def receipts_path(topic: str) -> Path:
-    return notebooks_folder().parent / "assets" / "claims" / f"{topic}.json"
-
-
-def read_receipts(topic: str) -> list[dict[str, Any]]:
-    """The kept receipts of a topic, each with `stale`: True where the code or the claim has changed since."""
-    path = receipts_path(topic)
-    if not path.exists():
-        return []
-    receipts = json.loads(path.read_text(encoding="utf-8"))
-    cells = _hash(claim_cells(topic))
-    for each in receipts:
-        now = {name: _hash_of(name) for name in each["code"]}
-        each["stale"] = now != each["code"] or cells != each["cells"]
-    return receipts
-
-
-def _hash_of(module: str) -> str | None:
-    try:
-        return module_hash(import_module(module))
-    except ModuleNotFoundError:
-        return None
-
-
-def save_receipts(topic: str, receipts: list[dict[str, Any]]) -> Path:
-    """Put receipts in the place of older ones of the same claim that have the same seeds or some of them, and the same
-    budget, or any if they are stale (the claim may have become costly); in the order of the notebook."""
-
-    def replaced(old: dict[str, Any], new: dict[str, Any]) -> bool:
-        covered = old["id"] == new["id"] and set(old["seeds"]) <= set(new["seeds"])
-        return covered and (old["stale"] or old["budget"] == new["budget"])
-
-    both = [old for old in read_receipts(topic) if not any(replaced(old, new) for new in receipts)]
-    both += receipts
-    kept = {(r["id"], *r["seeds"], r["budget"]): {k: v for k, v in r.items() if k != "stale"} for r in both}
-    stated = re.findall(r"""\.claim\(\s*["']([^"']+)""", "".join(claim_cells(topic)))
-    rows = [r for r in kept.values() if r["id"] in stated]
-    rows.sort(key=lambda r: (r["seeds"], r["budget"], stated.index(r["id"])))
-    path = receipts_path(topic)
-    write_atomically(path, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
-    return path
-
-
-MARKS = "<!-- claims: made by `debias-course claims --save` -->\n", "<!-- end of claims -->"
-
-
-def front_page() -> str:
-    """Markdown: for each lecture its claims on the shipped seeds, with verdicts and numbers from the receipts."""
-    blocks = []
-    for topic in topics():
-        shipped = [r for r in read_receipts(topic) if r["seeds"][0] == 0]
-        quick = {r["id"] for r in shipped if r["budget"] == "quick"}
-        rows = [r for r in shipped if r["budget"] == "quick" or r["id"] not in quick]  # some are costly
-        held = sum(r["verdict"] == "holds" for r in rows)
-        lines = [
-            f"| {r['id']} | {r['sentence']} | {r['verdict']} | {r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f}) | "
-            f"{r['claimed']} |"
-            for r in rows
-        ]
-        name = topic.replace("_", " ")
-        blocks.append(
-            f"<details><summary>{name}: {held} of {len(rows)} claims hold</summary>\n\n"
-            "| | claim | verdict | measured, 95 % interval | claimed |\n|---|---|---|---|---|\n"
-            + "\n".join(lines)
-            + "\n\n</details>\n"
-        )
-    return "\n".join(blocks)
-
-
-def update_front_page() -> None:
-    """Put `front_page` between its marks in the README, if there is one that has them."""
-    path = notebooks_folder().parent / "README.md"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    before, mark, rest = text.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if mark and end:
-        write_atomically(path, (before + mark + front_page() + end + after).encode())
+    code = [types.FunctionType(compile(source, "<cell>", "exec", dont_inherit=True), space) for source in cells]
+    return here.claims, [receipt(claim, here, cells, code) for claim in here.claims if not claim.kept]

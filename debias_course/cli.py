@@ -178,8 +178,9 @@ def network(name: str, data: GroupedData) -> Callable[..., torch.nn.Module]:
 
 def claims(args: argparse.Namespace) -> int:
     from . import claims as measured
+    from . import receipts as kept
 
-    chosen = [nearest(args.topic, measured.topics(), "topic")] if args.topic else measured.topics()
+    chosen = [nearest(args.topic, kept.topics(), "topic")] if args.topic else kept.topics()
     wrong = 0
     for topic in chosen:
         print(f"{topic}")
@@ -188,8 +189,8 @@ def claims(args: argparse.Namespace) -> int:
             print(f"  {claim!r}\n      {claim.numbers}")
         wrong += sum(claim.verdict != "holds" for claim in found)
         if args.save:
-            print(f"  receipts: {measured.save_receipts(topic, receipts)}")
-            measured.update_front_page()
+            print(f"  receipts: {kept.save_receipts(topic, receipts)}")
+            kept.update_front_page()
     print(f"{wrong} claim{'s' * (wrong != 1)} did not hold" if wrong else "every claim holds")
     return 1 if wrong else 0
 
@@ -206,7 +207,7 @@ def list_methods(args: argparse.Namespace) -> int:
 
 
 def lab(args: argparse.Namespace) -> int:
-    from .claims import notebooks_folder
+    from .receipts import notebooks_folder
 
     folder = notebooks_folder()
     if args.port and not 1 <= args.port <= 65535:

@@ -28,9 +28,9 @@ import torch
 from . import models, training
 from .data import Splits
 from .evaluation import GroupReport
-from .jobs import Job
+from .jobs import Job, remembered
 from .methods import ERM, Method, knobs, method_name
-from .study import METRICS, Study, parse_seeds, plain_settings, progress_bar, run_all
+from .study import METRICS, Study, check_call, parse_seeds, progress_bar, run_all
 from .training import SELECT
 
 SEARCH_SEED = 990_001  # of the trials; far from the seeds of tests and claims
@@ -160,20 +160,24 @@ def compare(
     What cannot work is said before the first run, as a ValueError. Interrupted, it keeps every finished run: the same
     call goes on from there.
     """
+    check_call(methods, data, model)
+    fixed = dict(epochs=epochs, batch_size=batch_size, optimizer=optimizer, select=select)
+    fixed = training.checked_settings(fixed | dict(lr=lr, weight_decay=weight_decay), "compare")
+    lr, weight_decay = fixed["lr"], fixed["weight_decay"]
     baseline, seeds = _checked(methods, baseline, seeds, select, metric, trials)
     device = str(training.pick_device(device))
-    fixed = dict(epochs=epochs, batch_size=batch_size, optimizer=optimizer, select=select)
-    fixed = plain_settings(data, fixed)
+    data = remembered(data)
 
     def job(trial: Trial, seed: int, **options: bool) -> Job:
         settings = fixed | dict(lr=trial.lr, weight_decay=trial.weight_decay)
         return Job(trial.name, trial.method, data, model, seed, tuple(sorted(settings.items())), device, **options)
 
     rehearsals = [job(Trial(name, method, lr, weight_decay), SEARCH_SEED) for name, method in methods.items()]
-    splits = rehearsals[0].with_data().data
-    for each in (splits, *(replace(rehearsals[0], seed=seed).with_data().data for seed in seeds)):
-        check_metric(metric, each)
-    left_out = {each.name: why for each in rehearsals if (why := objection(replace(each, data=splits)))}
+    start = rehearsals[0].built()
+    for each in (start, *(replace(start, data=data, seed=seed).built() for seed in seeds)):
+        check_metric(metric, each.data)
+    rehearsals = [replace(each, data=start.data, model=start.model) for each in rehearsals]
+    left_out = {each.name: why for each in rehearsals if (why := objection(each))}
     if len(left_out) == len(methods) and len(set(left_out.values())) == 1:
         raise ValueError(left_out[baseline])  # it is not the methods
     if baseline in left_out or left_out and not leave_out:
@@ -205,18 +209,15 @@ def compare(
 
 def _checked(methods, baseline, seeds, select, metric, trials) -> tuple[str, list[int]]:
     """The baseline's name and the seeds; a clear error for arguments that make no comparison."""
-    for name, method in methods.items():
-        if not isinstance(method, Method):
-            raise TypeError(f"method {name!r} is {method!r}; pass an instance, such as ERM()")
     if baseline is None:
         baseline = next((name for name, method in methods.items() if method == ERM()), next(iter(methods), None))
     if baseline not in methods:
         raise ValueError(f"the baseline {baseline!r} is not one of the methods {', '.join(methods) or '(none)'}")
     for what, value, known in ("select", select, NEEDS), ("metric", metric, METRICS):
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise ValueError(f"{what} is {value!r}; use one of {', '.join(map(repr, known))}")
     most = len(RATES) * len(DECAYS)
-    if trials not in range(1, most + 1):
+    if isinstance(trials, bool) or trials not in range(1, most + 1):
         raise ValueError(f"trials are {trials!r}; use a whole number of settings from 1 to {most}")
     seeds = parse_seeds(seeds)
     if SEARCH_SEED in seeds:
@@ -240,7 +241,7 @@ class _Enough(Exception):
 
 
 def objection(job: Job) -> str | None:
-    """What the method of `job` says against such data or such a network up to the end of its first step, or None."""
+    """What the method of a built job says against its data or its network up to the end of its first step, or None."""
     batches = []
 
     def stop_at_the_second(inputs: torch.Tensor) -> torch.Tensor:
@@ -249,7 +250,7 @@ def objection(job: Job) -> str | None:
         batches.append(inputs)
         return inputs
 
-    splits, model = job.build()
+    splits, model = job.data, job.model
     how = dict(job.settings) | dict(augment=stop_at_the_second, device=job.device, seed=job.seed)
     method = (
         replace(job.method, warm_up=0) if "warm_up" in knobs(job.method) else job.method

@@ -1,77 +1,411 @@
-"""Which code computed this? Two answers: for results that are kept here, and for receipts that travel."""
+"""What decides a result, as a hash: values with everything that they hold, and code with everything that it reaches.
+
+    fingerprint(method, augment, training.train)
+
+Equal fingerprints mean equal behaviour. A function counts with its instructions, defaults, closure and attributes, and
+with what its names stand for: functions, classes, tables, tensors, and of a module the attributes that it may read. A
+class counts with its parents and everything in it; an object with its class and all its fields, whatever its repr
+shows. Comments, docstrings, line numbers, addresses and the order of a set do not count.
+
+Code of installed packages is known by its name and version and is not looked into. What cannot be known is refused
+with a `NoFingerprint` that says where it is: a lock, a file, a running generator, code that calls eval.
+"""
 
 from __future__ import annotations
 
-import ast
+import builtins
+import contextvars
+import dis
+import enum
 import functools
 import hashlib
-import inspect
-import io
+import importlib
+import importlib.util
+import logging
+import os
+import pathlib
+import platform
+import re
 import sys
-import tokenize
-from types import CodeType, FunctionType, ModuleType
+import sysconfig
+import types
+import typing
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
-OUTSIDE = {"torch", "numpy", "tqdm", *(sys.stdlib_module_names - {"__main__"})}  # known by their versions
+import numpy as np
+import torch
+
+PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range, slice)
+PLAIN += (torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format, re.Pattern, pathlib.PurePath)
+PLAIN += (types.GenericAlias, types.UnionType, typing.TypeVar, type(typing.Any), type(typing.Optional[int]))  # noqa: UP045
+# C functions, and what a class has for its slots: their names say which
+NAMED = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+NAMED += (
+    types.MethodWrapperType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.ClassMethodDescriptorType,
+)
+HOLDERS = (list, tuple, dict, set, frozenset, types.MappingProxyType, types.ModuleType)
+# of a class: what Python adds as it goes, where it stands, and what is written about it
+NOT_COUNTED = {"__module__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__", "_abc_impl"}
+NOT_COUNTED |= {"__slotnames__", "__static_attributes__", "__dataclass_fields__", "__dataclass_params__"}
+NOT_COUNTED |= {"__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__parameters__"}
+GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"}
+OPAQUE = (eval, exec, globals, __import__, importlib.import_module)  # what they reach is in no instruction
 
 
-def code_of(*things: Any) -> str:
-    """Hash of the code that runs, not of a file: functions, and classes with their parents and methods, with all
-    functions, classes and plain constants that they name. So a class written in a notebook has one, and an edited file
-    counts from the moment it is imported again."""
+class NoFingerprint(ValueError):
+    """Something that decides a result cannot be known; the sentence says what and where."""
+
+
+def fingerprint(*things: Any) -> str:
+    """Hash of the things, 64 hexadecimal digits, the same in every process that has the same things and code.
+
+    Raises NoFingerprint for what cannot be known."""
+    return _Walk().over(things).digest.hexdigest()
+
+
+def reached(*things: Any, but: Iterable[str] = ()) -> list[Any]:
+    """The functions and classes that the things reach, but for those of installed packages and of the modules `but`,
+    and of what is behind those. Of an object its class counts, and not its fields."""
+    return list(_Walk(deep=False, but=but).over(things).met.values())
+
+
+class _Walk:
+    """One way through things. Functions and classes are numbered when they are met and looked into once; a value is
+    looked into wherever it stands, so that it does not matter which equal values are one object."""
+
+    def __init__(self, *, deep: bool = True, but: Iterable[str] = ()) -> None:
+        self.deep, self.but = deep, tuple(but)
+        self.digest = hashlib.sha256()
+        self.met: dict[int, Any] = {}  # by id; it keeps them alive, so that no id comes twice
+        self.places: dict[int, int] = {}
+        self.waiting: list[tuple[Any, tuple[str, ...]]] = []
+        self.inside: list[int] = []  # ids of the values that we are in
+        self.tensors: dict[int, tuple[int, torch.Tensor]] = {}
+        self.path: list[str] = []
+
+    def over(self, things: Iterable[Any]) -> _Walk:
+        for thing in things:
+            self.feed(thing)
+        while self.waiting:  # one after the other: calls may be nested deeply
+            code, path = self.waiting.pop()
+            self.path = list(path)
+            (self.function if isinstance(code, types.FunctionType) else self.kind)(code)
+        return self
+
+    def put(self, *words: str | bytes) -> None:
+        for word in words:
+            word = word if isinstance(word, bytes) else word.encode("utf-8", "surrogatepass")
+            self.digest.update(b"%d:" % len(word))
+            self.digest.update(word)
+
+    def at(self, name: str, thing: Any) -> None:
+        """Feed what is called `name` here."""
+        self.put(name)
+        self.path.append(name)
+        self.feed(thing)
+        self.path.pop()
+
+    def feed(self, thing: Any) -> None:
+        kind = type(thing)
+        if kind in PLAIN or isinstance(thing, PLAIN) and is_library(kind.__module__):
+            self.put(kind.__qualname__, repr(thing))
+        elif isinstance(thing, (types.FunctionType, type)):
+            self.code(thing)
+        elif kind in NAMED:
+            owner = getattr(thing, "__objclass__", getattr(thing, "__self__", None))
+            self.put("named", getattr(thing, "__qualname__", thing.__name__))
+            self.feed(owner.__name__ if isinstance(owner, types.ModuleType) else owner)
+        elif id(thing) in self.inside:
+            self.put("circle", str(len(self.inside) - self.inside.index(id(thing))))
+        else:
+            self.inside.append(id(thing))
+            try:
+                self.value(thing)
+            except RecursionError:
+                raise self.unknowable(thing, "is nested too deeply") from None
+            self.inside.pop()
+
+    def value(self, thing: Any) -> None:
+        """What holds others, by what it is."""
+        kind = type(thing)
+        if not (self.deep or kind in HOLDERS or _parts(thing)):
+            self.code(kind)
+        elif kind in (list, tuple):
+            self.put(kind.__name__, str(len(thing)))
+            for number, each in enumerate(thing):
+                self.at(str(number), each)
+        elif kind in (dict, types.MappingProxyType):
+            self.put("dict", str(len(thing)))
+            for key, each in thing.items():
+                self.feed(key)
+                self.at(str(key) if isinstance(key, (str, int)) else "...", each)
+        elif kind in (set, frozenset):
+            self.put(kind.__name__, *sorted(fingerprint(each) for each in thing))
+        elif isinstance(thing, torch.Tensor):
+            self.tensor(thing)
+        elif isinstance(thing, (np.ndarray, np.generic)):
+            self.put("array", str(thing.dtype), str(thing.shape))
+            self.feed(thing.tolist()) if thing.dtype.hasobject else self.put(thing.tobytes())
+        elif isinstance(thing, torch.Generator):
+            self.put("generator", thing.get_state().numpy().tobytes())
+        elif isinstance(thing, types.ModuleType):
+            self.module(thing, [name for name in vars(thing) if not name.startswith("__")])
+        elif isinstance(thing, (logging.Logger, contextvars.ContextVar)):
+            self.put(kind.__name__, thing.name)  # it tells, or is told; it computes nothing
+        elif isinstance(thing, enum.Enum):
+            self.put(thing.name)
+            self.code(kind)
+        elif isinstance(thing, torch.nn.Module):
+            self.code(kind)
+            self.fields(_without_numbers_of_hooks(vars(thing)))
+        else:
+            self.thing(thing)
+
+    def thing(self, thing: Any) -> None:
+        """A wrapper of code, or an object of any class."""
+        parts = _parts(thing)
+        if parts is not None:
+            self.put(type(thing).__qualname__)
+            self.fields(parts)
+            return
+        kind, module = type(thing), getattr(thing, "__module__", None)
+        if is_library(module) and _found(module, getattr(thing, "__qualname__", "")) is thing:  # a compiled function
+            self.put("library", module, thing.__qualname__, version_of(module))
+            return
+        self.code(kind)
+        if is_library(kind.__module__):
+            try:
+                reduced = thing.__reduce_ex__(4)  # what the package itself takes for the content
+            except Exception as error:
+                raise self.unknowable(thing, "cannot be looked into") from error
+            if isinstance(reduced, tuple):
+                reduced = [*reduced[:3], *(None if part is None else list(part) for part in reduced[3:5])]
+            self.feed(reduced)
+            return
+        for base in (dict, list, tuple, set, frozenset, *PLAIN[1:7]):
+            if isinstance(thing, base):
+                self.feed(base(thing))
+        self.fields(_fields(thing))
+
+    def fields(self, fields: dict[str, Any]) -> None:
+        self.put(str(len(fields)))
+        for name in sorted(fields):
+            self.at(name, fields[name])
+
+    def tensor(self, thing: torch.Tensor) -> None:
+        if id(thing) in self.tensors:  # one parameter in two places is not the same as two equal ones
+            self.put("tensor", str(self.tensors[id(thing)][0]))
+            return
+        self.tensors[id(thing)] = len(self.tensors), thing
+        if thing.layout != torch.strided or thing.is_quantized or thing._backward_hooks:
+            raise self.unknowable(thing, "is sparse, quantized or has hooks")
+        self.put("tensor", str(thing.dtype), str(tuple(thing.shape)), str(thing.stride()), str(thing.requires_grad))
+        if thing.device.type != "meta":
+            values = thing.detach().cpu().contiguous().reshape(-1)
+            self.put(values.view(torch.uint8).numpy().tobytes() if len(values) else b"")
+        if vars(thing):
+            self.fields(vars(thing))
+
+    def code(self, thing: Any) -> None:
+        """A function or class: its number here; if it is new, it waits to be looked into. Of a package: its name."""
+        name = thing.__globals__.get("__name__", "") if isinstance(thing, types.FunctionType) else thing.__module__
+        if str(thing.__module__).startswith((__name__, *self.but)):  # what names results computes none
+            return
+        if is_library(name) and _found(name, thing.__qualname__) is thing:
+            self.put("library", name, thing.__qualname__, version_of(name))
+            return
+        if id(thing) not in self.met:
+            self.places[id(thing)] = len(self.met)
+            self.met[id(thing)] = thing
+            self.waiting.append((thing, (*self.path, thing.__qualname__)))
+        self.put("code", str(self.places[id(thing)]))
+
+    def function(self, thing: types.FunctionType) -> None:
+        instructions, names, attributes, imports = described(thing.__code__)
+        self.put("function", instructions)
+        self.at("defaults", thing.__defaults__)
+        self.at("keyword defaults", thing.__kwdefaults__)
+        self.fields(vars(thing))
+        for name, cell in zip(thing.__code__.co_freevars, thing.__closure__ or ()):
+            try:
+                self.name(name, cell.cell_contents, attributes)
+            except ValueError:  # nothing is in it yet
+                self.put(name, "empty")
+        for name in names:
+            known = thing.__globals__ if name in thing.__globals__ else vars(builtins)
+            if name in known:
+                self.name(name, known[name], attributes)
+        for name, level in imports:
+            name = importlib.util.resolve_name("." * level + name, thing.__globals__.get("__package__"))
+            if is_library(name):
+                self.put("library", name, version_of(name))
+                continue
+            for module in dict.fromkeys((name.partition(".")[0], name)):
+                try:
+                    self.name(module, importlib.import_module(module), attributes)
+                except ImportError:
+                    self.put(module, "missing")  # as it will be for the code itself
+
+    def name(self, name: str, thing: Any, attributes: Iterable[str]) -> None:
+        """What a name in a function stands for; of a module, the attributes that the function may read."""
+        if any(thing is each for each in OPAQUE):
+            raise self.unknowable(thing, "reaches code by a name that is made as it runs")
+        if isinstance(thing, types.ModuleType):
+            self.put(name)
+            self.module(thing, attributes)
+        else:
+            self.at(name, thing)
+
+    def module(self, module: types.ModuleType, attributes: Iterable[str]) -> None:
+        there = {name: vars(module)[name] for name in sorted(attributes) if name in vars(module)}
+        if is_library(module.__name__):
+            self.put("library", module.__name__, version_of(module.__name__))
+            for each in there.values():
+                if any(each is one for one in OPAQUE):
+                    self.name("", each, ())
+        elif id(module) not in self.inside:
+            self.inside.append(id(module))
+            for name, each in there.items():
+                self.name(name, each, attributes)
+            self.inside.pop()
+
+    def kind(self, thing: type) -> None:
+        self.put("class", thing.__name__)  # a class that is sent to a worker loses where it was defined
+        for parent in (type(thing), *thing.__mro__[1:]):
+            self.code(parent)
+        self.fields({name: each for name, each in vars(thing).items() if name not in NOT_COUNTED})
+
+    def unknowable(self, thing: Any, why: str) -> NoFingerprint:
+        what = getattr(thing, "__qualname__", None) or f"a {type(thing).__module__}.{type(thing).__qualname__}"
+        where = ".".join(self.path) or "what was given"
+        return NoFingerprint(
+            f"{where}: {what} {why}, so that a kept result could be that of something else; leave it out, or pass "
+            "what it is made from"
+        )
+
+
+def _parts(thing: Any) -> dict[str, Any] | None:
+    """What Python's own wrappers of code hold; None for everything else."""
+    if isinstance(thing, functools.partial):
+        return dict(func=thing.func, args=thing.args, keywords=thing.keywords, fields=vars(thing))
+    if isinstance(thing, types.MethodType):
+        return dict(func=thing.__func__, self=thing.__self__)
+    if isinstance(thing, (classmethod, staticmethod)):
+        return dict(func=thing.__func__)
+    if isinstance(thing, functools.cached_property):
+        return dict(func=thing.func)
+    if isinstance(thing, property):
+        return dict(fget=thing.fget, fset=thing.fset, fdel=thing.fdel)
+    if isinstance(thing, functools._lru_cache_wrapper):
+        return dict(func=thing.__wrapped__, parameters=thing.cache_parameters())
+    return None
+
+
+def _fields(thing: Any) -> dict[str, Any]:
+    """An object's fields, those in slots, too."""
+    slots = [name for kind in type(thing).__mro__ for name in _names(vars(kind).get("__slots__", ()))]
+    found = {name: getattr(thing, name) for name in slots if name not in NOT_COUNTED and hasattr(thing, name)}
+    return found | getattr(thing, "__dict__", {})
+
+
+def _names(slots: str | Iterable[str]) -> Iterable[str]:
+    return (slots,) if isinstance(slots, str) else slots
+
+
+def _without_numbers_of_hooks(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a network, with hooks numbered from 0: torch counts them up over the whole process."""
+    hooks = {name: each for name, each in fields.items() if "_hooks" in name and isinstance(each, dict)}
+    order = {key: place for place, key in enumerate(sorted({key for each in hooks.values() for key in each}, key=str))}
+    return fields | {name: {order[key]: one for key, one in each.items()} for name, each in hooks.items()}
+
+
+@functools.lru_cache(maxsize=100_000)
+def described(code: types.CodeType) -> tuple[bytes, tuple[str, ...], tuple[str, ...], tuple[tuple[str, int], ...]]:
+    """Of a code object: the hash of its instructions, and the names that it reads, the attributes, and the imports
+    (module, level); with those of the functions that are defined in it."""
     digest = hashlib.sha256()
-    seen: list[Any] = []  # by equality: not everything is hashable
+    names: dict[str, None] = {}
+    attributes: dict[str, None] = {}
+    imports: dict[tuple[str, int], None] = {}
 
-    def feed(thing: Any) -> None:
-        thing = getattr(thing, "__func__", getattr(thing, "fget", getattr(thing, "__wrapped__", thing)))
-        if isinstance(thing, (int, float, str)):
-            digest.update(repr(thing).encode())
-            return
-        if isinstance(thing, tuple):
-            for part in thing:
-                feed(part)
-            return
-        if thing in seen or (getattr(thing, "__module__", None) or "").split(".")[0] in OUTSIDE:
-            return
-        seen.append(thing)
-        if isinstance(thing, type):
-            for parent in thing.__mro__[1:]:
-                feed(parent)
-            for name, value in sorted(vars(thing).items()):
-                if not name.startswith("__") or isinstance(value, FunctionType):  # Python adds others as it goes
-                    digest.update(name.encode())
-                    feed(value)
-        elif isinstance(thing, FunctionType):
-            pending = [thing.__code__]
-            while pending:
-                code = pending.pop()
-                digest.update(code.co_code + repr(code.co_names).encode())
-                for constant in code.co_consts:
-                    if isinstance(constant, CodeType):
-                        pending.append(constant)
-                    else:
-                        feed(tuple(sorted(constant, key=repr)) if isinstance(constant, frozenset) else constant)
-                for name in code.co_names:
-                    feed(thing.__globals__.get(name))
+    def constant(value: Any) -> str:
+        if isinstance(value, types.CodeType):
+            inner = described(value)
+            for mine, its in zip((names, attributes, imports), inner[1:]):
+                mine.update(dict.fromkeys(its))
+            return inner[0].hex()
+        if isinstance(value, tuple):
+            return f"({','.join(map(constant, value))})"
+        if isinstance(value, frozenset):
+            return f"{{{','.join(sorted(map(constant, value)))}}}"
+        return f"{type(value).__name__} {value!r}"
 
-    for thing in things:
-        feed(thing)
-    return digest.hexdigest()
+    taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 2]
+    sizes = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    digest.update(repr((taken, sizes, getattr(code, "co_exceptiontable", b""))).encode())
+    steps = list(dis.get_instructions(code))
+    for number, step in enumerate(steps):
+        following = steps[number + 1] if number + 1 < len(steps) else step
+        if following.opname == "STORE_NAME" and following.argval in ("__doc__", "__firstlineno__"):
+            continue  # of a class in the function
+        if step.opname in GLOBALS:
+            names[step.argval] = None
+        elif step.opname in ATTRIBUTES:
+            attributes[step.argval] = None
+        elif step.opname == "IMPORT_NAME":
+            imports[step.argval, steps[number - 2].argval] = None
+        digest.update(f"{step.opname} {constant(step.argval)}\n".encode("utf-8", "surrogatepass"))
+    return digest.digest(), tuple(sorted(names)), tuple(sorted(attributes)), tuple(sorted(imports))
 
 
-@functools.cache
-def module_hash(module: ModuleType) -> str:
-    """Hash of a module's source without comments, docstrings and white space; the same on every Python version."""
-    source = inspect.getsource(module)
-    lines = source.splitlines(keepends=True)
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(source)):
-        body = getattr(node, "body", None)
-        first = body[0] if isinstance(body, list) and body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            for row in range(first.lineno - 1, first.end_lineno):
-                lines[row] = ""
-    return hashlib.sha256("".join("".join(lines).split()).encode()).hexdigest()
+def _found(module: str, qualified: str) -> Any:
+    """What a package has under this name."""
+    thing = sys.modules.get(module)
+    for name in qualified.split("."):
+        thing = getattr(thing, name, None)
+    return thing
+
+
+def is_library(name: Any) -> bool:
+    """Whether a module is Python's own or an installed package, which its version describes; our own never is."""
+    top = name.partition(".")[0] if isinstance(name, str) else ""
+    if top in ("", "debias_course", "__main__"):
+        return False
+    module = sys.modules.get(top)
+    try:
+        spec = module.__spec__ if module else importlib.util.find_spec(top)
+    except (AttributeError, ValueError):
+        spec = None
+    place = getattr(module, "__file__", None) or getattr(spec, "origin", None)
+    return _installed(top, place or next(iter(getattr(spec, "submodule_search_locations", None) or ()), None))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _installed(top: str, place: str | None) -> bool:
+    if place is None or place in ("built-in", "frozen"):
+        return top in sys.stdlib_module_names
+    if {"site-packages", "dist-packages"} & set(os.path.normpath(place).split(os.sep)):
+        return True
+    stdlib = (sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib"))
+    return any(os.path.realpath(place).startswith(os.path.realpath(folder) + os.sep) for folder in stdlib)
+
+
+@functools.lru_cache(maxsize=10_000)
+def version_of(name: str) -> str:
+    """The version of the package that a module is of; Python's for its own."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return platform.python_version()
+    try:
+        return version(top)
+    except PackageNotFoundError:  # sklearn is of scikit-learn
+        return ", ".join(sorted(version(each) for each in _distributions().get(top, ())))
+
+
+_distributions = functools.cache(packages_distributions)

@@ -2,117 +2,209 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import itertools
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from numbers import Real
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
+import cloudpickle
 import torch
 
 from . import models, training
-from .cache import write_atomically
+from .cache import keep
 from .data import Splits
-from .evaluation import evaluate
-from .fingerprints import code_of
+from .evaluation import GroupReport, evaluate
+from .fingerprints import fingerprint
 from .methods import Method
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a study: everything that a worker needs, and the key under which its result is kept."""
+    """One run of a study: everything that a worker needs. `data` and `model` are functions of the seed until they are
+    built."""
 
     name: str
     method: Method
     data: Callable[..., Splits] | Splits
-    model: Callable[..., torch.nn.Module]
+    model: Callable[..., torch.nn.Module] | torch.nn.Module
     seed: int
     settings: tuple[tuple[str, Any], ...]
     device: str
     may_diverge: bool = False  # then a loss that is no longer finite is a result, too: one of a search's settings
 
-    def with_data(self) -> Job:
-        """The same run with its data at hand; the key stays the same."""
-        return self if isinstance(self.data, Splits) else replace(self, data=self.data(seed=self.seed))
-
-    def build(self) -> tuple[Splits, torch.nn.Module]:
-        """Data and start; a model that does not seed itself gets the job's seed, so that methods stay paired."""
-        splits = self.with_data().data
+    def built(self) -> Job:
+        """The same run with its data and its start at hand. A model that does not seed itself gets the job's seed, so
+        that methods stay paired."""
+        data = self.data if isinstance(self.data, Splits) else self.data(seed=self.seed)
+        if not isinstance(data, Splits):
+            raise TypeError(
+                f"data(seed={self.seed}) returned a {type(data).__name__}; return Splits(train, validation, test)"
+            )
+        if isinstance(self.model, torch.nn.Module):
+            return replace(self, data=data)
         with models.isolated_randomness(self.seed):
-            return splits, self.model(splits.train, seed=self.seed)
-
-    def key(self) -> str:
-        """Equal keys mean equal results: configuration, data, start and code go in."""
-        import joblib
-
-        splits, model = self.build()
-        settings = [(k, code_of(v) if isinstance(v, FunctionType) else v) for k, v in self.settings]
-        digest = hashlib.sha256(repr((self.method, self.seed, settings, self.device, torch.__version__)).encode())
-        for part in splits:
-            digest.update(part.fingerprint().encode())
-        digest.update(code_of(training.train, evaluate, type(self.method)).encode())
-        for name, module in model.named_modules():
-            fields = {k: v for k, v in vars(module).items() if not k.startswith("_")}
-            code = [v for v in fields.values() if isinstance(v, FunctionType)]
-            code += [type(module), *module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-            plain = sorted((k, v) for k, v in fields.items() if not isinstance(v, FunctionType))
-            digest.update(f"{name} {type(module).__qualname__} {code_of(*code)} {joblib.hash(plain)}".encode())
-        for name, parameter in model.named_parameters():
-            digest.update(f"{name} {parameter.requires_grad}".encode())
-        for value in model.state_dict().values():
-            digest.update(value.cpu().contiguous().numpy())
-        return digest.hexdigest()
+            model = self.model(data.train, seed=self.seed)
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(f"model(data.train, seed={self.seed}) returned a {type(model).__name__}; return a network")
+        return replace(self, data=data, model=model)
 
     def run(self) -> dict[str, Any]:
-        """Train and test."""
-        splits, model = self.build()
+        """Train and test. The method is a copy, so that one that remembers what it saw tells nothing to another run."""
+        job = self.built()
+        method = copy.deepcopy(job.method)
+        validation, settings = job.data.validation, dict(job.settings)
         try:
             result = training.train(
-                model,
-                splits.train,
-                self.method,
-                validation=splits.validation,
-                seed=self.seed,
-                device=self.device,
-                **dict(self.settings),
+                job.model, job.data.train, method, validation=validation, seed=job.seed, device=job.device, **settings
             )
         except FloatingPointError as error:
             if not self.may_diverge:
                 raise FloatingPointError(f"{self.name!r} with seed {self.seed}: {error}") from error
             return dict(seed=self.seed, report=None, history=[], seconds=math.nan, diverged=str(error))
+        report = evaluate(result.model, job.data.test, train=job.data.train)
         return dict(
             seed=self.seed,
             method=repr(self.method),
             settings=result.settings,
-            report=vars(evaluate(result.model, splits.test, train=splits.train)),
+            report={each.name: getattr(report, each.name) for each in fields(GroupReport)},
             epoch=result.epoch,
             history=result.records,
             seconds=result.seconds,
         )
 
 
-def run_and_keep(job: Job, path: Path, index: int) -> tuple[int, dict]:
-    job = job.with_data()
-    if job.key() != path.stem:
+BUILT = 2**30  # bytes of data that may wait for their runs; what is beyond is built again where it is needed
+
+
+def size_of(data: Splits) -> int:
+    """Bytes of the inputs."""
+    return sum(part.inputs.nbytes for part in data)
+
+
+def remembered(data: Callable[..., Splits] | Splits) -> Callable[..., Splits] | Splits:
+    """`data`, a function of the seed, that builds for each seed once, as far as it may keep them."""
+    if isinstance(data, Splits):
+        return data
+    known: dict[int, Splits] = {}
+
+    def of(*, seed: int) -> Splits:
+        if seed in known:
+            return known[seed]
+        built = data(seed=seed)
+        if isinstance(built, Splits) and sum(map(size_of, known.values())) + size_of(built) <= BUILT:
+            known[seed] = built
+        return built
+
+    return of
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """A job that is built, with hashes of everything that decides its result: the data, and all else."""
+
+    job: Job
+    content: str
+    rest: str
+
+    @property
+    def key(self) -> str:
+        """Equal keys mean equal results."""
+        return hashlib.sha256(f"{self.content} {self.rest}".encode()).hexdigest()
+
+
+def keyed(jobs: Iterable[Job]) -> Iterator[Keyed]:
+    """The jobs in order. Neighbours of one seed share their data and their start; each of these is built and hashed
+    once, and so is each method and the code of training. Raises NoFingerprint for what cannot be known."""
+    known: dict[int, tuple[Any, str]] = {}  # by id, with the thing, so that the id stays its own
+
+    def once(thing: Any) -> str:
+        if id(thing) not in known:
+            known[id(thing)] = thing, fingerprint(thing)
+        return known[id(thing)][1]
+
+    once(Job.run)
+    for _, alike in itertools.groupby(jobs, key=lambda job: (id(job.data), job.seed)):
+        data, starts, content = None, {}, ""
+        for job in alike:
+            built = replace(job, data=data or job.data, model=starts.get(id(job.model), job.model)).built()
+            data, starts[id(job.model)] = built.data, built.model
+            content = content or fingerprint([part.fingerprint() for part in data])
+            yield Keyed(built, content, _rest(built, once))
+        for start in starts.values():
+            known.pop(id(start), None)
+
+
+def _rest(job: Job, once: Callable[[Any], str]) -> str:
+    """Hash of all that decides the result of a built job, but for what its data hold."""
+    parts = [once(each) for each in (Job.run, job.method, job.model, *(type(part) for part in job.data))]
+    torch_is = (torch.__version__, torch.get_default_dtype(), torch.get_float32_matmul_precision())
+    return fingerprint(parts, job.seed, job.settings, job.device, torch_is)
+
+
+class Sent:
+    """Something on its way to a worker, with what a plain pickle would refuse, such as a class from a notebook."""
+
+    def __init__(self, thing: Any):
+        self.thing = thing
+
+    def __reduce__(self):
+        return _arrived, (cloudpickle.dumps(self.thing),)
+
+
+def _arrived(content: bytes) -> Sent:
+    return Sent(pickle.loads(content))
+
+
+def run_and_keep(sent: Sent, path: Path, index: int, process: int) -> tuple[int, dict[str, Any]]:
+    """Run a `Keyed` job, in whatever process, and keep its record at `path`; (index, record)."""
+    expected: Keyed = sent.thing
+    (found,) = keyed([expected.job]) if os.getpid() != process else [expected]
+    if found.key != expected.key:
         raise RuntimeError(
-            f"{job.name!r} is something else in a worker process than in yours; if you edited a file after importing "
-            "it, restart the kernel, and if the model or the data are random, make them follow their seed"
+            f"{found.job.name!r} is something else in a worker process than in yours; if you edited a file after "
+            "importing it, restart the kernel, and if the model or the data are random, make them follow their seed"
         )
-    record = job.run()
-    try:
-        if "diverged" not in record:  # that is no result for those who do not search
-            write_atomically(path, json.dumps(record).encode())
-    except OSError:
-        pass  # a cache that cannot be written costs time, not results
-    return index, json.loads(json.dumps(record))
+    record = json.loads(json.dumps(dict(found.job.run(), key=path.stem)))
+    if "diverged" not in record:  # that is no result for those who do not search
+        keep(path, json.dumps(record).encode())
+    return index, record
 
 
-def read(path: Path) -> dict | None:
+def read(path: Path) -> dict[str, Any] | None:
+    """The record that is kept at `path`; None where there is none, or one that is damaged or of another run."""
     try:
         record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        report = GroupReport(**{name: tuple(value) for name, value in record["report"].items()})
+        groups = len(report.label_names) * len(report.attribute_names)
+        counts = (report.correct, report.n), *(((row["correct"],), (row["n"],)) for row in record["history"])
+        intact = (
+            record["key"] == path.stem
+            and all(_counts(right) and _counts(n) and all(c <= m for c, m in zip(right, n)) for right, n in counts)
+            and [len(each) for each in (report.correct, report.n, report.train_n)] == [groups] * 3
+            and _counts(report.train_n)
+            and all(isinstance(name, str) for name in (*report.label_names, *report.attribute_names))
+            and _counts((record["seed"], record["epoch"]))
+            and all(
+                _counts((row["epoch"],)) and isinstance(row["split"] + row["group"], str) for row in record["history"]
+            )
+            and all(_finite(each) for each in (record["seconds"], *(row["loss"] for row in record["history"])))
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return record if isinstance(record, dict) and {"seed", "report", "history"} <= set(record) else None
+    return record if intact else None
+
+
+def _counts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in values)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -28,7 +28,7 @@ from . import __version__, figures, training
 from .cache import write_atomically
 from .comparison import NEEDS, Comparison
 from .evaluation import evaluate
-from .fingerprints import code_of
+from .fingerprints import fingerprint
 
 FACTS, OTHERS = "comparison.json", ("report.html", "results.csv", "search.csv", "comparison.png")
 STYLE = """body{font:16px/1.5 sans-serif;max-width:78rem;margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}
@@ -87,7 +87,7 @@ def write(folder: Path, found: Comparison, configuration: Mapping[str, Any]) -> 
         configuration=configuration,
         finished=True,
         versions=dict(debias_course=__version__, torch=torch.__version__, python=platform.python_version()),
-        code={name: code_of(training.train, evaluate, type(m))[:16] for name, m in found.study.methods.items()},
+        code={name: fingerprint(training.train, evaluate, m)[:16] for name, m in found.study.methods.items()},
         seeds=found.study.seeds,
         baseline=found.baseline,
         left_out=dict(found.left_out),

@@ -9,13 +9,16 @@ interrupted study continues where it stopped, and an edited method is measured a
 from __future__ import annotations
 
 import functools
-import itertools
+import inspect
 import math
 import operator
 import os
+import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -23,11 +26,10 @@ import torch
 from . import models, training
 from .cache import cache_folder
 from .data import Splits
-from .evaluation import GroupReport
-from .jobs import Job, read, run_and_keep
+from .evaluation import GroupReport, Share
+from .jobs import BUILT, Job, Sent, keyed, read, run_and_keep, size_of
 from .methods import Method
 
-SETTINGS = {"epochs", "batch_size", "lr", "weight_decay", "select", "optimizer", "augment"}
 AVERAGES = ("overall", "train_weighted", "group_balanced", "worst_group")
 METRICS = (*AVERAGES, "worst_class", "many_shot", "medium_shot", "few_shot")
 
@@ -52,29 +54,57 @@ def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
 
 
 class Mean(NamedTuple):
-    """A mean over seeds with its interval (Student's t), of 95 % unless said; from one seed there is no interval."""
+    """A mean over seeds with its interval (Student's t), of 95 % unless said; from one seed there is no interval.
+
+    apart  how many seeds lie so far from the others that a t interval does not carry such a spread, as when training
+           collapses now and then; the interval is widened to all values then"""
 
     value: float
     low: float
     high: float
     n: int
     level: float = 0.95
+    apart: int = 0
 
     def __str__(self) -> str:
         interval = f"{100 * self.level:.3g}% {self.low:.3f} to {self.high:.3f}, " if self.n > 1 else ""
-        return f"{self.value:.3f} ({interval}{self.n} seed{'s' * (self.n > 1)})"
+        apart = f", {self.apart} far from the others" if self.apart else ""
+        return f"{self.value:.3f} ({interval}{self.n} seed{'s' * (self.n > 1)}{apart})"
 
 
-def mean_over_seeds(values: Sequence[float], level: float = 0.95) -> Mean:
-    """Mean ± t_{n-1, (1 + level) / 2} · s / √n  (Student 1908)."""
-    from scipy.special import stdtrit
+def mean_over_seeds(values: Sequence[float], level: float = 0.95, *, trials: int | None = None) -> Mean:
+    """Mean ± t_{n-1, (1 + level) / 2} · s / √n  (Student 1908).
 
-    n, center = len(values), sum(values) / len(values)
+    Equal values on all seeds say nothing about their spread: the interval is infinite then, unless they are shares of
+    so many `trials` on each seed, which gives the exact binomial bounds (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv, stdtrit
+
+    if not len(values):
+        raise ValueError("there is no value, so there is no mean; measure one seed at least")
+    n, center, tail = len(values), sum(values) / len(values), (1 - level) / 2
     if n < 2:
         return Mean(center, -math.inf, math.inf, n, level)
+    if max(values) - min(values) < 1e-9:
+        if trials is None:
+            return Mean(center, -math.inf, math.inf, n, level)
+        right, of = round(center * trials * n), trials * n
+        low = float(betaincinv(right, of - right + 1, tail)) if right else 0.0
+        high = float(betaincinv(right + 1, of - right, 1 - tail)) if right < of else 1.0
+        return Mean(center, low, high, n, level)
     spread = math.sqrt(sum((v - center) ** 2 for v in values) / (n - 1))
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * spread / math.sqrt(n)
-    return Mean(center, center - half, center + half, n, level)
+    half = float(stdtrit(n - 1, 1 - tail)) * spread / math.sqrt(n)
+    apart = far_from_the_others(values)
+    ends = [min(values), max(values)] if apart else []
+    return Mean(center, min([center - half, *ends]), max([center + half, *ends]), n, level, apart)
+
+
+def far_from_the_others(values: Sequence[float]) -> int:
+    """How many values lie further from the median than 6 + 600 / n² times the median distance from it (Hampel 1974). Of
+    normal values, one sample in a hundred or fewer has such a one; with fewer than four values, none is told."""
+    n, middle = len(values), statistics.median(values)
+    distances = [abs(value - middle) for value in values]
+    far = (6 + 600 / n**2) * statistics.median(distances)
+    return sum(distance > max(far, 1e-9) for distance in distances) if n > 3 else 0
 
 
 def study(
@@ -99,28 +129,53 @@ def study(
 
     Interrupted with Ctrl-C, it keeps every finished run: the same call goes on from there.
     """
-    for name, method in methods.items():
-        if not isinstance(method, Method):
-            raise TypeError(f"method {name!r} is {method!r}; pass an instance, such as ERM()")
-    unknown = sorted(set(settings) - SETTINGS)
-    if unknown:
-        raise TypeError(f"study has no setting {unknown[0]!r}; there are {', '.join(sorted(SETTINGS))}")
-    settings = plain_settings(data, settings)
+    check_call(methods, data, model)
+    settings = training.checked_settings(settings, "study")
     seeds = parse_seeds(seeds)
     device = str(training.pick_device(device))
-    jobs = [
-        Job(n, m, data, model, s, tuple(sorted(settings.items())), device) for s in seeds for n, m in methods.items()
-    ]
+    given = tuple(sorted(settings.items()))
+    jobs = [Job(n, m, data, model, s, given, device) for s in seeds for n, m in methods.items()]
     with progress_bar(len(jobs), show=progress) as bar:
         records = run_all(jobs, bar, n_jobs=n_jobs)
     return Study(list(methods), methods, seeds, [dict(r, name=j.name) for j, r in zip(jobs, records)])
 
 
-def plain_settings(data: Callable[..., Splits] | Splits, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as numbers of Python, which can be kept; TypeError for data that are neither Splits nor a function."""
-    if not (callable(data) or isinstance(data, Splits)):
-        raise TypeError(f"data is a {type(data).__name__}; pass a function of seed, or Splits(train, validation, test)")
-    return {name: value.item() if hasattr(value, "item") else value for name, value in settings.items()}
+def check_call(methods: Any, data: Any, model: Any) -> None:
+    """TypeError or ValueError for methods, data or a builder of models that cannot be those of a study."""
+    if not isinstance(methods, Mapping) or not methods:
+        raise TypeError(f'methods are {methods!r}; pass names and methods, such as {{"ERM": ERM(), "mine": Mine()}}')
+    for name, method in methods.items():
+        if not isinstance(name, str) or not name.strip():
+            raise TypeError(f"{name!r} is no name for a method; use a word, which tables and pictures will show")
+        if not isinstance(method, Method):
+            raise TypeError(f"method {name!r} is {method!r}; pass an instance, such as ERM()")
+    if not isinstance(data, Splits):
+        takes(data, "data", Splits, "a function of seed, or Splits(train, validation, test)", seed=0)
+    if isinstance(model, torch.nn.Module):
+        raise TypeError(
+            f"model is one {type(model).__name__}, and every seed needs a start of its own; pass a function such as "
+            "models.mlp, or lambda data, seed: copy.deepcopy(model) to start from that one always"
+        )
+    takes(
+        model,
+        "model",
+        torch.nn.Module,
+        "a function such as models.mlp, called as model(data.train, seed=0)",
+        data,
+        seed=0,
+    )
+
+
+def takes(function: Any, name: str, kind: type, wanted: str, *given: Any, **named: Any) -> None:
+    """TypeError where `function` is none, or cannot be called like this."""
+    if not callable(function) or isinstance(function, type) and issubclass(function, kind):
+        raise TypeError(f"{name} is a {type(function).__name__}; pass {wanted}")
+    try:
+        inspect.signature(function).bind(*given, **named)
+    except TypeError as error:
+        raise TypeError(f"{name} cannot be called with what it is given ({error}); pass {wanted}") from None
+    except ValueError:  # it does not tell what it takes
+        pass
 
 
 def progress_bar(total: int, *, show: bool):
@@ -132,34 +187,56 @@ def progress_bar(total: int, *, show: bool):
 
 def run_all(jobs: Sequence[Job], bar, *, n_jobs: int | None = None) -> list[dict[str, Any]]:
     """The records of all jobs, of one device, in their order; those that are kept are read, the others run and kept.
-    All are counted on `bar`, a `progress_bar` with room for them."""
-    import joblib
-
-    if n_jobs is not None and n_jobs < 1:
-        raise ValueError(f"{n_jobs} runs at a time are none; use a whole number from 1")
-    folder = cache_folder() / "runs"
-    paths = []
-    for _, alike in itertools.groupby(jobs, lambda job: (id(job.data), job.seed)):
-        first, *others = alike
-        first = first.with_data()
-        paths += [folder / f"{job.key()}.json" for job in (first, *(replace(job, data=first.data) for job in others))]
-    records: list[dict | None] = [read(path) for path in paths]
-    missing = [i for i, record in enumerate(records) if record is None]
-    backend, _ = joblib.parallel.get_active_backend()
-    n_jobs = n_jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-    if any(job.device != "cpu" for job in jobs) or isinstance(backend, joblib.parallel.BACKENDS["threading"]):
-        n_jobs = 1  # one GPU is one worker; threads would share the random generators of the process
-    n_jobs = min(n_jobs, len(missing))
+    All are counted on `bar`, a `progress_bar` with room for them. Raises WorkerDied where the system ended a worker."""
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs < 1):
+        raise ValueError(f"{n_jobs!r} runs at a time are none; use a whole number from 1")
+    folder, sizes = cache_folder() / "runs", {}
+    records: list[dict | None] = []
+    missing = []
+    for job, each in zip(jobs, keyed(jobs)):
+        path = folder / f"{each.key}.json"
+        records.append(read(path))
+        if records[-1] is None:
+            sizes[id(each.job.data)] = size_of(each.job.data)
+            if sum(sizes.values()) > BUILT:
+                del sizes[id(each.job.data)]
+                each = replace(each, job=job)
+            missing.append((Sent(each), path, len(records) - 1, os.getpid()))
     kept = len(jobs) - len(missing)
     if not bar.disable:
         bar.n, bar.initial = bar.n + kept, bar.initial + kept  # they took no time and say nothing of the others
         bar.refresh()
-    if missing:
-        work = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-        for i, record in work(joblib.delayed(run_and_keep)(jobs[i], paths[i], i) for i in missing):
+    on_cpu = all(job.device == "cpu" for job in jobs)  # one GPU is one worker
+    n_jobs = min(n_jobs or _cores(), len(missing)) if on_cpu else 1
+    try:
+        for i, record in _done(missing, n_jobs):
             records[i] = record
             bar.update()
+    except BrokenProcessPool as error:
+        raise WorkerDied(
+            "a worker process was ended from outside, most likely because memory ran out; finished runs are kept: "
+            f"repeat the call with fewer runs at a time than {n_jobs} (n_jobs=1, or --jobs 1), and it goes on"
+        ) from error
     return records
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _done(missing: Sequence[tuple], n_jobs: int) -> Iterable[tuple[int, dict[str, Any]]]:
+    """What `run_and_keep` returns of each, as it comes; with threads, which share random generators, one by one."""
+    import joblib
+
+    backend, _ = joblib.parallel.get_active_backend()
+    if n_jobs <= 1 or isinstance(backend, joblib.parallel.BACKENDS["threading"]):
+        return (run_and_keep(*each) for each in missing)
+    how = "generator_unordered" if backend.supports_return_generator else "list"  # then the bar moves at the end
+    return joblib.Parallel(n_jobs=n_jobs, return_as=how)(joblib.delayed(run_and_keep)(*each) for each in missing)
+
+
+class WorkerDied(RuntimeError):
+    """A worker process of a study is gone."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,25 +260,30 @@ class Study:
         """One number of one run; `metric` is one of `METRICS`."""
         if metric not in METRICS:
             raise ValueError(f"metric is {metric!r}; use one of {', '.join(METRICS)}")
-        if (name, seed, metric) not in self._values:  # with a hundred groups it takes a while
-            self._values[name, seed, metric] = getattr(self.report(name, seed), metric).value
-        return self._values[name, seed, metric]
+        return self._share(name, seed, metric).value
+
+    def _share(self, name: str, seed: int, metric: str) -> Share:
+        if (name, seed, metric) not in self._shares:  # with a hundred groups it takes a while
+            self._shares[name, seed, metric] = getattr(self.report(name, seed), metric)
+        return self._shares[name, seed, metric]
 
     @functools.cached_property
-    def _values(self) -> dict[tuple[str, int, str], float]:
+    def _shares(self) -> dict[tuple[str, int, str], Share]:
         return {}
 
     def mean(self, name: str, metric: str = "worst_group") -> Mean:
-        return mean_over_seeds([self.value(name, seed, metric) for seed in self.seeds])
+        """Mean over seeds with its interval; from the test samples where all seeds agree to the digit, on a share of
+        them, or on none or all."""
+        values = [self.value(name, seed, metric) for seed in self.seeds]
+        counted = metric in ("overall", "worst_group", "worst_class") or values[0] in (0.0, 1.0)
+        trials = min(self._share(name, seed, metric).n for seed in self.seeds) if counted else None
+        return mean_over_seeds(values, trials=trials)
 
     def difference(self, name: str, baseline: str, metric: str = "worst_group", *, level: float = 0.95) -> Mean:
-        """`name` minus `baseline`, taken seed by seed. Equal differences, which few seeds and small groups bring about
-        by chance, say nothing about their spread, and so nothing about the interval."""
+        """`name` minus `baseline`, taken seed by seed; with an infinite interval where all seeds agree to the digit, as
+        few seeds and small groups do by chance."""
         gains = [self.value(name, s, metric) - self.value(baseline, s, metric) for s in self.seeds]
-        mean = mean_over_seeds(gains, level)
-        if mean.value and max(gains) - min(gains) < 1e-9:
-            return mean._replace(low=-math.inf, high=math.inf)
-        return mean
+        return mean_over_seeds(gains, level)
 
     def differences(self, baseline: str, metric: str = "worst_group"):
         """Data frame: every other method minus `baseline`, seed by seed. The intervals hold all at once, with 95 %:

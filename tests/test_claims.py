@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from debias_course import claims
+from debias_course import claims, golden_runs, receipts
 from debias_course.claims import Band, Claim, above, below, lesson, within
 from debias_course.study import Mean
 
@@ -88,34 +88,38 @@ NOTEBOOK = {
 def course(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "98_test.ipynb").write_text(json.dumps(NOTEBOOK))
-    monkeypatch.setattr(claims, "notebooks_folder", lambda: tmp_path / "notebooks")
+    monkeypatch.setattr(receipts, "notebooks_folder", lambda: tmp_path / "notebooks")
     return tmp_path
 
 
 def test_a_topic_is_measured_from_its_notebook_with_the_seeds_asked_for(course):
-    assert claims.topics() == ["98_test"]
+    assert receipts.topics() == ["98_test"]
     found, _ = claims.measure_topic("98_test")
     assert found[0].verdict == "undecided" and found[0].seeds == (0, 1, 2, 3, 4)
     (found,), (receipt,) = claims.measure_topic("98_test", seeds="1000:1005")
     assert found.verdict == "holds" and found.seeds == (1000, 1001, 1002, 1003, 1004)
     assert receipt["verdict"] == "holds" and receipt["value"] == 1002 and receipt["seeds"] == list(found.seeds)
-    assert set(receipt["code"]) >= {"debias_course.study", "debias_course.data.biases"}
+    assert {"training adamw", "selection last", "evaluation", "thin"} <= set(receipt["behaviour"])
+    assert "textured_digits 10" not in receipt["behaviour"]
     assert claims.measure_topic("98_test", budget="full")[0][0].seeds == tuple(range(20))
 
 
 def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
     for seeds in (None, "10:15", "10:15"):
-        _, receipts = claims.measure_topic("98_test", seeds=seeds)
-        path = claims.save_receipts("98_test", receipts)
-    kept = claims.read_receipts("98_test")
+        _, found = claims.measure_topic("98_test", seeds=seeds)
+        path = receipts.save_receipts("98_test", found)
+    kept = receipts.read_receipts("98_test")
     assert [receipt["seeds"][0] for receipt in kept] == [0, 10] and not any(receipt["stale"] for receipt in kept)
     assert path == course / "assets" / "claims" / "98_test.json" and "stale" not in path.read_text()
     with monkeypatch.context() as edited:
-        edited.setattr(claims, "module_hash", lambda module: "another")
-        assert all(receipt["stale"] for receipt in claims.read_receipts("98_test"))
-    NOTEBOOK["cells"][3]["source"][0] += "  # edited"
-    (course / "notebooks" / "98_test.ipynb").write_text(json.dumps(NOTEBOOK))
-    assert all(receipt["stale"] for receipt in claims.read_receipts("98_test"))
+        edited.setitem(golden_runs.GOLDEN, "thin", golden_runs.Golden(lambda: [1.0, 2.0]))
+        assert [receipt["changed"] for receipt in receipts.read_receipts("98_test")] == [["thin"], ["thin"]]
+    other = "\nhere.claim('X2', 'Another', measure=lambda seed: seed, holds=above(3.0))"
+    for edit, changed in (("seed  # a remark\n", []), ("seed", []), ("seed + 0", ["statement"])):
+        text = NOTEBOOK["cells"][3]["source"][0].replace("lambda seed: seed", f"lambda seed: {edit}")
+        cells = [*NOTEBOOK["cells"][:3], NOTEBOOK["cells"][3] | {"source": [text, other]}]
+        (course / "notebooks" / "98_test.ipynb").write_text(json.dumps({"cells": cells}))
+        assert [receipt["changed"] for receipt in receipts.read_receipts("98_test")] == [changed, changed]
 
 
 def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receipt_on_the_quick_one(course, monkeypatch):
@@ -124,36 +128,38 @@ def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receip
     (course / "notebooks" / "98_test.ipynb").write_text(
         json.dumps({"cells": [*cells, cells[3] | {"source": [costly]}]})
     )
-    found, receipts = claims.measure_topic("98_test")
+    found, made = claims.measure_topic("98_test")
     assert found[1].verdict == "undecided" and "too costly for this budget" in found[1].numbers
-    assert [each["id"] for each in receipts] == ["X1"]
-    claims.save_receipts("98_test", claims.measure_topic("98_test", seeds="10:13", budget="full")[1])
-    (_, kept), receipts = claims.measure_topic("98_test")
+    assert [each["id"] for each in made] == ["X1"]
+    receipts.save_receipts("98_test", claims.measure_topic("98_test", seeds="10:13", budget="full")[1])
+    (_, kept), made = claims.measure_topic("98_test")
     assert kept.verdict == "holds" and kept.values == (10, 11, 12) and "kept from" in kept.numbers
-    claims.save_receipts("98_test", receipts)
-    assert [(r["id"], r["budget"]) for r in claims.read_receipts("98_test")] == [
+    receipts.save_receipts("98_test", made)
+    assert [(r["id"], r["budget"]) for r in receipts.read_receipts("98_test")] == [
         ("X1", "quick"),
         ("X1", "full"),
         ("X2", "full"),
     ]
-    claims.save_receipts("98_test", claims.measure_topic("98_test", seeds="10:14", budget="full")[1])  # more seeds
-    assert [len(r["seeds"]) for r in claims.read_receipts("98_test")] == [5, 4, 4]
-    claims.save_receipts("98_test", claims.measure_topic("98_test", seeds="10:12", budget="full")[1])  # fewer: no gain
+    receipts.save_receipts("98_test", claims.measure_topic("98_test", seeds="10:14", budget="full")[1])  # more seeds
+    assert [len(r["seeds"]) for r in receipts.read_receipts("98_test")] == [5, 4, 4]
+    receipts.save_receipts(
+        "98_test", claims.measure_topic("98_test", seeds="10:12", budget="full")[1]
+    )  # fewer: no gain
     kept = claims.measure_topic("98_test")[0][1]
     assert kept.values == (10, 11, 12, 13) and "--budget full --seeds 4 --save" in kept.numbers
-    monkeypatch.setattr(claims, "module_hash", lambda module: "another")
+    monkeypatch.setitem(golden_runs.GOLDEN, "statistics", golden_runs.Golden(lambda: [1.0]))
     assert "by code that has changed since" in claims.measure_topic("98_test")[0][1].numbers
 
 
 def test_a_claim_that_became_costly_leaves_no_stale_receipt_behind(course):
     path = course / "notebooks" / "98_test.ipynb"
     path.write_text(json.dumps(NOTEBOOK))
-    claims.save_receipts("98_test", claims.measure_topic("98_test")[1])
+    receipts.save_receipts("98_test", claims.measure_topic("98_test")[1])
     path.write_text(json.dumps(NOTEBOOK).replace("holds=", "costly=True, holds="))
-    claims.save_receipts("98_test", claims.measure_topic("98_test", budget="full", seeds=4)[1])  # some, not all
-    assert [(r["budget"], r["stale"]) for r in claims.read_receipts("98_test")] == [("full", False), ("quick", True)]
-    claims.save_receipts("98_test", claims.measure_topic("98_test", budget="full", seeds=6)[1])
-    assert [(r["budget"], len(r["seeds"])) for r in claims.read_receipts("98_test")] == [("full", 6)]
+    receipts.save_receipts("98_test", claims.measure_topic("98_test", budget="full", seeds=4)[1])  # some, not all
+    assert [(r["budget"], r["stale"]) for r in receipts.read_receipts("98_test")] == [("full", False), ("quick", True)]
+    receipts.save_receipts("98_test", claims.measure_topic("98_test", budget="full", seeds=6)[1])
+    assert [(r["budget"], len(r["seeds"])) for r in receipts.read_receipts("98_test")] == [("full", 6)]
 
 
 def test_a_notebook_may_bring_the_seeds_of_its_quick_budget(course):
@@ -176,24 +182,56 @@ def test_cells_may_define_classes_and_a_topic_without_claims_says_so(course):
 
 
 def test_the_front_page_shows_the_receipts_of_the_shipped_seeds(course):
-    text = "# Title\n" + "".join(claims.MARKS) + "\nend"
+    text = "# Title\n" + "".join(receipts.MARKS) + "\nend"
     (course / "README.md").write_text(text)
     for seeds in (None, "1000:1005"):
-        claims.save_receipts("98_test", claims.measure_topic("98_test", seeds=seeds)[1])
-    claims.update_front_page()
+        receipts.save_receipts("98_test", claims.measure_topic("98_test", seeds=seeds)[1])
+    receipts.update_front_page()
     page = (course / "README.md").read_text()
     assert page.startswith("# Title") and page.endswith("end") and "98 test: 0 of 1 claims hold" in page
     assert page.count("| X1 | Seeds are large | undecided | 2.000 (0.037 to 3.963) | above 3 |") == 1
-    claims.update_front_page()
+    receipts.update_front_page()
     assert (course / "README.md").read_text() == page
 
 
 def test_the_readme_is_up_to_date():
-    readme = (claims.notebooks_folder().parent / "README.md").read_text(encoding="utf-8")
-    assert claims.MARKS[0] + claims.front_page() + claims.MARKS[1] in readme, "run: debias-course claims --save"
+    readme = (receipts.notebooks_folder().parent / "README.md").read_text(encoding="utf-8")
+    assert receipts.MARKS[0] + receipts.front_page() + receipts.MARKS[1] in readme, "run: debias-course claims --save"
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"behaviours": [], "receipts": [{"id": 3}]}'])
+def test_a_damaged_receipt_is_named_with_its_remedy(course, damage):
+    path = receipts.save_receipts("98_test", claims.measure_topic("98_test")[1])
+    path.write_text(damage)
+    with pytest.raises(ValueError, match=r"98_test.json is damaged .* take it from the repository again"):
+        receipts.read_receipts("98_test")
+
+
+@pytest.mark.parametrize(
+    "wrong, sentence",
+    [
+        (dict(measure=lambda seed: None), "claim X measured None on seed 0; return one number"),
+        (dict(measure=lambda seed: "much"), "claim X measured 'much' on seed 0"),
+        (dict(measure=3.0), "measure of claim X is 3.0; pass a function of the seed"),
+        (dict(holds=0.1), "holds of claim 'X' is 0.1; give a Band, as in above"),
+        (dict(sentence=None), "sentence of claim 'X' is None; give a str"),
+    ],
+)
+def test_what_cannot_be_a_claim_is_refused(wrong, sentence):
+    right = dict(id="X", sentence="Seeds are large", measure=lambda seed: seed, holds=above(3.0))
+    with pytest.raises(TypeError, match=sentence):
+        lesson("00_dataset_bias").claim(**(right | wrong))
+
+
+def test_equal_values_need_the_trials_behind_them():
+    """None of 5 · 94 batches: at most 1 - 0.025^(1 / 470) with 95 %."""
+    assert Claim("X", "s", below(0.01), (0, 1, 2, 3, 4), (0.0,) * 5).verdict == "undecided"
+    claim = Claim("X", "s", below(0.01), (0, 1, 2, 3, 4), (0.0,) * 5, trials=94)
+    assert claim.verdict == "holds" and claim.mean.high == pytest.approx(1 - 0.025 ** (1 / 470))
+    assert Claim("X", "s", below(0.005), (0, 1, 2, 3, 4), (0.0,) * 5, trials=94).verdict == "undecided"
 
 
 def test_an_installation_without_notebooks_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(claims, "__file__", str(tmp_path / "site" / "debias_course" / "claims.py"))
+    monkeypatch.setattr(receipts, "__file__", str(tmp_path / "site" / "debias_course" / "receipts.py"))
     with pytest.raises(FileNotFoundError, match="clone the repository"):
-        claims.notebooks_folder()
+        receipts.notebooks_folder()

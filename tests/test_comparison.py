@@ -124,7 +124,7 @@ def test_intervals_are_wider_the_more_methods_there_are():
 def test_equal_differences_of_few_seeds_tell_nothing():
     found = study_of(base=(500, 600), above=(530, 630), same=(500, 600))
     assert found.difference("above", "base")[:3] == pytest.approx((0.03, -torch.inf, torch.inf))
-    assert found.difference("same", "base")[:3] == (0, 0, 0)  # the same model twice
+    assert found.difference("same", "base")[:3] == (0, -torch.inf, torch.inf)
     assert found.ranks() == {"base": (1, 3), "above": (1, 3), "same": (1, 3)}
 
 
@@ -219,7 +219,7 @@ def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(monkeypa
     def stopping(*arguments):
         if len(done) == 5:
             raise KeyboardInterrupt
-        done.append(arguments[0].name)
+        done.append(arguments[0].thing.job.name)
         return run(*arguments)
 
     monkeypatch.setattr(room, "run_and_keep", stopping)
@@ -231,7 +231,7 @@ def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(monkeypa
     assert dataclasses.asdict(resumed.study)["records"] == dataclasses.asdict(small(calls, **how).study)["records"]
 
 
-@pytest.mark.parametrize("wrong, verdict", [(False, "holds"), (True, "fails")])
+@pytest.mark.parametrize("wrong, verdict", [(False, "holds"), (True, "undecided")])  # 0 on every seed
 def test_choosing_the_worst_setting_turns_a_claim(monkeypatch, wrong, verdict):
     cells = claims.claim_cells("10_method_comparison")
     words = "lesson(", "def four_groups", "def side_by_side", "untuned"

@@ -1,76 +1,366 @@
-"""fingerprints: whatever changes what a class computes changes its hash, and nothing else does."""
+"""fingerprints: whatever changes what a run computes changes its key, and nothing else does."""
 
+import functools
+import itertools
 import subprocess
 import sys
+import textwrap
+import threading
 import types
+from dataclasses import dataclass
+from enum import Enum
 
+import numpy as np
 import pytest
+import torch
 
-from debias_course import evaluate, models, training
-from debias_course.fingerprints import code_of, module_hash
-from debias_course.methods import LossReweighting
+from debias_course import data, evaluate, methods, models, study, training
+from debias_course.fingerprints import NoFingerprint, fingerprint, reached
+from debias_course.jobs import Job, keyed
+from debias_course.methods import ERM, Method
+
+SPLITS = data.toys.shortcut(n=40)
+
+
+def key(method=None, model=models.linear, of=SPLITS, seed=0, device="cpu", **settings):
+    """The key under which a study would keep one run."""
+    job = Job("any name", method or ERM(), of, model, seed, tuple(sorted(settings.items())), device)
+    return next(keyed([job])).key
+
 
 SOURCE = """
-from dataclasses import dataclass
+import dataclasses, functools, helpers, torch
 from debias_course.methods import ERM
-SCALE = {scale}
-def helper(x):
-    return x + {helper}
-@dataclass(frozen=True, kw_only=True)
+TABLE = {"a": (1, {"deep": [FACTOR]})}
+LIST = [FACTOR]
+TENSOR = torch.full((5000,), float(FACTOR))
+FUNCTIONS = {"scale": lambda x: x * FACTOR}
+def default(x, by=FACTOR):
+    return x * by
+def keyword(x, *, by=FACTOR):
+    return x * by
+def make(by):
+    def closed(x):
+        return x * by
+    return closed
+closed = make(FACTOR)
+partial = functools.partial(default, by=FACTOR)
+@functools.lru_cache
+def cached(x):
+    return x * FACTOR
+@torch.no_grad()
+def wrapped(x):
+    return x * FACTOR
+class Scale:
+    by = FACTOR
+    def __call__(self, x):
+        return x * self.by
+    @property
+    def twice(self):
+        return 2 * FACTOR
+    @staticmethod
+    def still(x):
+        return x * FACTOR
+    @classmethod
+    def of(cls, x):
+        return x * cls.by
+scale = Scale()
+scale.field = FACTOR
 class Parent(ERM):
     def loss(self, model, batch, state):
-        return super().loss(model, batch, state) * {parent}
-@dataclass(frozen=True, kw_only=True)
+        return super().loss(model, batch, state) * PARENT
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Mine(Parent):
     def loss(self, model, batch, state):
-        return helper(super().loss(model, batch, state)) * SCALE  # {remark}
+        return super().loss(model, batch, state) * (BODY)
 """
+# how the loss of a method reaches the factor
+REACHES = {
+    "a number in the code": "FACTOR",
+    "a constant of the module": "LIST[0]",
+    "a constant deep in a table": "TABLE['a'][1]['deep'][0]",
+    "one element of a long tensor": "TENSOR[2500]",
+    "a default argument": "default(1)",
+    "a keyword default": "keyword(1)",
+    "a closure": "closed(1)",
+    "a partial": "partial(1)",
+    "a function in a dict": "FUNCTIONS['scale'](1)",
+    "a function behind a cache": "cached(1)",
+    "a function behind a decorator": "wrapped(1)",
+    "an attribute of a class": "Scale()(1)",
+    "a property": "Scale().twice",
+    "a static method": "Scale.still(1)",
+    "a class method": "Scale.of(1)",
+    "a field of an object": "scale.field",
+    "a function of a module": "helpers.f(1)",
+    "a private name of a module": "helpers._hidden",
+    "a function that another module calls": "helpers.g(1)",
+    "a function that is defined inside": "(lambda: FACTOR)()",
+}
 
 
-def mine(scale=1.0, helper=0, parent=1, remark=""):
-    """A class as a notebook makes it: no file has its source."""
+def mine(body="1", factor=2, parent=1, remark="", docstring=""):
+    """A method as a notebook makes it: no file has its source."""
+    helpers = types.ModuleType("helpers")
+    source = (
+        f"import deeper\n_hidden = {factor}\ndef f(x):\n    return x * {factor}\ndef g(x):\n    return deeper.h(x)\n"
+    )
+    deeper = types.ModuleType("deeper")
+    exec(f"def h(x):\n    return x * {factor}", deeper.__dict__)
+    sys.modules |= {"helpers": helpers, "deeper": deeper}
+    exec(source, helpers.__dict__)
+    text = SOURCE.replace("BODY", body).replace("PARENT", str(parent)).replace("FACTOR", str(factor))
+    text = text.replace("        return super()", f"        {docstring}\n        {remark}\n        return super()")
     space = {"__name__": "notebook"}
-    exec(compile(SOURCE.format(**locals()), "<cell>", "exec", dont_inherit=True), space)
-    return space["Mine"]
+    exec(compile(textwrap.dedent(text), "<cell>", "exec", dont_inherit=True), space)
+    return space["Mine"]()
 
 
-@pytest.mark.parametrize("change", [dict(scale=-1.0), dict(helper=1), dict(parent=2)])
-def test_a_changed_constant_function_or_parent_is_another_code(change):
-    assert code_of(mine()) == code_of(mine()) == code_of(mine(remark="a remark"))
-    assert code_of(mine(**change)) != code_of(mine())
+@pytest.mark.parametrize("body", REACHES.values(), ids=REACHES)
+def test_code_that_is_reached_by_any_way_is_part_of_the_key(body):
+    assert key(mine(body)) == key(mine(body)) == key(mine(body, remark="# a remark", docstring='"""What it does."""'))
+    assert key(mine(body, factor=3)) != key(mine(body))
 
 
-def test_every_process_agrees():
-    things = "training.train, evaluate, LossReweighting, models.Classifier"
-    source = "from debias_course import evaluate, models, training\nfrom debias_course.methods import LossReweighting\n"
-    source += f"from debias_course.fingerprints import code_of\nprint(code_of({things}))"
-    here = code_of(training.train, evaluate, LossReweighting, models.Classifier)
-    for seed in "12":
-        done = subprocess.run(
-            [sys.executable, "-c", source], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
-        )
-        assert done.stdout.strip() == here
+def test_what_a_method_does_not_reach_is_no_part_of_its_key():
+    assert key(mine("1", factor=3)) == key(mine("1"))
+    assert key(mine("1", parent=2)) != key(mine("1"))
 
 
-def test_the_training_loop_is_part_of_every_result(monkeypatch):
-    before = code_of(training.train)
-    monkeypatch.setattr(training, "step", lambda model, batch, method, state, optimizer: batch.inputs.sum())
-    assert code_of(training.train) != before
+class Hidden:
+    """An augmentation whose repr hides its field."""
+
+    def __init__(self, by, slot=0):
+        self.by = by
+
+    def __call__(self, x):
+        return x * self.by
+
+    __repr__ = object.__repr__
 
 
-def hash_of(tmp_path, monkeypatch, source):
-    monkeypatch.syspath_prepend(tmp_path)
-    name = f"module_{abs(hash(source))}"
-    (tmp_path / f"{name}.py").write_text(source)
-    module = types.ModuleType(name)
-    module.__file__ = str(tmp_path / f"{name}.py")
-    exec(compile(source, module.__file__, "exec"), vars(module))
-    return module_hash(module)
+class Slotted:
+    __slots__ = ("by",)
+
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, x):
+        return x * self.by
 
 
-def test_comments_docstrings_and_layout_do_not_make_a_receipt_stale(tmp_path, monkeypatch):
-    plain = hash_of(tmp_path, monkeypatch, "def f(x):\n    'doc'\n    return x + 1\n")
-    same = hash_of(tmp_path, monkeypatch, "# why\n\ndef f(x):\n    '''another\n    text'''\n    return x + 1  # so\n")
-    other = hash_of(tmp_path, monkeypatch, "def f(x):\n    return x + 2\n")
-    layout = hash_of(tmp_path, monkeypatch, "def f(x):\n\n    return x   + 1\n")
-    assert plain == layout == same != other
+class Odd(dict):
+    by = 1
+
+
+class Colour(Enum):
+    RED = 1
+    BLUE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partnered(Method):
+    partner: object = None
+
+
+class Net(torch.nn.Module):
+    """One repr and one set of weights whatever its fields are."""
+
+    def __init__(self, act=torch.relu, scale=1.0):
+        super().__init__()
+        self.layer, self.act, self.scale = torch.nn.Linear(2, 2), act, scale
+
+    def forward(self, x):
+        return self.act(self.layer(x)) * self.scale
+
+
+def net(change=lambda net: None, **how):
+    def build(data, seed):
+        made = Net(**how)
+        change(made)
+        return made
+
+    return build
+
+
+def linear(seed):
+    with models.isolated_randomness(seed):
+        return torch.nn.Linear(2, 2)
+
+
+def buffered(value):
+    return lambda made: made.register_buffer("extra", torch.tensor(value), persistent=False)
+
+
+def tied(one):
+    first = torch.nn.Linear(2, 2)
+    other = first if one else torch.nn.Linear(2, 2)
+    other.load_state_dict(first.state_dict())
+    return torch.nn.Sequential(first, other)
+
+
+def with_forward(by):
+    def change(made):
+        made.forward = lambda x: made.layer(x) * by
+
+    return change
+
+
+def by_hook(by):
+    return lambda made: made.layer.register_forward_hook(lambda module, given, output: output * by)
+
+
+def relu(x):
+    return x.relu()
+
+
+def tensor(n, value):
+    return torch.where(torch.arange(n) == n // 2, value, 0.0)
+
+
+# two runs of which each must have its own key
+PAIRS = {
+    "a setting": (dict(epochs=2), dict(epochs=3)),
+    "a seed": (dict(seed=0), dict(seed=1)),
+    "an augmentation's hidden field": (dict(augment=Hidden(1)), dict(augment=Hidden(2))),
+    "an augmentation's slot": (dict(augment=Slotted(1)), dict(augment=Slotted(2))),
+    "a bound method's object": (dict(augment=Hidden(1).__call__), dict(augment=Hidden(2).__call__)),
+    "a partial's keyword": [dict(augment=functools.partial(torch.mul, other=by)) for by in (1.0, 2.0)],
+    "a field's partner network": [dict(method=Partnered(partner=linear(seed))) for seed in (0, 1)],
+    "one value of a long tensor": [dict(method=Partnered(partner=tensor(5000, by))) for by in (1.0, 2.0)],
+    "one value of a long array": [dict(method=Partnered(partner=tensor(5000, by).numpy())) for by in (1.0, 2.0)],
+    "a number's type": (dict(method=Partnered(partner=True)), dict(method=Partnered(partner=1))),
+    "an object in a list": [dict(method=Partnered(partner=[Hidden(by)])) for by in (1, 2)],
+    "an enumeration's member": [dict(method=Partnered(partner=each)) for each in Colour],
+    "the items of an odd dict": [dict(method=Partnered(partner=Odd(a=by))) for by in (1, 2)],
+    "the order of a list": [dict(method=Partnered(partner=each)) for each in ([1, 2], [2, 1])],
+    "a generator's state": [dict(method=Partnered(partner=torch.Generator().manual_seed(s))) for s in (1, 2)],
+    "NumPy's generator": [dict(method=Partnered(partner=np.random.default_rng(s))) for s in (1, 2)],
+    "a network's function": (dict(model=net()), dict(model=net(act=relu))),
+    "a network's number": (dict(model=net()), dict(model=net(scale=2.0))),
+    "a buffer that is not saved": [dict(model=net(buffered(by))) for by in (1.0, 2.0)],
+    "a frozen parameter": (dict(model=net()), dict(model=net(lambda n: n.layer.bias.requires_grad_(False)))),
+    "a part in evaluation mode": (dict(model=net()), dict(model=net(lambda n: n.layer.eval()))),
+    "a hook": [dict(model=net(by_hook(by))) for by in (1, 2)],
+    "a replaced forward": [dict(model=net(with_forward(by))) for by in (1, 2)],
+    "a shared layer": [dict(method=Partnered(partner=tied(one))) for one in (True, False)],
+    "the labels": (dict(), dict(of=SPLITS._replace(test=SPLITS.validation))),
+    "the version of a library's object": [dict(augment=each) for each in (torch.nn.ReLU(), torch.nn.Tanh())],
+}
+
+
+@pytest.mark.parametrize("one, other", PAIRS.values(), ids=PAIRS)
+def test_two_runs_that_differ_have_two_keys(one, other):
+    assert key(**one) == key(**one) and key(**one) != key(**other)
+
+
+ENGINE = {
+    "SGD's momentum": lambda: (training.OPTIMIZERS, "sgd", functools.partial(torch.optim.SGD, momentum=0.0)),
+    "the rule that selects": lambda: (
+        training.SELECT,
+        "validation-worst-group",
+        lambda report: -report.worst_group.value,
+    ),
+    "a batch's scale": lambda: (data.GroupedData, "batch", lambda self, rows: self.other(rows)),
+    "how an epoch is cut": lambda: (sys.modules["debias_course.methods.base"], "cut", lambda rows, size: [rows]),
+    "the evaluation": lambda: (
+        sys.modules["debias_course.evaluation"],
+        "predict",
+        lambda model, data, batch_size: None,
+    ),
+    "the loop": lambda: (training, "step", lambda *rest: None),
+    "the state of randomness": lambda: (training, "isolated_randomness", lambda seed, device: None),
+}
+
+
+@pytest.mark.parametrize("change", ENGINE.values(), ids=ENGINE)
+def test_the_code_of_training_and_evaluation_is_part_of_the_key(change, monkeypatch):
+    before = key()
+    where, name, value = change()
+    monkeypatch.setitem(where, name, value) if isinstance(where, dict) else monkeypatch.setattr(where, name, value)
+    assert key() != before
+    monkeypatch.undo()
+    assert key() == before
+
+
+SAME = {
+    "another process's order of a set": ({"one", "two", "three"}, {"three", "two", "one"}),
+    "an equal object": (Hidden(1), Hidden(1)),
+    "an equal partial": (functools.partial(relu), functools.partial(relu)),
+    "an equal tensor": (tensor(50, 1.0), tensor(50, 1.0).clone()),
+    "an equal network": (linear(0), linear(0)),
+    "an equal list that is one object twice": ([[1], [1]], [[1]] * 2),
+    "a slice of an array": (np.arange(6)[::2], np.array([0, 2, 4])),
+    "a circle": ((a := [1]).append(a) or a, (b := [1]).append(b) or b),
+    "equal text that is made as it runs": ("ab", "".join(["a", "b"])),
+}
+
+
+@pytest.mark.parametrize("one, other", SAME.values(), ids=SAME)
+def test_what_is_equal_has_one_fingerprint(one, other):
+    assert fingerprint(one) == fingerprint(other)
+
+
+def test_the_name_of_a_run_and_how_often_torch_has_counted_hooks_do_not_matter():
+    before = key(model=net(by_hook(2)))
+    for _ in range(3):
+        net(by_hook(1))(None, 0)
+    assert key(model=net(by_hook(2))) == before
+
+
+@pytest.mark.parametrize("seed", "12")
+def test_every_process_agrees(seed):
+    source = """
+        from debias_course import data, methods, models
+        from debias_course.fingerprints import fingerprint
+        from debias_course.jobs import Job, keyed
+        job = Job("m", methods.GroupDRO(), data.toys.shortcut(n=40), models.mlp, 0, (("epochs", 1),), "cpu")
+        print(next(keyed([job])).key, fingerprint({"a", "b", "c"}))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(source)]
+    done = subprocess.run(command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
+    here = key(methods.GroupDRO(), models.mlp, epochs=1)
+    assert done.stdout.split() == [here, fingerprint({"a", "b", "c"})]
+
+
+@pytest.mark.parametrize(
+    "thing", [threading.Lock(), (each for each in "ab"), sys.stdout, lambda: eval("1 + 1")], ids=str
+)
+def test_what_cannot_be_known_is_refused_with_its_place(thing):
+    with pytest.raises(NoFingerprint, match="so that a kept result could be that of something else; leave it out"):
+        key(Partnered(partner={"deep": [thing]}))
+    with pytest.raises(NoFingerprint, match=r"partner\.deep\.0.*(lock|genexpr|Text|Encoded|eval)"):
+        fingerprint(Partnered(partner={"deep": [thing]}))
+
+
+def test_two_methods_of_one_factory_keep_their_own_results(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path))
+
+    def made(power):
+        class Mine(ERM):
+            def loss(self, model, batch, state):
+                return super().loss(model, batch, state) * power
+
+        return Mine()
+
+    both = {"plain": made(1.0), "upside down": made(-1.0)}
+    of = dict(data=data.toys.shortcut, seeds=1, model=models.linear, epochs=3, lr=0.1, progress=False)
+    first, again = (study(both, **of) for _ in range(2))
+    values = [[found.value(name, 0, "overall") for name in both] for found in (first, again)]
+    assert values[0] == values[1] and values[0][0] > 0.5 > values[0][1]
+
+
+def test_reached_names_code_and_not_what_objects_hold():
+    there = reached(lambda: (evaluate, SPLITS), but=("debias_course.data",))
+    assert models.evaluating.__wrapped__ in there and evaluate in there and training.train not in there
+    assert not any((each.__module__ or "").startswith("debias_course.data") for each in there)
+
+
+def test_a_chain_of_calls_may_be_as_long_as_it_likes():
+    space = {"f0": lambda: 1}
+    for n in range(1, 3000):
+        space[f"f{n}"] = types.FunctionType(compile(f"f{n - 1}()", "<chain>", "eval"), space)
+    assert len(reached(space["f2999"])) == 3000
+    nested = list(itertools.accumulate(range(5000), lambda inner, _: [inner], initial=[]))[-1]
+    with pytest.raises(NoFingerprint, match="nested too deeply"):
+        fingerprint(nested)

@@ -11,7 +11,7 @@ import jupytext
 import nbformat
 import pytest
 
-from debias_course import claims
+from debias_course import receipts
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -120,7 +120,7 @@ def test_every_claim_has_its_receipt(name):
     stated = {re.match(r"\s*\"([^\"]+)\"", call)[1]: "costly=True" in call for call in calls}
     held = {
         (r["id"], r["budget"], r["seeds"][0])
-        for r in claims.read_receipts(name)
+        for r in receipts.read_receipts(name)
         if r["verdict"] == "holds" and not r["stale"] and len(r["seeds"]) >= (3 if r["budget"] == "full" else 5)
     }
     wanted = {(id, "full" if costly else "quick", first) for id, costly in stated.items() for first in (0, 1000)}

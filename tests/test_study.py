@@ -17,7 +17,7 @@ import torch
 from debias_course import figures, models, study
 from debias_course.cache import cache_folder
 from debias_course.data import Splits, toys
-from debias_course.jobs import Job
+from debias_course.jobs import Job, keyed
 from debias_course.methods import ERM, LossReweighting
 from debias_course.study import Study, mean_over_seeds, parse_seeds
 
@@ -28,6 +28,12 @@ small = partial(study, data=partial(toys.shortcut, n=80), model=models.linear, e
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path))
+
+
+def key(method=METHODS["plain"], model=models.linear, **settings):
+    """The key of one run."""
+    job = Job("m", method, partial(toys.shortcut, n=80), model, 0, tuple(sorted(settings.items())), "cpu")
+    return next(keyed([job])).key
 
 
 def kept():
@@ -53,6 +59,31 @@ def test_interval_of_a_mean_by_hand():
     mean = mean_over_seeds([1, 2, 3])
     assert mean.value == 2 and mean.high - 2 == pytest.approx(4.302653 / math.sqrt(3), abs=1e-5)
     assert mean.n == 3 and mean_over_seeds([1.0]).low == -math.inf
+
+
+def test_equal_values_have_exact_bounds_where_they_are_shares_and_none_otherwise():
+    """3 of 3 · 100: at least 0.025^(1 / 300). 0.1 of 5 · 1000 is 500 of 5000."""
+    from scipy.stats import binomtest
+
+    for values in ([0.1] * 5, [0.0] * 5, [0.5] * 2):
+        assert mean_over_seeds(values)[1:3] == (-math.inf, math.inf)
+    assert mean_over_seeds([1.0] * 3, trials=100)[1:3] == (pytest.approx(0.025 ** (1 / 300)), 1.0)
+    expected = binomtest(500, 5000).proportion_ci(method="exact")
+    assert mean_over_seeds([0.1] * 5, trials=1000)[1:3] == pytest.approx((expected.low, expected.high))
+    assert mean_over_seeds([0.1, 0.2], trials=1000) == mean_over_seeds([0.1, 0.2])
+
+
+def test_a_spread_that_a_t_interval_cannot_carry_is_said_and_the_interval_widened():
+    """One collapse among five, ten or twenty seeds; and normal values, which are left alone."""
+    for n in (5, 10, 20):
+        calm = [0.8 + 0.01 * math.sin(3 * i) for i in range(n)]
+        collapsed = mean_over_seeds([*calm[:-1], 0.2])
+        assert collapsed.apart == 1 and collapsed.low <= 0.2 and collapsed.high >= max(calm[:-1])
+        assert "1 far from the others" in str(collapsed) and mean_over_seeds(calm).apart == 0
+    generator = torch.Generator().manual_seed(0)
+    for n in (4, 5, 8, 20):
+        flagged = [mean_over_seeds(torch.randn(n, generator=generator).tolist()).apart > 0 for _ in range(2000)]
+        assert sum(flagged) < 0.015 * 2000
 
 
 def test_methods_are_paired_by_seed():
@@ -90,7 +121,7 @@ def test_the_worst_group_by_epoch_is_a_mean_over_seeds_of_a_minimum_over_groups(
 
 def test_the_same_run_is_not_done_twice(monkeypatch):
     first = small(METHODS, seeds=2)
-    monkeypatch.setattr(Job, "run", lambda self: pytest.fail("ran again"))
+    monkeypatch.setattr(sys.modules["debias_course.study"], "run_and_keep", lambda *each: pytest.fail("ran again"))
     again = small(METHODS, seeds=2)
     assert again.table.equals(first.table) and again.history.equals(first.history)
 
@@ -138,7 +169,7 @@ def test_an_edited_method_is_measured_anew(monkeypatch, tmp_path):
         monkeypatch.syspath_prepend(tmp_path / f"v{number}")
         monkeypatch.delitem(sys.modules, "mine", raising=False)
         mine = importlib.import_module("mine").Mine()
-        keys.add(Job("m", mine, partial(toys.shortcut, n=80), models.linear, 0, (("epochs", 1),), "cpu").key())
+        keys.add(key(method=mine))
     assert len(keys) == 2
 
 
@@ -233,10 +264,7 @@ def hooked(data, seed):
     "model", [lambda data, seed: Net(torch.tanh), lambda data, seed: Net(scale=2.0), frozen, hooked], ids=str
 )
 def test_what_a_model_does_not_print_counts_too(model):
-    keys = {
-        Job("m", ERM(), partial(toys.shortcut, n=80), m, 0, (), "cpu").key() for m in (lambda data, seed: Net(), model)
-    }
-    assert len(keys) == 2
+    assert key(model=lambda data, seed: Net()) != key(model=model)
 
 
 def test_a_model_that_does_not_seed_itself_is_paired_all_the_same():

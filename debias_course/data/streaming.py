@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..fingerprints import code_of
+from ..fingerprints import fingerprint
 from .grouped import Batch, GroupedData
 
 CHUNK = 32  # images that a thread decodes at a time
@@ -100,7 +100,7 @@ def stamp(root: str, files: Sequence[str]) -> str:
     """Hash of names, sizes and modification times, and of how files are decoded: equal until somebody changes one."""
     import PIL
 
-    digest = hashlib.sha256(f"{PIL.__version__} {code_of(decode)}\0".encode())
+    digest = hashlib.sha256(f"{PIL.__version__} {fingerprint(decode)}\0".encode())
     for file in files:
         try:
             known = os.stat(os.path.join(root, file))
