@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import inspect
 import os
@@ -82,15 +83,14 @@ def compare(args: argparse.Namespace) -> int:
     described = dict(data=named, seeds=args.seeds, methods=", ".join(methods), model=args.model, **settings)
     described |= dict(device=str(pick_device(args.device)))
     out = None if args.out is None else Path(args.out).expanduser()
-    if out:
-        report.take(out, described)  # now, not after the training
     how = dict(device=args.device, n_jobs=args.jobs, leave_out=args.methods == "all")
-    found = comparison.compare(methods, data, seeds=seeds, model=model, **settings, **how)
-    print(report.readable(found).to_string(index=False))
-    for text in report.in_words(found), report.in_one_line(described):
-        print("", *(textwrap.fill(line, 110) for line in text.splitlines()), sep="\n")
-    if out:
-        print(f"written: {', '.join(map(str, report.write(out, found, described)))}")
+    with report.taken(out, described) if out else contextlib.nullcontext():  # now, not after the training
+        found = comparison.compare(methods, data, seeds=seeds, model=model, **settings, **how)
+        print(report.readable(found).to_string(index=False))
+        for text in report.in_words(found), report.in_one_line(described):
+            print("", *(textwrap.fill(line, 110) for line in text.splitlines()), sep="\n")
+        if out:
+            print(f"written: {', '.join(map(str, report.write(out, found, described)))}")
     return 0
 
 
