@@ -40,7 +40,8 @@ class Share(NamedTuple):
 
 def wilson(correct: int, n: int) -> Share:
     """Score interval of a proportion (Wilson 1927): inside [0, 1] and sound near its ends, unlike value ± 2 s.e."""
-    if not whole("n", n, 0):
+    n = whole("n", n, 0)
+    if not n:
         raise ValueError("a share of no samples is undefined; leave empty groups out")
     p = whole("correct", correct, 0, n) / n
     center = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)

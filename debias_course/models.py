@@ -39,8 +39,9 @@ def grouped(data: Any, name: str = "data") -> GroupedData:
 
 
 def kind_of(thing: Any) -> str:
-    """ "None" or "a dict": what was given in place of something else."""
-    return "None" if thing is None else f"a {type(thing).__name__}"
+    """ "None", "a dict" or "an int": what was given in place of something else."""
+    name = type(thing).__name__
+    return "None" if thing is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def _widths(name: str, widths: Any, least: int = 1) -> None:
@@ -247,7 +248,7 @@ def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
     For the code of others that draws from them: layer initialisation, dropout. Our own code takes a generator. These
     generators belong to the process: two threads must not do this at once.
     """
-    whole("seed", seed, 0, 2**64 - 1)
+    seed = whole("seed", seed, 0, 2**64 - 1)
     kind, dtype = torch.device(device).type, torch.get_default_dtype()
     backend = None if kind in ("cpu", "meta") else getattr(torch, kind)
     forked = dict(devices=range(backend.device_count()), device_type=kind) if backend else dict(devices=[])
