@@ -136,6 +136,30 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", required=True, metavar="compare | inspect | claims | list | lab")
 
     each = commands.add_parser("compare", help="train methods on one data set, over seeds, and compare them")
+    compare_arguments(each)
+
+    each = commands.add_parser("inspect", help="look at a folder of images: its groups, their bias, broken files")
+    each.add_argument("path", type=path, help="a folder with metadata.csv, or with CelebA's two tables")
+    folder_arguments(each)
+    each.add_argument("--all", action="store_true", help="print all problems, not only the first 20")
+
+    each = commands.add_parser("claims", help="measure the lecture's claims again; exit code 1 if one does not hold")
+    each.add_argument("--topic", type=text, help="such as 01_loss_reweighting; all topics by default")
+    each.add_argument(
+        "--seeds", type=text, help="a count or a range such as 1000:1005; the notebook's seeds by default"
+    )
+    each.add_argument("--budget", default="quick", choices=("quick", "full"))
+    each.add_argument("--save", action="store_true", help="keep receipts in assets/claims")
+
+    each = commands.add_parser("list", help="methods with their knobs, ranges and needs")
+
+    each = commands.add_parser("lab", help="open the course in JupyterLab")
+    each.add_argument("--port", type=whole(1, 65535), help="a free one by default")
+    each.add_argument("--no-browser", action="store_true", help="only print the address")
+    return top
+
+
+def compare_arguments(each: argparse.ArgumentParser) -> None:
     each.add_argument(
         "--data", default="colored-digits", type=name_or_path, help=f"{', '.join(DATASETS)}, or a folder of images"
     )
@@ -164,29 +188,8 @@ def parser() -> Parser:
     each.add_argument("--metric", default="worst_group", choices=METRICS, help="of the differences and ranks")
     each.add_argument("--jobs", type=whole(1), help="runs at a time; one per core by default, one on a GPU")
     each.add_argument("--device", type=text, help="cpu, or the GPU's name; a GPU is used where there is one")
-
     folder_arguments(each)
     each.add_argument("--leave-out-broken", action="store_true", help="go on without images that cannot be read")
-
-    each = commands.add_parser("inspect", help="look at a folder of images: its groups, their bias, broken files")
-    each.add_argument("path", type=path, help="a folder with metadata.csv, or with CelebA's two tables")
-    folder_arguments(each)
-    each.add_argument("--all", action="store_true", help="print all problems, not only the first 20")
-
-    each = commands.add_parser("claims", help="measure the lecture's claims again; exit code 1 if one does not hold")
-    each.add_argument("--topic", type=text, help="such as 01_loss_reweighting; all topics by default")
-    each.add_argument(
-        "--seeds", type=text, help="a count or a range such as 1000:1005; the notebook's seeds by default"
-    )
-    each.add_argument("--budget", default="quick", choices=("quick", "full"))
-    each.add_argument("--save", action="store_true", help="keep receipts in assets/claims")
-
-    each = commands.add_parser("list", help="methods with their knobs, ranges and needs")
-
-    each = commands.add_parser("lab", help="open the course in JupyterLab")
-    each.add_argument("--port", type=whole(1, 65535), help="a free one by default")
-    each.add_argument("--no-browser", action="store_true", help="only print the address")
-    return top
 
 
 def folder_arguments(command: argparse.ArgumentParser) -> None:
