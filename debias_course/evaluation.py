@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .data import GroupedData
-from .models import evaluating, threads_for
+from .models import evaluating, grouped, kind_of, threads_for, whole
 
 Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 
@@ -39,9 +40,10 @@ class Share(NamedTuple):
 
 def wilson(correct: int, n: int) -> Share:
     """Score interval of a proportion (Wilson 1927): inside [0, 1] and sound near its ends, unlike value ± 2 s.e."""
-    if n < 1:
+    n = whole("n", n, 0)
+    if not n:
         raise ValueError("a share of no samples is undefined; leave empty groups out")
-    p = correct / n
+    p = whole("correct", correct, 0, n) / n
     center = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2)) / (1 + Z95**2 / n)
     low, high = max(0.0, center - half), min(1.0, center + half)
@@ -51,6 +53,10 @@ def wilson(correct: int, n: int) -> Share:
 def weighted(shares: Sequence[Share], weights: Sequence[float]) -> Share:
     """Σ w_g p_g of independent shares, its interval recovered from theirs (MOVER: Zou and Donner 2008, eq. 2);
     for a single share that is its own interval."""
+    if not shares or len(shares) != len(weights):
+        raise ValueError(f"{len(weights)} weights for {len(shares)} shares; give one for each share, and at least one")
+    if not all(isinstance(w, Real) and 0 <= w < math.inf for w in weights) or not sum(weights):
+        raise ValueError(f"weights are {weights!r}; use finite numbers from 0, one of them above 0")
     total = sum(weights)
     weights = [w / total for w in weights]
     value = sum(w * s.value for w, s in zip(weights, shares))
@@ -74,6 +80,17 @@ class GroupReport:
     attribute_names: tuple[str, ...]
     train_n: tuple[int, ...] | None = None
 
+    def __post_init__(self):
+        groups = len(self.label_names) * len(self.attribute_names)
+        for name in ("n", "correct", "train_n"):
+            counts = getattr(self, name)
+            if counts is None and name == "train_n":
+                continue
+            if not isinstance(counts, Sequence) or len(counts) != groups:
+                raise ValueError(f"{name} is {counts!r}; use a tuple with one number for each of the {groups} groups")
+            for g, count in enumerate(counts):
+                whole(f"{name}[{g}]", count, 0, self.n[g] if name == "correct" else None)
+
     @property
     def group_names(self) -> list[str]:
         return [f"{label}, {attribute}" for label in self.label_names for attribute in self.attribute_names]
@@ -96,8 +113,8 @@ class GroupReport:
 
     @property
     def group_balanced(self) -> Share:
-        present = self._present
-        return weighted([self.groups[g] for g in present], [1.0] * len(present))
+        present, groups = self._present, self.groups
+        return weighted([groups[g] for g in present], [1.0] * len(present))
 
     @property
     def worst(self) -> int:
@@ -113,20 +130,23 @@ class GroupReport:
     def worst_class(self) -> Share:
         """The lowest label accuracy, whatever the attributes."""
         a = len(self.attribute_names)
-        rows = [(sum(self.correct[i : i + a]), sum(self.n[i : i + a])) for i in range(0, len(self.n), a)]
-        return min((wilson(c, n) for c, n in rows if n), key=lambda share: share.value)
+        starts = sorted({g - g % a for g in self._present})
+        shares = [wilson(sum(self.correct[i : i + a]), sum(self.n[i : i + a])) for i in starts]
+        return min(shares, key=lambda share: share.value)
 
     @property
     def train_weighted(self) -> Share:
         if self.train_n is None:
             raise ValueError("the group counts of training are not known; pass train=data.train to evaluate")
-        missing = [self.group_names[g] for g, n in enumerate(self.n) if not n and self.train_n[g]]
+        if not any(self.train_n):
+            raise ValueError("train has no sample; pass the data that the model was trained on")
+        missing = [name for name, n, trained in zip(self.group_names, self.n, self.train_n) if trained and not n]
         if missing:
             raise ValueError(
                 f"group '{missing[0]}' has training but no test samples; test on data that hold every group"
             )
-        present = [g for g in self._present if self.train_n[g]]
-        return weighted([self.groups[g] for g in present], [self.train_n[g] for g in present])
+        present, groups = [g for g in self._present if self.train_n[g]], self.groups
+        return weighted([groups[g] for g in present], [self.train_n[g] for g in present])
 
     def _shot(self, low: float, high: float, kind: str) -> Share:
         """The mean accuracy of the labels with `low` to `high` training samples, each label counting the same."""
@@ -176,7 +196,7 @@ class GroupReport:
             f"(n={worst.n}, 95% {worst.low:.2f}-{worst.high:.2f})",
         ]
         empty = [name for name, n in zip(self.group_names, self.n) if not n]
-        if self.train_n is not None and not any(t for t, n in zip(self.train_n, self.n) if not n):
+        if any(self.train_n or ()) and not any(t for t, n in zip(self.train_n, self.n) if not n):
             parts.append(f"train-weighted {self.train_weighted}")
         if empty:
             parts.append(f"no sample in {len(empty)} of {len(self.n)} groups ({'; '.join(empty[:3])})")
@@ -187,25 +207,52 @@ class GroupReport:
 
 def group_counts(values: Tensor, groups: Tensor, n_groups: int) -> Tensor:
     """Sum of `values` [N] in each group, float [n_groups]."""
-    return torch.zeros(n_groups, device=values.device).index_add_(0, groups, values.float())
+    values = values.float()
+    return values.new_zeros(n_groups).index_add_(0, groups, values)
 
 
 @torch.no_grad()
 def predict(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> Tensor:
     """Logits [N, n_labels] in evaluation mode, on the model's device; every submodule's mode is put back."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is {kind_of(model)}; pass an nn.Module, such as train(...).model")
+    grouped(data)
+    whole("batch_size", batch_size, 1)
     device = next((t.device for t in [*model.parameters(), *model.buffers()]), data.device)
     data = data.to(device)
     with evaluating(model), threads_for(model):
         rows = torch.arange(len(data), device=device).split(batch_size)
-        return torch.cat([model(batch.inputs) for batch in data.batches(rows)])
+        return torch.cat([_outputs(model, batch.inputs) for batch in data.batches(rows)])
+
+
+def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
+    """What the model returns for a batch, where that is one tensor with a row for each of its samples."""
+    try:
+        outputs = model(inputs)
+    except RuntimeError as error:
+        others = {p.dtype for p in model.parameters() if p.is_floating_point()} - {inputs.dtype}
+        if others and "type" in str(error):
+            raise TypeError(f"the model is {others.pop()}, the data are {inputs.dtype}; use model.float()") from error
+        raise
+    if not isinstance(outputs, Tensor):
+        raise TypeError(f"the model returns {kind_of(outputs)}; make it return one tensor, logits [B, n_labels]")
+    if outputs.shape[:1] != inputs.shape[:1] or outputs.is_complex():
+        raise ValueError(
+            f"the model returns {outputs.dtype} {tuple(outputs.shape)} for {len(inputs)} samples; it should return "
+            f"logits [{len(inputs)}, n_labels]"
+        )
+    return outputs
 
 
 def evaluate(
     model: nn.Module, data: GroupedData, *, train: GroupedData | None = None, batch_size: int = 1024
 ) -> GroupReport:
     """Group accuracies of `model` on `data`; `train` gives the train-weighted average its weights."""
-    if train is not None and (train.label_names, train.attribute_names) != (data.label_names, data.attribute_names):
-        raise ValueError("train and data name their labels or attributes differently; use one grid of groups for both")
+    grouped(data)
+    if train is not None:
+        grouped(train, "train")
+        if (train.label_names, train.attribute_names) != (data.label_names, data.attribute_names):
+            raise ValueError("train and data name labels or attributes differently; use one grid of groups for both")
     logits = predict(model, data, batch_size=batch_size)
     if logits.ndim != 2 or logits.shape[1] != data.n_labels:
         raise ValueError(

@@ -17,6 +17,7 @@ from torch import nn
 
 from .data import GroupedData
 from .evaluation import GroupReport, predict
+from .models import grouped, kind_of, whole
 
 # Okabe and Ito (2008), without yellow, which is too light for lines on white.
 PALETTE = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
@@ -44,10 +45,18 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, *, 
         return figure, figure.subplots(rows, columns, **options)
 
 
+def _given(name: str, things) -> None:
+    """ValueError where there is nothing to draw."""
+    if not hasattr(things, "__len__") or not len(things):
+        raise ValueError(f"{name}: {kind_of(things)} with nothing to draw; give at least one")
+
+
 def png(figure) -> bytes:
     """The figure as a PNG that is the same for the same figure: no date, no version inside."""
     import matplotlib as mpl
 
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"figure is {kind_of(figure)}; what is drawn on axes that were given belongs to their figure")
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
@@ -80,7 +89,11 @@ def picture(figure, *, alt: str, takeaway: str) -> None:
 
 def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | None = None):
     """Images of each group, taken at even distances, one group per row, with the group's share of the data."""
-    groups = list(range(data.n_groups)) if groups is None else list(groups)
+    groups = list(range(grouped(data).n_groups)) if groups is None else list(groups)
+    _given("groups", groups)
+    for group in groups:
+        whole("a group", group, 0, data.n_groups - 1)
+    whole("each", each, 1)
     figure, axes = new_figure(1.0 + 0.62 * each + 2.3, 0.68 * len(groups), len(groups), 1, squeeze=False)
     for axis, group in zip(axes[:, 0], groups):
         rows = (data.groups == group).nonzero().flatten()
@@ -98,6 +111,7 @@ def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | Non
 
 def group_bars(reports: Mapping[str, GroupReport], *, title: str = "", axis=None):
     """Accuracy per group with its 95 % interval, one colour and hatch per report."""
+    _given("reports", reports)
     figure = None
     if axis is None:
         count = len(next(iter(reports.values())).n)
@@ -119,6 +133,8 @@ def group_bars(reports: Mapping[str, GroupReport], *, title: str = "", axis=None
 
 def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced", "train_weighted")):
     """For each method of a `study.Study` and each average: one dot per seed, and the mean with its 95 % interval."""
+    _given("study", getattr(study, "names", study))
+    _given("metrics", metrics)
     figure, axis = new_figure(7.2, 1.4 + 0.22 * len(study.names) * len(metrics))
     for i, name in enumerate(study.names):
         for j, metric in enumerate(metrics):
@@ -142,6 +158,7 @@ def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced",
 def differences(found, *, axis=None):
     """The methods of a `comparison.Comparison`, best first: the difference of each to the baseline with its interval,
     and the ranks that it may have; colour and marker say which labels it needs in training."""
+    _given("found", getattr(found, "chosen", found))
     figure = None
     table = found.table.sort_values(found.metric, ascending=False)
     names = [_name(name) for name in table["method"]]
@@ -172,6 +189,8 @@ def differences(found, *, axis=None):
 
 def heat(values: Sequence[Sequence[float]], *, rows: Mapping[str, Sequence], columns: Mapping[str, Sequence], of: str):
     """A map of numbers from 0 to 1 with the numbers in it; `rows` and `columns` are a name and its values each."""
+    for name, things in ("values", values), ("rows", rows), ("columns", columns):
+        _given(name, things)
     (row_name, row_values), (column_name, column_values) = *rows.items(), *columns.items()
     figure, axis = new_figure(1.5 + 1.1 * len(column_values), 1.2 + 0.55 * len(row_values))
     shown = axis.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
@@ -186,6 +205,7 @@ def heat(values: Sequence[Sequence[float]], *, rows: Mapping[str, Sequence], col
 
 def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis=None):
     """Samples of a plane by label, the first n of them given and the others made; `wrong` marks made ones [m]."""
+    grouped(enlarged, "enlarged")
     figure = None
     if axis is None:
         figure, axis = new_figure(4.0, 4.0)
@@ -206,6 +226,7 @@ def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis=None
 def perturbations(rows: Mapping[str, tuple[torch.Tensor, torch.Tensor, str, str]]):
     """One row per name: an image [C, H, W] in [0, 1], what was added to it (grey is nothing) and the sum; the two texts
     say what a model makes of the image and of the sum."""
+    _given("rows", rows)
     figure, axes = new_figure(7.4, 0.1 + 2.15 * len(rows), len(rows), 3, layout="none", squeeze=False)
     margins = 2.15 * len(rows) + 0.1
     figure.subplots_adjust(left=0.16, right=0.99, top=1 - 0.35 / margins, bottom=0.02, wspace=0.15, hspace=0.2)
@@ -226,6 +247,8 @@ def perturbations(rows: Mapping[str, tuple[torch.Tensor, torch.Tensor, str, str]
 def embedding(features: Mapping[str, torch.Tensor], data: GroupedData, *, axes=None):
     """Features [N, d] of the samples of `data` in their first two principal components, one panel per name: a dot for a
     sample, told apart by attribute, and at the mean of each group the number of its label."""
+    _given("features", features)
+    grouped(data)
     figure = None
     if axes is None:
         figure, axes = new_figure(4.6 * len(features), 4.6, 1, len(features), squeeze=False)
@@ -258,6 +281,8 @@ def principal(values: torch.Tensor) -> torch.Tensor:
 
 def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
     """Where each model of a 2-D problem decides for which class, with the samples of `data` on top."""
+    _given("models", models)
+    grouped(data)
     figure = None
     if axes is None:
         figure, axes = new_figure(3.6 * len(models), 4.0, 1, len(models), squeeze=False, sharey=True)
@@ -286,6 +311,8 @@ def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
 
 def bars(values: Mapping[str, Sequence[float]], *, places: Sequence[str], y: str, axis=None, **axes):
     """Numbers side by side: one bar per name at each of the `places`, one colour and hatch per name."""
+    _given("values", values)
+    _given("places", places)
     figure = None
     if axis is None:
         figure, axis = new_figure(1.5 + 0.6 * len(places) * len(values), 3.4)
@@ -302,6 +329,7 @@ def bars(values: Mapping[str, Sequence[float]], *, places: Sequence[str], y: str
 def evidence(images: torch.Tensor, maps: Mapping[str, torch.Tensor], *, rows: Sequence[str]):
     """Images [N, C, H, W] in [0, 1], one per row with its name, and maps name -> [N, h, w] beside them, from their
     lowest (dark) to their highest (light) value, with the outline of the image's brightest parts."""
+    _given("images", images)
     figure, axes = new_figure(1.5 + 1.35 * (len(maps) + 1), 0.5 + 1.35 * len(images), len(images), len(maps) + 1)
     axes = [axes] if len(images) == 1 else axes
     for i, (image, line) in enumerate(zip(images.cpu(), axes)):
@@ -322,6 +350,8 @@ def evidence(images: torch.Tensor, maps: Mapping[str, torch.Tensor], *, rows: Se
 def bands(shares: Mapping[str, Sequence[float]], *, x: str, y: str, start: int = 1, axis=None):
     """What a whole is made of, step by step from `start`: one band per name, told apart by colour and hatch; at each
     step the shares of all names sum to 1."""
+    _given("shares", shares)
+    _given("the steps", next(iter(shares.values())))
     figure = None
     if axis is None:
         figure, axis = new_figure(6.0, 3.6)
@@ -339,6 +369,7 @@ def curves(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str, bands=None, axis=None, **axes
 ):
     """Lines name -> (xs, ys), told apart by colour, marker and dash; `bands` name -> (low, high) shades an interval."""
+    _given("lines", lines)
     figure = None
     if axis is None:
         figure, axis = new_figure(6.4, 3.4)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,35 @@ from torch import Tensor, nn
 from .data import GroupedData
 
 SMALL = 1_000_000  # parameters; below this, a second CPU thread costs more than it gives
+
+
+def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """`value` where it is a whole number from `low` to `high`; ValueError with this range otherwise."""
+    if isinstance(value, Integral) and not isinstance(value, bool) and low <= value and (high is None or value <= high):
+        return int(value)
+    raise ValueError(
+        f"{name} is {value!r}; use a whole number from {low}" + (f" to {high}" if high is not None else "")
+    )
+
+
+def grouped(data: Any, name: str = "data") -> GroupedData:
+    """`data` where they are `GroupedData`; TypeError otherwise."""
+    if isinstance(data, GroupedData):
+        return data
+    raise TypeError(f"{name} is {kind_of(data)}; pass GroupedData, such as splits.train or splits.test")
+
+
+def kind_of(thing: Any) -> str:
+    """ "None", "a dict" or "an int": what was given in place of something else."""
+    name = type(thing).__name__
+    return "None" if thing is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def _widths(name: str, widths: Any, least: int = 1) -> None:
+    if not isinstance(widths, (tuple, list)) or len(widths) < least:
+        raise ValueError(f"{name} is {widths!r}; use a tuple of whole numbers, such as (16, 32)")
+    for number, width in enumerate(widths):
+        whole(f"{name}[{number}]", width, 1)
 
 
 class Classifier(nn.Module):
@@ -51,15 +82,17 @@ class Staged(Classifier):
 
 def linear(data: GroupedData, *, seed: int = 0) -> Classifier:
     """Logistic regression on the inputs of `data`."""
+    width = grouped(data).inputs.shape[1:].numel()
     with isolated_randomness(seed):
-        return Classifier(nn.Flatten(), nn.Linear(data.inputs[0].numel(), data.n_labels))
+        return Classifier(nn.Flatten(), nn.Linear(width, data.n_labels))
 
 
 def mlp(data: GroupedData, *, hidden: tuple[int, ...] = (128,), seed: int = 0) -> Classifier:
     """Fully connected ReLU network; `hidden` gives the width of each layer."""
+    width = grouped(data).inputs.shape[1:].numel()
+    _widths("hidden", hidden, 0)
     with isolated_randomness(seed):
         layers: list[nn.Module] = [nn.Flatten()]
-        width = data.inputs[0].numel()
         for size in hidden:
             layers += [nn.Linear(width, size), nn.ReLU()]
             width = size
@@ -71,7 +104,8 @@ def cnn(data: GroupedData, *, channels: tuple[int, ...] = (16, 32), seed: int = 
 
     Channels come last in memory, and the pool comes before the ReLU (the result is the same): a third faster on a CPU.
     """
-    if data.inputs.ndim != 4:
+    _widths("channels", channels)
+    if grouped(data).inputs.ndim != 4:
         raise ValueError(f"cnn needs images [N, C, H, W], not inputs {tuple(data.inputs.shape)}; use models.mlp")
     if min(data.inputs.shape[2:]) < 2 ** len(channels):
         raise ValueError(f"cnn halves images {len(channels)} times; {tuple(data.inputs.shape[2:])} pixels are too few")
@@ -89,7 +123,8 @@ def cnn(data: GroupedData, *, channels: tuple[int, ...] = (16, 32), seed: int = 
 def staged(data: GroupedData, *, widths: tuple[int, ...] = (16, 24, 32), seed: int = 0) -> Staged:
     """A small network whose stages are a 3×3 convolution, batch norm and ReLU, with 2×2 max pooling before each but the
     first."""
-    if data.inputs.ndim != 4 or min(data.inputs.shape[2:]) < 2 ** (len(widths) - 1):
+    _widths("widths", widths)
+    if grouped(data).inputs.ndim != 4 or min(data.inputs.shape[2:]) < 2 ** (len(widths) - 1):
         raise ValueError(
             f"staged halves images {len(widths) - 1} times; inputs {tuple(data.inputs.shape)} are no images or too "
             "small: use fewer widths, or models.mlp"
@@ -111,7 +146,8 @@ def resnet18(data: GroupedData, *, width: int = 64, stem: str = "large", seed: i
     """
     from torchvision.models.resnet import BasicBlock
 
-    if data.inputs.ndim != 4:
+    whole("width", width, 1)
+    if grouped(data).inputs.ndim != 4:
         raise ValueError(f"resnet18 needs images [N, C, H, W], not inputs {tuple(data.inputs.shape)}; use models.mlp")
     if stem not in ("large", "small"):
         raise ValueError(f"stem is {stem!r}; use 'large' or 'small'")
@@ -140,7 +176,7 @@ def pretrained(data: GroupedData, *, name: str = "resnet18", weights: bool = Tru
     weights  ImageNet weights from this machine; nothing is downloaded. FileNotFoundError says how to get them where
              they are missing; False starts at random
     """
-    if data.inputs.ndim != 4 or data.inputs.shape[1] not in (1, 3):
+    if grouped(data).inputs.ndim != 4 or data.inputs.shape[1] not in (1, 3):
         raise ValueError(
             f"{name} needs images [N, 1 or 3, H, W], not inputs {tuple(data.inputs.shape)}; use models.mlp"
         )
@@ -206,19 +242,25 @@ MODELS = {"mlp": mlp, "cnn": cnn, "linear": linear, "staged": staged, "resnet18"
 
 @contextlib.contextmanager
 def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
-    """Inside, torch's own generators start from `seed`; afterwards they stand where they stood before.
+    """Inside, torch's own generators start from `seed`, and new numbers are float32, as those of the data; afterwards
+    both are as they were before.
 
     For the code of others that draws from them: layer initialisation, dropout. Our own code takes a generator. These
     generators belong to the process: two threads must not do this at once.
     """
-    kind = torch.device(device).type
+    seed = whole("seed", seed, 0, 2**64 - 1)
+    kind, dtype = torch.device(device).type, torch.get_default_dtype()
     backend = None if kind in ("cpu", "meta") else getattr(torch, kind)
     forked = dict(devices=range(backend.device_count()), device_type=kind) if backend else dict(devices=[])
     with torch.random.fork_rng(**forked):
         torch.default_generator.manual_seed(seed)
         if backend:
             backend.manual_seed_all(seed)
-        yield
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
 
 
 @contextlib.contextmanager

@@ -6,8 +6,9 @@
     comparison.json  the configuration, and the table with one row per method
     comparison.png   the picture of differences and ranks
 
-A folder holds one comparison. It is taken before anything runs, and once it holds results it is refused to a comparison
-that is configured in another way. Files are written at the end, each in one move and all by one process at a time.
+A folder holds one comparison. It is taken before anything runs, for as long as that lasts and by one process at a time;
+once it holds results it is refused to a comparison that is configured in another way. Files are written at the end,
+each in one move. In CSV files, text that a spreadsheet would run as a formula begins with an apostrophe.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import html
 import json
 import math
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +39,40 @@ td:not(:last-child){white-space:nowrap}h2{margin-top:2.5rem}"""
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path):
-    """One process at a time; others wait."""
+def taken(folder: Path, configuration: Mapping[str, Any]) -> Iterator[None]:
+    """Inside, `folder` is for this comparison and for this process. FileExistsError where another process holds it, or
+    where it has the results of another comparison or of something else; OSError where it cannot be written. Who is
+    killed holds it no longer."""
+    from filelock import FileLock, Timeout
+
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(folder / ".running", timeout=0))
+        except Timeout:
+            message = f"{folder} is being filled by another process; wait until it is done, or choose another folder"
+            raise FileExistsError(message) from None
+        except OSError as error:
+            raise OSError(f"{folder} cannot be written ({error.strerror or error}); choose another folder") from error
+        with alone_in(folder):
+            held = _held(folder)
+            for part in (part for name in (FACTS, *OTHERS) for part in folder.glob(f"{name}.*.part")):
+                part.unlink()  # of a process that was killed while it wrote
+            if held and held["finished"]:
+                _refuse_another(folder, held["configuration"], configuration)
+            else:
+                write_atomically(folder / FACTS, _json(dict(configuration=configuration, finished=False)))
+        yield
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time, for as long as files are read or written; others wait."""
     from filelock import FileLock
 
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         yield
-
-
-def take(folder: Path, configuration: Mapping[str, Any]) -> None:
-    """Say in `folder` which comparison it is for; FileExistsError if it has the results of another, or of something
-    else."""
-    with alone_in(folder):
-        held = _held(folder)
-        if held and held["finished"]:
-            _refuse_another(folder, held["configuration"], configuration)
-        else:
-            write_atomically(folder / FACTS, _json(dict(configuration=configuration, finished=False)))
 
 
 def _held(folder: Path) -> dict[str, Any] | None:
@@ -64,10 +82,13 @@ def _held(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         held = json.loads((folder / FACTS).read_bytes())
-        dict(held["configuration"]), held["finished"]
-        return held
-    except (OSError, ValueError, TypeError, KeyError):
-        raise FileExistsError(f"{folder / foreign[0]} was not written by a comparison; choose another folder") from None
+        if isinstance(held["configuration"], dict) and isinstance(held["finished"], bool):
+            return held
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise FileExistsError(
+        f"{folder / foreign[0]} was not written by a comparison, or is damaged; choose another folder, or remove it"
+    )
 
 
 def _refuse_another(folder: Path, other: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
@@ -81,7 +102,7 @@ def _refuse_another(folder: Path, other: Mapping[str, Any], configuration: Mappi
 
 
 def write(folder: Path, found: Comparison, configuration: Mapping[str, Any]) -> list[Path]:
-    """Write the files of `found` into a folder that `take` has taken; returns their paths."""
+    """Write the files of `found` into a folder that is `taken`; returns their paths."""
     differences = figures.png(figures.differences(found))
     facts = dict(
         configuration=configuration,
@@ -95,8 +116,8 @@ def write(folder: Path, found: Comparison, configuration: Mapping[str, Any]) -> 
     )
     contents = {
         "report.html": page(found, facts, differences).encode(),
-        "results.csv": found.study.table.to_csv(index=False).encode(),
-        "search.csv": found.searched.to_csv(index=False).encode(),
+        "results.csv": _csv(found.study.table),
+        "search.csv": _csv(found.searched),
         "comparison.png": differences,
         FACTS: _json(facts),
     }
@@ -200,9 +221,26 @@ def by_group(found: Comparison):
     """Data frame: a row per method and a column per group; what has no test sample is empty."""
     import pandas as pd
 
-    means = found.study.table.groupby(["method", "group"], sort=False)["accuracy"].mean().unstack("group")
-    means = means.loc[found.study.names].map(lambda share: "" if pd.isna(share) else f"{share:.3f}")
-    return means.rename_axis(columns=None).reset_index()
+    table = found.study.table
+    ids = table.groupby(["method", "seed"]).cumcount()  # two groups may have one name, but not one id
+    means = table["accuracy"].groupby([table["method"], ids]).mean().unstack().loc[found.study.names]
+    shown = means.map(lambda share: "" if pd.isna(share) else f"{share:.3f}")
+    shown.columns = found.study.group_names
+    return shown.reset_index()
+
+
+def _csv(frame) -> bytes:
+    """The table as CSV, in which no text is a formula for a spreadsheet."""
+    return frame.map(_no_formula).to_csv(index=False).encode()
+
+
+def _no_formula(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r", "\n")  # the writer of CSV quotes this one only
+    if cell.startswith(("=", "+", "-", "@", "\t", "\n")) and not re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", cell):
+        return f"'{cell}"
+    return cell
 
 
 def _table(frame) -> str:

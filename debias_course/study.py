@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import math
 import operator
 import os
@@ -30,26 +31,29 @@ from .evaluation import GroupReport, Share
 from .jobs import BUILT, Job, Sent, keyed, read, run_and_keep, size_of
 from .methods import Method
 
+MOST_SEEDS = 100_000
 AVERAGES = ("overall", "train_weighted", "group_balanced", "worst_group")
 METRICS = (*AVERAGES, "worst_class", "many_shot", "medium_shot", "few_shot")
 
 
 def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
-    """5 or "5" -> 0 to 4; "100:105" -> 100 to 104; a sequence stays what it is."""
+    """5 or "5" -> 0 to 4; "100:105" -> 100 to 104; a sequence of whole numbers from 0 to 2⁶³ - 1 stays what it is."""
+    asked = seeds
     if isinstance(seeds, str):
         first, colon, end = seeds.partition(":")
         try:
             seeds = range(int(first), int(end)) if colon else int(first)
         except ValueError:
-            raise ValueError(f"seeds are {seeds!r}; use a count such as 5 or a range such as 100:105") from None
+            raise ValueError(f"seeds are {asked!r}; use a count such as 5 or a range such as 100:105") from None
     try:
-        chosen = (
-            list(range(operator.index(seeds))) if not hasattr(seeds, "__iter__") else [operator.index(s) for s in seeds]
-        )
+        seeds = seeds if isinstance(seeds, Iterable) else range(operator.index(seeds))
+        chosen = [operator.index(seed) for seed in itertools.islice(seeds, MOST_SEEDS + 1)]
     except TypeError:
-        raise ValueError(f"seeds are {seeds!r}; use a count, a range or whole numbers") from None
-    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
-        raise ValueError(f"seeds are {seeds!r}; use at least one, none negative and none twice")
+        raise ValueError(f"seeds are {asked!r:.80}; use a count, a range or whole numbers") from None
+    if not chosen or len(chosen) > MOST_SEEDS or len(set(chosen)) < len(chosen):
+        raise ValueError(f"seeds are {asked!r:.80}; use 1 to {MOST_SEEDS:,} of them, and none twice")
+    if not 0 <= min(chosen) <= max(chosen) < 2**63 or any(isinstance(seed, bool) for seed in seeds):
+        raise ValueError(f"seeds are {asked!r:.80}; use whole numbers, none negative and none above 2^63 - 1")
     return chosen
 
 
@@ -235,7 +239,7 @@ def _done(missing: Sequence[tuple], n_jobs: int) -> Iterable[tuple[int, dict[str
     return joblib.Parallel(n_jobs=n_jobs, return_as=how)(joblib.delayed(run_and_keep)(*each) for each in missing)
 
 
-class WorkerDied(RuntimeError):
+class WorkerDied(ChildProcessError):
     """A worker process of a study is gone."""
 
 

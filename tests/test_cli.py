@@ -1,5 +1,6 @@
 """The command line, as its user types it."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from debias_course import cli
+from debias_course.arguments import parse_methods
 from debias_course.claims import Claim, above
 from debias_course.methods import ERM, METHODS, LossReweighting, knobs
 
@@ -38,9 +40,9 @@ def test_compare_knows_ten_by_ten_and_one_seed(capsys):
 
 
 def test_methods_are_written_as_they_are_called():
-    parsed = cli.parse_methods("erm, loss-reweighting(by=label,power=0.5),loss-reweighting")
+    parsed = parse_methods("erm, loss-reweighting(by=label,power=0.5),loss-reweighting")
     assert list(parsed.values()) == [ERM(), LossReweighting(by="label", power=0.5), LossReweighting()]
-    assert list(cli.parse_methods("all")) == list(METHODS)
+    assert list(parse_methods("all")) == list(METHODS)
 
 
 @pytest.mark.parametrize(
@@ -61,15 +63,15 @@ def test_methods_are_written_as_they_are_called():
         (["compare", "--methods", "loss-reweighting(power=x)"], "power is 'x'; give a number"),
         (["compare", "--methods", "erm("], "cannot read the method 'erm('"),
         (["compare", "--seeds", "many"], "seeds are 'many'; use a count such as 5 or a range such as 100:105"),
-        (["compare", "--jobs", "0", "--methods", "erm"], "0 runs at a time are none"),
+        (["compare", "--jobs", "0", "--methods", "erm"], "--jobs is '0'; use a whole number from 1"),
         (["compare", "--methods", "erm,occam-nets", "--model", "mlp"], "occam-nets cannot be compared here: "),
         (["compare", "--methods", "erm,erm"], "erm is there twice"),
-        (["compare", "--correlation", "2"], "correlation is 2.0; it is a share of samples"),
+        (["compare", "--correlation", "2"], "--correlation is '2'; use a number from 0 to 1"),
         (["compare", "--methods", "erm(x=1)"], "unknown knob of erm 'x'; there are none"),
         (["compare", "--device", "nonsense"], "device 'nonsense' cannot be used here"),
         (["compare", "--out", __file__], "File exists"),
-        (["lab", "--port", "99999"], "there is no port 99999"),
-        (["compare", "--epochs", "0"], "epochs is 0; use a whole number from 1"),
+        (["lab", "--port", "99999"], "--port is '99999'; use a whole number from 1 to 65535"),
+        (["compare", "--epochs", "0"], "--epochs is '0'; use a whole number from 1"),
         (["claims", "--topic", "01_loss_rewighting"], "did you mean 01_loss_reweighting"),
         (["compare", "--data", "./nowhere"], "or give a folder of images"),
         (["compare", "--data", "long-tailed-digits", "--correlation", "0.9"], "--correlation does not apply to long"),
@@ -174,13 +176,55 @@ def test_a_taken_port_is_said_before_anything_starts(capsys):
     assert f"port {port} is taken by another program; choose another one" in capsys.readouterr().err
 
 
-def test_ctrl_c_says_that_nothing_is_lost():
-    command = [sys.executable, "-m", "debias_course.cli", "compare", "--methods", "erm", "--epochs", "300"]
+PRESSING = """
+import os, signal, sys
+moment, times = sys.argv.pop(1), int(sys.argv.pop(1))
+class Press:
+    def find_spec(name, path=None, target=None):
+        if name == moment:
+            sys.meta_path.remove(Press)
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Press)
+from debias_course.cli import main
+sys.exit(main())
+"""
+STOPPED = "debias-course: stopped; finished runs are kept, the same command goes on from there"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("moment", ["debias_course.commands", "torch", "torch._C", "torch.nn", "debias_course.study"])
+def test_ctrl_c_while_the_command_is_imported_is_one_sentence(moment, times):
+    done = subprocess.run([sys.executable, "-c", PRESSING, moment, str(times), "list"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", f"\n{STOPPED}\n")
+
+
+@pytest.mark.parametrize("pauses", [[], [0.0, 0.3]], ids=str)
+def test_ctrl_c_says_once_that_nothing_is_lost_however_often_it_is_pressed(pauses):
+    command = [
+        sys.executable,
+        "-m",
+        "debias_course.cli",
+        "compare",
+        "--methods",
+        "erm",
+        "--epochs",
+        "300",
+        "--jobs",
+        "2",
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    time.sleep(8)
+    while "search" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(2)  # the workers begin
     os.killpg(process.pid, signal.SIGINT)
-    _, printed = process.communicate(timeout=60)
-    assert process.returncode == 130 and "finished runs are kept, the same command goes on from there" in printed
+    for pause in pauses:
+        time.sleep(pause)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+    _, printed = process.communicate(timeout=60)  # until the last worker is gone, too
+    assert process.returncode == 130 and printed.count(STOPPED) == 1
+    assert "Traceback" not in printed and "Exception" not in printed
 
 
 def test_a_comparison_that_was_killed_ends_with_the_same_table(tmp_path, monkeypatch):
@@ -212,6 +256,78 @@ def test_a_comparison_that_was_killed_ends_with_the_same_table(tmp_path, monkeyp
 
 def test_importing_the_package_brings_nothing_heavy():
     heavy = ("torchvision", "sklearn", "pandas", "matplotlib.pyplot", "ipywidgets", "scipy", "joblib")
-    source = f"import sys, debias_course.cli; print([name for name in {heavy!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    for imported, not_there in ("debias_course.commands", heavy), ("debias_course.cli", ("torch", "numpy", *heavy)):
+        source = f"import sys, {imported}; print([name for name in {not_there!r} if name in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+
+def test_the_package_hands_out_its_modules_and_functions():
+    source = """
+import debias_course
+assert callable(debias_course.study) and debias_course.training.train is debias_course.train
+import debias_course.study, debias_course.evaluation
+from debias_course import data, evaluate, methods, models, study, train
+assert debias_course.study is study and study.__module__ == "debias_course.study"
+assert {"data", "evaluate", "methods", "models", "study", "train"} <= set(dir(debias_course))
+assert (evaluate, train) == (debias_course.evaluation.evaluate, debias_course.training.train)
+assert not hasattr(debias_course, "nothing")
+"""
+    subprocess.run([sys.executable, "-c", source], check=True)
+
+
+SHELLS = {
+    "output closed": ("{list} >&-", 0, ""),
+    "all closed": ("{list} <&- >&- 2>&-", 0, ""),
+    "reader gone": ("{list} | true; exit ${PIPESTATUS[0]}", 0, ""),
+    "help without reader": ("{python} -m debias_course.cli compare --help | true; exit ${PIPESTATUS[0]}", 0, ""),
+    "disk full": ("{list} > /dev/full", 2, "debias-course: [Errno 28] No space left on device\n"),
+    "no home": ("env -i PATH=$PATH {list} > /dev/null", 0, ""),
+    "no docstrings": ("{python} -OO -m debias_course.cli list > /dev/null", 0, ""),
+    "no docstrings, inspect": (
+        "{python} -OO -m debias_course.cli inspect /nowhere",
+        2,
+        "debias-course: there is no folder /nowhere\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("line, code, said", SHELLS.values(), ids=SHELLS)
+def test_a_shell_gets_an_exit_code_and_no_traceback(line, code, said):
+    words = dict(python=sys.executable, list=f"{sys.executable} -m debias_course.cli list")
+    for name, word in words.items():
+        line = line.replace(f"{{{name}}}", word)
+    done = subprocess.run(["bash", "-c", line], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+@pytest.mark.parametrize("how", ["{python} -OO", "env -i PATH=$PATH {python}"])
+def test_a_comparison_needs_neither_docstrings_nor_a_home(how, tmp_path):
+    line = f"{how} -m debias_course.cli compare --methods erm --out {tmp_path} --jobs 1 {' '.join(FAST)} >&-"
+    done = subprocess.run(["bash", "-c", line.replace("{python}", sys.executable)], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr and (tmp_path / "report.html").exists()
+
+
+def test_two_comparisons_do_not_fill_one_folder(tmp_path, capsys):
+    command = [sys.executable, "-m", "debias_course.cli", "compare", "--methods", "erm", "--model", "linear"]
+    process = subprocess.Popen([*command, "--epochs", "300", "--out", tmp_path], stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "comparison.json").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    for epochs in 300, 1:
+        assert run(*command[3:], "--epochs", epochs, "--out", tmp_path) == 2
+        assert "is being filled by another process; wait until it is done, or choose" in capsys.readouterr().err
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_the_command_line_in_a_notebook_leaves_ctrl_c_alone(monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("debias_course.commands.list_methods", interrupted)
+    assert run("list") == 130 and capsys.readouterr().err == f"\n{STOPPED}\n"
+    assert signal.getsignal(signal.SIGINT) is before

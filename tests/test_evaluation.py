@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from debias_course import models
-from debias_course.data import GroupedData
+from debias_course import evaluation, models
+from debias_course.data import GroupedData, Splits
 from debias_course.evaluation import GroupReport, evaluate, group_counts, predict, weighted, wilson
 
 
@@ -143,3 +143,91 @@ def test_many_medium_and_few_shot_labels_are_told_apart_by_their_training_counts
         _ = two.medium_shot
     with pytest.raises(ValueError, match="pass train=data.train"):
         _ = GroupReport((1,), (2,), ("a",), ("x",)).few_shot
+
+
+def test_a_report_of_many_groups_takes_a_few_passes_over_them(monkeypatch):
+    calls = []
+    monkeypatch.setattr(evaluation, "wilson", lambda *counts: calls.append(counts) or wilson(*counts))
+    for attributes in (10, 100):
+        groups = 2 * attributes
+        large = report([3] * groups, [4] * groups, [5] * groups, attributes=attributes)
+        for read in str, GroupReport.table, lambda each: each.worst_class:
+            calls.clear()
+            assert len(read(large)) and 0 < len(calls) <= 4 * groups
+    assert set(vars(large)) == {"correct", "n", "label_names", "attribute_names", "train_n"}  # what is kept of a run
+
+
+def test_no_sample_at_all_is_said_by_every_average():
+    empty = report((0, 0, 0, 0), (0, 0, 0, 0), (1, 0, 0, 0))
+    for average in ("overall", "group_balanced", "worst_group", "worst_class"):
+        with pytest.raises(ValueError, match="no group has a sample|a share of no samples is undefined"):
+            getattr(empty, average)
+    untrained = report((1, 1, 1, 1), (1, 1, 1, 1), (0, 0, 0, 0))
+    with pytest.raises(ValueError, match="train has no sample"):
+        _ = untrained.train_weighted
+    assert "train-weighted" not in str(untrained)
+
+
+class Returns(nn.Linear):
+    """A linear model whose logits are handed out in another way."""
+
+    def __init__(self, change):
+        super().__init__(2, 2)
+        self.change = change
+
+    def forward(self, x):
+        return self.change(super().forward(x))
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda logits: (logits, logits), "the model returns a tuple; make it return one tensor"),
+        (lambda logits: {"logits": logits}, "the model returns a dict; make it return one tensor"),
+        (lambda logits: None, "the model returns None; make it return one tensor"),
+        (lambda logits: logits.tolist(), "the model returns a list; make it return one tensor"),
+        (lambda logits: logits.mean(), r"returns torch.float32 \(\) for 400 samples; it should return logits \[400, n"),
+        (lambda logits: logits[:3], r"returns torch.float32 \(3, 2\) for 400 samples"),
+        (lambda logits: logits.to(torch.complex64), r"returns torch.complex64 \(400, 2\) for 400 samples"),
+    ],
+)
+def test_a_model_returns_one_tensor_with_a_row_for_each_sample(toy, change, sentence):
+    for use in evaluate, predict:
+        with pytest.raises((TypeError, ValueError), match=sentence):
+            use(Returns(change), toy.test)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_model_of_another_precision_is_told_what_the_data_are(toy, dtype):
+    model = models.mlp(toy.train, hidden=(4,)).to(dtype)
+    with pytest.raises(TypeError, match=rf"the model is {dtype}, the data are torch.float32; use model.float\(\)"):
+        evaluate(model, toy.test)
+
+    class Casts(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.to(dtype))
+
+    assert evaluate(Casts(model), toy.test).n == evaluate(model.float(), toy.test).n
+
+
+def test_another_default_precision_changes_nothing(toy):
+    before = evaluate(models.mlp(toy.train), toy.test, train=toy.train)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert evaluate(models.mlp(toy.train), toy.test, train=toy.train) == before
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_data_are_one_part_of_a_data_set(toy):
+    model = models.linear(toy.train)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(toy.test.inputs))
+    for data, kind in (toy, "a Splits"), (loader, "a DataLoader"), ((1, 2), "a tuple"), (None, "None"):
+        with pytest.raises(TypeError, match=f"data is {kind}; pass GroupedData, such as splits.train or splits.test"):
+            evaluate(model, data)
+    with pytest.raises(TypeError, match="train is a Splits; pass GroupedData"):
+        evaluate(model, toy.test, train=Splits(*toy))
+    for other, kind in (None, "None"), (toy.test, "a GroupedData"), (Returns, "a type"):
+        with pytest.raises(TypeError, match=rf"model is {kind}; pass an nn.Module, such as train\(...\).model"):
+            evaluate(other, toy.test)

@@ -111,3 +111,21 @@ def test_an_unknown_network_is_refused(toy_images, name, sentence):
 def test_points_are_no_images(toy):
     with pytest.raises(ValueError, match=r"resnet18 needs images \[N, 1 or 3, H, W\], not inputs \(400, 2\)"):
         models.pretrained(toy.train, weights=False)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_another_default_precision_gives_the_same_start(digits, name):
+    expected = MODELS[name](digits.train, seed=3).state_dict()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = MODELS[name](digits.train, seed=3).state_dict()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(value, found[key]) and value.dtype == found[key].dtype for key, value in expected.items())
+
+
+def test_a_model_for_data_without_samples_is_the_same(digits):
+    none = digits.train.subset(torch.arange(0))
+    for name in ("linear", "mlp", "cnn"):
+        shapes = [[p.shape for p in MODELS[name](part).parameters()] for part in (none, digits.train)]
+        assert shapes[0] == shapes[1]

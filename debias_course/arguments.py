@@ -1,0 +1,207 @@
+"""What one types after `debias-course`: options with their ranges, lists of methods, names that are nearly right."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from . import __version__
+from .comparison import DECAYS, RATES
+from .data import DATASETS
+from .methods import METHODS, Method, knobs
+from .models import MODELS
+from .study import METRICS
+from .training import OPTIMIZERS, SELECT
+
+ABOUT = "Compare methods, look at your own images, measure the lecture's claims, open the course."
+LARGEST = 4096  # pixels of an image's side; a thousand such images are 50 GB
+
+
+class UsageError(ValueError):
+    """A sentence for the person who typed the command."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one sentence what is wrong, and where the help is."""
+
+    def error(self, message: str):
+        message = message.removeprefix("argument ").replace(": is ", " is ", 1)
+        raise UsageError(f"{message.rstrip('.')}; see {self.prog} --help")
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """The type of an option: a whole number from `low` to `high`."""
+    return _number(int, low, high, "a whole number")
+
+
+def number(low: float, high: float | None = None) -> Callable[[str], float]:
+    """The type of an option: a finite number from `low` to `high`."""
+    return _number(float, low, high, "a number")
+
+
+def _number(kind: type, low: float, high: float | None, what: str) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if math.isfinite(value) and low <= value <= (math.inf if high is None else high):
+            return value
+        to = "" if high is None else f" to {high}"
+        raise argparse.ArgumentTypeError(f"is {text!r}; use {what} from {low}{to}")
+
+    return read
+
+
+def text(given: str) -> str:
+    """The type of an option: not nothing, as of a shell variable that is not set."""
+    if not given.strip():
+        raise argparse.ArgumentTypeError("is empty; give it a value, or leave it out")
+    return given
+
+
+def path(given: str) -> Path:
+    """The type of an option: a path, in which ~ is somebody's home."""
+    try:
+        return Path(text(given)).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"is {given!r}, and there is no such home; write the whole path") from None
+
+
+def name_or_path(given: str) -> str:
+    """The type of an option: a name, or else a path."""
+    return path(given) and given
+
+
+def with_signs(arguments: Sequence[str]) -> list[str]:
+    """`--seeds -1:3` as `--seeds=-1:3`: what begins with a minus is an option to argparse, and not one to us."""
+    joined: list[str] = []
+    for word in arguments:
+        if joined and re.fullmatch(r"--[a-z-]+", joined[-1]) and re.match(r"-(\d|\.\d|inf|nan)", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def nearest(name: str, known: Iterable[str], what: str, otherwise: str = "") -> str:
+    """`name` if it is known; UsageError with the nearest known names otherwise."""
+    known = list(known)
+    if name in known:
+        return name
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known) or 'none'}"
+    raise UsageError(f"unknown {what} {name!r}; {hint}{otherwise and f' {otherwise}'}")
+
+
+def parse_methods(text: str) -> dict[str, Method]:
+    """ "erm,loss-reweighting(by=label,power=0.5)" -> methods by the name that was typed.
+
+    "all" stands for every method with its defaults."""
+    if text == "all":
+        text = ",".join(METHODS)
+    chosen: dict[str, Method] = {}
+    for part in re.split(r",(?![^(]*\))", text.replace(" ", "")):
+        match = re.fullmatch(r"([^()]*)(?:\((.*)\))?", part)
+        if not match or not match[1]:
+            raise UsageError(f"cannot read the method {part!r}; write a name, or name(knob=value,knob=value)")
+        kind = METHODS[nearest(match[1], METHODS, "method")]
+        values = {}
+        for setting in filter(None, (match[2] or "").split(",")):
+            name, _, value = setting.partition("=")
+            if name in values:
+                raise UsageError(f"{part} sets {name} twice; set it once")
+            default = knobs(kind)[nearest(name, knobs(kind), f"knob of {match[1]}")].default
+            values[name] = value if isinstance(default, str) else _as_number(name, value)
+        if part in chosen:
+            raise UsageError(f"{part} is there twice; name it once, or with other knobs")
+        chosen[part] = kind(**values)
+    return chosen
+
+
+def _as_number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{name} is {text!r}; give a number") from None
+
+
+def parser() -> Parser:
+    top = Parser(prog="debias-course", description=ABOUT)
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="compare | inspect | claims | list | lab")
+
+    each = commands.add_parser("compare", help="train methods on one data set, over seeds, and compare them")
+    compare_arguments(each)
+
+    each = commands.add_parser("inspect", help="look at a folder of images: its groups, their bias, broken files")
+    each.add_argument("path", type=path, help="a folder with metadata.csv, or with CelebA's two tables")
+    folder_arguments(each)
+    each.add_argument("--all", action="store_true", help="print all problems, not only the first 20")
+
+    each = commands.add_parser("claims", help="measure the lecture's claims again; exit code 1 if one does not hold")
+    each.add_argument("--topic", type=text, help="such as 01_loss_reweighting; all topics by default")
+    each.add_argument(
+        "--seeds", type=text, help="a count or a range such as 1000:1005; the notebook's seeds by default"
+    )
+    each.add_argument("--budget", default="quick", choices=("quick", "full"))
+    each.add_argument("--save", action="store_true", help="keep receipts in assets/claims")
+
+    each = commands.add_parser("list", help="methods with their knobs, ranges and needs")
+
+    each = commands.add_parser("lab", help="open the course in JupyterLab")
+    each.add_argument("--port", type=whole(1, 65535), help="a free one by default")
+    each.add_argument("--no-browser", action="store_true", help="only print the address")
+    return top
+
+
+def compare_arguments(each: argparse.ArgumentParser) -> None:
+    each.add_argument(
+        "--data", default="colored-digits", type=name_or_path, help=f"{', '.join(DATASETS)}, or a folder of images"
+    )
+    each.add_argument(
+        "--methods", default="all", type=text, help="such as erm,'loss-reweighting(by=label,power=0.5)', or all"
+    )
+    each.add_argument("--seeds", default="5", type=text, help="a count (5) or a range (100:105)")
+    each.add_argument("--out", type=path, help="folder for a report, with all numbers as CSV and JSON")
+    each.add_argument("--correlation", type=number(0, 1), help="share of training digits with their own colour")
+    each.add_argument(
+        "--model", default="staged", type=text, help=f"{', '.join(MODELS)}, or a classifier of torchvision"
+    )
+    each.add_argument("--epochs", type=whole(1), default=12)
+    each.add_argument("--batch-size", type=whole(1), default=128)
+    each.add_argument("--lr", type=number(0), default=3e-3)
+    each.add_argument("--weight-decay", type=number(0), default=0.0)
+    each.add_argument("--optimizer", default="adamw", choices=list(OPTIMIZERS))
+    each.add_argument(
+        "--trials",
+        type=whole(1, len(RATES) * len(DECAYS)),
+        default=4,
+        help="settings of each method that are tried; 1: no search",
+    )
+    chooses = "chooses the epoch of a run, and among the trials"
+    each.add_argument("--select", default="validation-worst-group", choices=list(SELECT)[1:], help=chooses)
+    each.add_argument("--metric", default="worst_group", choices=METRICS, help="of the differences and ranks")
+    each.add_argument("--jobs", type=whole(1), help="runs at a time; one per core by default, one on a GPU")
+    each.add_argument("--device", type=text, help="cpu, or the GPU's name; a GPU is used where there is one")
+    folder_arguments(each)
+    each.add_argument("--leave-out-broken", action="store_true", help="go on without images that cannot be read")
+
+
+def folder_arguments(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("for a folder of images")
+    group.add_argument("--label", type=text, help="column of the label, such as Blond_Hair")
+    group.add_argument("--attribute", type=text, help="column of the attribute, such as Male")
+    group.add_argument(
+        "--columns", type=text, help="all columns at once: file=NAME,label=NAME,attribute=NAME,split=NAME"
+    )
+    group.add_argument(
+        "--size", type=whole(1, LARGEST), help="pixels of the square that is cut from each image; 64 by default"
+    )
+    group.add_argument(
+        "--memory", type=number(0), help="GB that the images may take, else they stream; 1.07 by default"
+    )

@@ -1,0 +1,191 @@
+"""The commands of `debias-course`: compare, inspect, claims, list, lab."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import inspect
+import os
+import socket
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from .arguments import UsageError, nearest, parse_methods, parser, with_signs
+from .data import DATASETS, GroupedData, Splits
+from .methods import METHODS, knobs
+from .models import MODELS, isolated_randomness, pretrained
+from .study import parse_seeds
+from .training import pick_device
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; returns its exit code. Arguments that make no sense are a UsageError."""
+    args = parser().parse_args(with_signs(arguments))
+    commands = dict(compare=compare, inspect=inspect_images, claims=claims, list=list_methods, lab=lab)
+    return commands[args.command](args)
+
+
+def compare(args: argparse.Namespace) -> int:
+    from . import comparison, report
+
+    methods, seeds, device = parse_methods(args.methods), parse_seeds(args.seeds), pick_device(args.device)
+    if args.model not in MODELS:
+        nearest(args.model, MODELS | dict.fromkeys(_networks()), "model")
+    data, named = data_set(args)
+    model = MODELS.get(args.model) or network(args.model, data(seed=seeds[0]).train)
+    names = "epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "metric", "trials"
+    settings = {name: getattr(args, name) for name in names}
+    described = dict(data=named, seeds=args.seeds, methods=", ".join(methods), model=args.model, **settings)
+    described |= dict(device=str(device))
+    how = dict(device=args.device, n_jobs=args.jobs, leave_out=args.methods == "all")
+    with report.taken(args.out, described) if args.out else contextlib.nullcontext():  # now, not after the training
+        found = comparison.compare(methods, data, seeds=seeds, model=model, **settings, **how)
+        print(report.readable(found).to_string(index=False))
+        for text in report.in_words(found), report.in_one_line(described):
+            print("", *(textwrap.fill(line, 110) for line in text.splitlines()), sep="\n")
+        if args.out:
+            print(f"written: {', '.join(map(str, report.write(args.out, found, described)))}")
+    return 0
+
+
+def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:
+    """What --data names, as a function of seed and in words: a data set of the course, or a folder of images."""
+    options = folder_options(args)
+    if args.data in DATASETS or not Path(args.data).expanduser().is_dir():
+        data = DATASETS[nearest(args.data, DATASETS, "data set", "or give a folder of images")]
+        if options:
+            raise UsageError(f"--{next(iter(options)).replace('broken', 'leave-out-broken')} is for a folder of images")
+        planted = inspect.signature(data).parameters.get("correlation")
+        if args.correlation is None:
+            return data, f"{args.data}, correlation {planted.default:g}" if planted else args.data
+        if not planted:
+            raise UsageError(f"--correlation does not apply to {args.data}; leave it out")
+        return partial(data, correlation=args.correlation), f"{args.data}, correlation {args.correlation:g}"
+    if args.correlation is not None:
+        raise UsageError(
+            "--correlation plants one in the course's digits; a folder of images has its own: leave it out"
+        )
+    from .data.folder import folder_source
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        data = folder_source(args.data, **options)
+    for warning in said:
+        print(f"debias-course: {warning.message}", file=sys.stderr)
+    options = {"size": 64} | {name: value for name, value in options.items() if name != "memory"}
+    if args.columns:
+        options["columns"] = args.columns
+    named = ", ".join(f"{name} {value}" for name, value in options.items())
+    return data, f"{Path(args.data).expanduser().resolve()}, {named}"
+
+
+def folder_options(args: argparse.Namespace) -> dict:
+    """The arguments of `image_folder` that were given, as hashable values."""
+    options = {name: getattr(args, name) for name in ("label", "attribute", "size") if getattr(args, name) is not None}
+    if args.memory is not None:
+        options["memory"] = args.memory * 1e9
+    if getattr(args, "leave_out_broken", False):
+        options["broken"] = "leave out"
+    if args.columns:
+        pairs = [part.partition("=") for part in args.columns.split(",")]
+        if not all(name and column for name, _, column in pairs):
+            raise UsageError(f"columns are {args.columns!r}; write file=NAME,label=NAME,attribute=NAME,split=NAME")
+        options["columns"] = tuple((name.strip(), column.strip()) for name, _, column in pairs)
+    return options
+
+
+def inspect_images(args: argparse.Namespace) -> int:
+    from .data import inspect_folder
+
+    report = inspect_folder(args.path, **folder_options(args))
+    print(report.text(None) if args.all else report)
+    return 1 if report.table.problems else 0
+
+
+def _networks() -> list[str]:
+    import torchvision.models as zoo
+
+    return ["efficientnet-lite0", *zoo.list_models(module=zoo)]
+
+
+def network(name: str, data: GroupedData) -> Callable[..., torch.nn.Module]:
+    """A known network as a function of data and seed: with its weights where this machine has them; UsageError where it
+    cannot work on such images."""
+    build = partial(pretrained, name=name)
+    try:
+        try:
+            model = build(data)
+        except FileNotFoundError as error:
+            print(f"{name} starts at random: {error}")
+            build = partial(build, weights=False)
+            model = build(data)
+        with isolated_randomness(0):
+            shape = model(torch.zeros(2, *data.inputs.shape[1:])).shape
+        if shape != (2, data.n_labels):
+            raise ValueError(f"it returns {tuple(shape)} for two of them")
+    except Exception as error:  # whatever a network says to images that it was not made for
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        size = "×".join(map(str, data.inputs.shape[1:]))
+        raise UsageError(f"{name} cannot be trained on images {size} ({what}); use another size or network") from error
+    return build
+
+
+def claims(args: argparse.Namespace) -> int:
+    from . import claims as measured
+    from . import receipts as kept
+
+    chosen = [nearest(args.topic, kept.topics(), "topic")] if args.topic else kept.topics()
+    seeds = None if args.seeds is None else parse_seeds(args.seeds)
+    wrong = 0
+    for topic in chosen:
+        print(f"{topic}")
+        found, receipts = measured.measure_topic(topic, seeds=seeds, budget=args.budget)
+        for claim in found:
+            print(f"  {claim!r}\n      {claim.numbers}")
+        wrong += sum(claim.verdict != "holds" for claim in found)
+        if args.save:
+            print(f"  receipts: {kept.save_receipts(topic, receipts)}")
+            kept.update_front_page()
+    print(f"{wrong} claim{'s' * (wrong != 1)} did not hold" if wrong else "every claim holds")
+    return 1 if wrong else 0
+
+
+def list_methods(args: argparse.Namespace) -> int:
+    for name, kind in METHODS.items():
+        first = (kind.__doc__ or "").strip().partition("\n")[0]
+        print(f"{name}\n    {first}\n    needs in training: {kind().needs}")
+        for knob, declared in knobs(kind).items():
+            print(f"    {knob:<10} {declared.range()}, default {declared.default}: {declared.help}")
+    print(f"\ndata sets: {', '.join(DATASETS)}, or a folder of images")
+    print(f"models: {', '.join(MODELS)}, or a classifier of torchvision")
+    return 0
+
+
+def lab(args: argparse.Namespace) -> int:
+    from .receipts import notebooks_folder
+
+    folder = notebooks_folder()
+    if args.port and not port_is_free(args.port):
+        raise UsageError(f"port {args.port} is taken by another program; choose another one, or leave the port out")
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    command += ["--LabApp.default_url=/lab/tree/00_dataset_bias.ipynb"]
+    command += [f"--ServerApp.port={args.port}", "--ServerApp.port_retries=0"] if args.port else []
+    command += ["--no-browser"] if args.no_browser else []
+    command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    os.execv(sys.executable, command)
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
