@@ -47,12 +47,13 @@ def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
             raise ValueError(f"seeds are {asked!r}; use a count such as 5 or a range such as 100:105") from None
     try:
         seeds = seeds if isinstance(seeds, Iterable) else range(operator.index(seeds))
-        chosen = [operator.index(seed) for seed in itertools.islice(seeds, MOST_SEEDS + 1)]
+        given = list(itertools.islice(seeds, MOST_SEEDS + 1))
+        chosen = [operator.index(seed) for seed in given]
     except TypeError:
         raise ValueError(f"seeds are {asked!r:.80}; use a count, a range or whole numbers") from None
     if not chosen or len(chosen) > MOST_SEEDS or len(set(chosen)) < len(chosen):
         raise ValueError(f"seeds are {asked!r:.80}; use 1 to {MOST_SEEDS:,} of them, and none twice")
-    if not 0 <= min(chosen) <= max(chosen) < 2**63 or any(isinstance(seed, bool) for seed in seeds):
+    if not 0 <= min(chosen) <= max(chosen) < 2**63 or any(isinstance(seed, bool) for seed in given):
         raise ValueError(f"seeds are {asked!r:.80}; use whole numbers, none negative and none above 2^63 - 1")
     return chosen
 

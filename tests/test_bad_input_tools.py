@@ -19,10 +19,10 @@ UNREADABLE = "cannot read the method"
 FOLDER = "choose another folder"
 
 COMMANDS = {
-    "compare --seeds -1:3": "seeds are range(-1, 3); use at least one, none negative",
-    "compare --seeds -1": "seeds are -1; use at least one",
-    "compare --seeds 0": "seeds are 0; use at least one",
-    "compare --seeds 3:3": "seeds are range(3, 3); use at least one",
+    "compare --seeds -1:3": "seeds are '-1:3'; use whole numbers, none negative",
+    "compare --seeds -1": "seeds are '-1'; use 1 to 100,000",
+    "compare --seeds 0": "seeds are '0'; use 1 to 100,000",
+    "compare --seeds 3:3": "seeds are '3:3'; use 1 to 100,000",
     "compare --seeds ''": "--seeds is empty; give it a value",
     "compare --seeds 1.5": "seeds are '1.5'; use a count such as 5",
     "compare --epochs 0": f"--epochs is '0'; {WHOLE} 1",
@@ -86,7 +86,7 @@ COMMANDS = {
     "claims --topic nonsense": "unknown topic 'nonsense'; there are 00_dataset_bias",
     "claims --topic ''": "--topic is empty; give it a value",
     "claims --seeds x": "seeds are 'x'; use a count such as 5",
-    "claims --seeds -1:3": "seeds are range(-1, 3); use at least one, none negative",
+    "claims --seeds -1:3": "seeds are '-1:3'; use whole numbers, none negative",
     "claims --budget some": "--budget: invalid choice: 'some'",
     "lab --port 0": f"--port is '0'; {WHOLE} 1 to 65535",
     "lab --port 70000": f"--port is '70000'; {WHOLE} 1 to 65535",
