@@ -47,7 +47,7 @@ COMMANDS = {
     "compare --correlation 2": "--correlation is '2'; use a number from 0 to 1",
     "compare --correlation nan": "--correlation is 'nan'; use a number from 0 to 1",
     "compare --correlation -0.1": "--correlation is '-0.1'; use a number from 0 to 1",
-    "compare --device meta": "device 'meta' holds no numbers; use 'cpu'",
+    "compare --device meta": "device 'meta' cannot be used here (it holds no numbers); use 'cpu'",
     "compare --device nonsense": "device 'nonsense' cannot be used here",
     "compare --device ''": "--device is empty; give it a value",
     "compare --model ''": "--model is empty; give it a value",
