@@ -1,13 +1,11 @@
 """data/: groups, digits, planted biases, toys."""
 
-import os
 import pickle
 
 import numpy as np
 import pytest
 import torch
 
-from debias_course.cache import cache_folder, write_atomically
 from debias_course.data import (
     GroupedData,
     colored_digits,
@@ -105,29 +103,6 @@ def test_the_digits_are_real_and_balanced():
     assert torch.bincount(labels).tolist() == [500] * 10
     ink = images.float().mean((1, 2))
     assert ink[labels == 0].mean() > 1.5 * ink[labels == 1].mean()  # a zero takes more ink than a one
-
-
-def test_damaged_and_missing_caches_are_rebuilt():
-    path = cache_folder() / "digits.npy"
-    images, _ = load_digits()
-    flipped = path.read_bytes()[:-1] + b"\0"
-    for damage in (lambda: path.write_bytes(flipped), lambda: path.write_bytes(b"x"), path.unlink):
-        damage()
-        again, _ = load_digits()
-        assert torch.equal(again, images) and np.load(path).shape == (5000, 785)
-
-
-def test_an_unwritable_cache_only_costs_time(monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path / "file" / "cache"))
-    assert len(load_digits()[0]) == 5000
-
-
-def test_writing_leaves_no_half_file(tmp_path):
-    write_atomically(tmp_path / "deep" / "a.txt", b"1")
-    with pytest.raises(TypeError):
-        write_atomically(tmp_path / "deep" / "a.txt", "not bytes")
-    assert os.listdir(tmp_path / "deep") == ["a.txt"] and (tmp_path / "deep" / "a.txt").read_bytes() == b"1"
 
 
 def test_the_full_digits_are_read_where_they_are(tmp_path):
@@ -347,12 +322,6 @@ def test_toys_are_what_they_say():
     assert theory.train.inputs.shape == (2000, 200) and theory.train.counts.tolist() == [900, 100, 100, 900]
     std = theory.train.inputs[theory.train.groups == 0].std(0)
     assert std[:100].mean() == pytest.approx(10, rel=0.05) and std[100:].mean() == pytest.approx(1, rel=0.05)
-
-
-def test_a_cached_read_does_not_parse(monkeypatch):
-    load_digits()
-    monkeypatch.setattr("debias_course.data.digits._parse", lambda: pytest.fail("parsed again"))
-    assert len(load_digits()[0]) == 5000
 
 
 def test_a_bias_that_is_not_planted_turns_the_claims_of_lecture_00(monkeypatch):
