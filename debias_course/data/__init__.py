@@ -14,8 +14,8 @@ from .folder import image_folder as image_folder
 from .folder import inspect_folder as inspect_folder
 from .grouped import Batch as Batch
 from .grouped import GroupedData as GroupedData
-from .grouped import Splits as Splits
 from .metadata import FolderError as FolderError
+from .splits import Splits as Splits
 from .streaming import StreamedData as StreamedData
 
 # Data sets that the command line knows by name: each is called with seed=... and returns Splits.

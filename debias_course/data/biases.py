@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from .digits import load_digits, split_indices
-from .grouped import GroupedData, Splits
+from .grouped import GroupedData
+from .splits import Splits
 
 # Okabe and Ito's colours (2008), which people with a colour-vision deficiency tell apart, and five more for ten.
 COLORS = {

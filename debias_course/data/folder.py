@@ -45,8 +45,9 @@ import numpy as np
 import torch
 
 from ..cache import cache_folder, write_atomically
-from .grouped import GroupedData, Splits
-from .metadata import LAYOUTS, PARTS, SHOWN, FolderError, Problem, Table, listed, read_table, remedy
+from .grouped import PARTS, GroupedData
+from .metadata import LAYOUTS, SHOWN, FolderError, Problem, Table, listed, read_table, remedy
+from .splits import Splits
 from .streaming import StreamedData, blank, decode_all, stamp
 
 WIDTHS = (64, 128, 224)  # pixels for which a report tells the memory

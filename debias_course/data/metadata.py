@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-PARTS = ("train", "validation", "test")
 SPLITS = {"0": 0, "1": 1, "2": 2, "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 WATERBIRDS = dict(file="img_filename", label="y", attribute="place", split="split")
 BALANCING = dict(file="filename", label="y", attribute="a", split="split")

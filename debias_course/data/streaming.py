@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..fingerprints import code_of
-from .grouped import Batch, GroupedData
+from .grouped import Batch, GroupedData, row_numbers
 
 CHUNK = 32  # images that a thread decodes at a time
 AHEAD = 2**24  # bytes of decoded images that may wait for the step; one batch more may
@@ -127,7 +127,7 @@ class StreamedData(GroupedData):
 
     def __new__(cls, inputs: Tensor | None = None, *rest, **named):
         """Data that are given inputs with a content (`replace(data, inputs=embeddings)`) stream no longer."""
-        if inputs is None or inputs.device.type == "meta":
+        if not isinstance(inputs, Tensor) or inputs.device.type == "meta":
             return super().__new__(cls)
         plain = {each.name for each in fields(GroupedData)}
         return GroupedData(inputs, *rest, **{name: value for name, value in named.items() if name in plain})
@@ -184,11 +184,17 @@ class StreamedData(GroupedData):
         rest = (each.index_select(0, indices) for each in (self.labels, self.attributes, self.groups))
         return Batch(inputs, *rest, indices)
 
-    def subset(self, indices: Tensor) -> StreamedData:
-        """The samples `indices` (integers or a boolean mask), in that order, as a data set of their own."""
-        files = self.files[indices.cpu().numpy()]
-        rest = dict(labels=self.labels[indices], attributes=self.attributes[indices], files=files)
-        return replace(self, inputs=blank(len(files), self.inputs.shape[-1]), **rest)
+    def subset(self, indices: Tensor | np.ndarray | Sequence) -> StreamedData:
+        """The samples `indices` (whole numbers or a mask), in that order, as a data set of their own."""
+        rows = row_numbers(indices, len(self)).to(self.device)
+        rest = dict(labels=self.labels[rows], attributes=self.attributes[rows], files=self.files[rows.cpu().numpy()])
+        return replace(self, inputs=blank(len(rows), self.inputs.shape[-1]), **rest)
+
+    def common(self, other: GroupedData) -> int:
+        """How many samples of `other` stream from the same files."""
+        if not isinstance(other, StreamedData) or os.path.realpath(self.root) != os.path.realpath(other.root):
+            return 0
+        return sum(map(set(self.files).__contains__, other.files))
 
     def to(self, device: torch.device | str) -> StreamedData:
         """The same data with batches on another device; itself where they go there already."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from .biases import correlated_attributes
-from .grouped import GroupedData, Splits
+from .grouped import GroupedData
+from .splits import Splits
 
 
 def _labels(n: int, share: float = 0.5) -> torch.Tensor:
