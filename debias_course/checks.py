@@ -43,7 +43,8 @@ def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf
     good = isinstance(value, Real) and not isinstance(value, bool)
     if not good or not low <= value <= high or not abs(value) <= sys.float_info.max:
         bounds = f" from {low:g}" * (low > -math.inf) + f" to {high:g}" * (high < math.inf)
-        raise ValueError(f"{name} is {shown(value)}; {what}use a finite number{bounds}")
+        kind = "number" if high < math.inf else "finite number"
+        raise ValueError(f"{name} is {shown(value)}; {what}use a {kind}{bounds}")
     return float(value)
 
 
@@ -52,9 +53,9 @@ def share(name: str, value: Any) -> float:
     return number(name, value, 0, 1, what="it is a share of samples: ")
 
 
-def choice(name: str, value: Any, choices: Collection[str]) -> str:
-    """One of some words."""
-    if not isinstance(value, str) or value not in choices:
+def choice(name: str, value: Any, choices: Collection[str | int]) -> Any:
+    """One of some words or whole numbers."""
+    if not isinstance(value, (str, Integral)) or isinstance(value, bool) or value not in choices:
         raise ValueError(f"{name} is {shown(value)}; use {' or '.join(map(repr, choices))}")
     return value
 

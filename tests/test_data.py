@@ -24,11 +24,10 @@ from debias_course.data.biases import (
     TEXTURES,
     clouds,
     correlated_attributes,
-    mislabel,
     paint,
     texture,
-    thin,
 )
+from debias_course.data.changes import mislabel, thin
 from debias_course.data.digits import split_indices
 from debias_course.data.grouped import group_ids, label_and_attribute
 
@@ -146,7 +145,7 @@ def test_planted_counts_are_exact(correlation, aligned):
 
 @pytest.mark.parametrize("correlation", [-0.1, 1.1, float("nan")])
 def test_a_correlation_outside_0_to_1_is_refused(correlation):
-    with pytest.raises(ValueError, match=r"correlation is .*use 0 to 1"):
+    with pytest.raises(ValueError, match=r"correlation is .*a share of samples: use a number from 0 to 1"):
         colored_digits(correlation=correlation)
 
 

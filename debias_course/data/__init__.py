@@ -5,10 +5,10 @@ from functools import partial
 from . import toys as toys
 from .biases import colored_digits as colored_digits
 from .biases import domain_digits as domain_digits
-from .biases import half_size as half_size
 from .biases import long_tailed_digits as long_tailed_digits
-from .biases import mislabel as mislabel
 from .biases import textured_digits as textured_digits
+from .changes import half_size as half_size
+from .changes import mislabel as mislabel
 from .digits import load_digits as load_digits
 from .folder import image_folder as image_folder
 from .folder import inspect_folder as inspect_folder
