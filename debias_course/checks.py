@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Collection
 from numbers import Integral, Real
 from pathlib import Path
@@ -32,7 +31,7 @@ def isa(name: str, value: Any, kind: type | tuple[type, ...], give: str) -> Any:
 def whole(name: str, value: Any, low: int = 0, high: int | None = None) -> int:
     """A whole number from `low` to `high`; NumPy's are as good as Python's, and True is none."""
     good = isinstance(value, Integral) and not isinstance(value, bool)
-    if not good or value < low or (high is not None and value > high):
+    if not good or int(value) < low or (high is not None and int(value) > high):
         to = "" if high is None else f" to {high}"
         raise ValueError(f"{name} is {shown(value)}; use a whole number from {low}{to}")
     return int(value)
@@ -40,12 +39,15 @@ def whole(name: str, value: Any, low: int = 0, high: int | None = None) -> int:
 
 def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, what: str = "") -> float:
     """A finite number from `low` to `high`; `what` says what it is."""
-    good = isinstance(value, Real) and not isinstance(value, bool)
-    if not good or not low <= value <= high or not abs(value) <= sys.float_info.max:
+    try:
+        given = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        given = math.inf
+    if not (math.isfinite(given) and low <= given <= high):
         bounds = f" from {low:g}" * (low > -math.inf) + f" to {high:g}" * (high < math.inf)
         kind = "number" if high < math.inf else "finite number"
         raise ValueError(f"{name} is {shown(value)}; {what}use a {kind}{bounds}")
-    return float(value)
+    return given
 
 
 def share(name: str, value: Any) -> float:
