@@ -7,6 +7,8 @@ import torch
 from folders import SIDE, celeba, make, problems
 
 from debias_course.data import FolderError, image_folder
+from debias_course.data.folder import folder_source
+from debias_course.data.metadata import lead_out
 
 
 def test_two_parts_are_not_read_from_one_column(tmp_path):
@@ -69,7 +71,13 @@ def test_splits_that_cannot_be_understood_are_not_called_empty(tmp_path):
     )
 
 
+def test_names_that_no_file_can_have_lead_nowhere(tmp_path):
+    names = ["im\0ages/1.jpg", "1\0.jpg", "x" * 300 + "/1.jpg", "images/absent.jpg"]
+    assert lead_out(tmp_path, tmp_path, names).tolist() == [False] * 4
+
+
 def test_columns_may_be_pairs(tmp_path):
     make(tmp_path).rename(columns=dict(y="kind")).to_csv(tmp_path / "metadata.csv", index=False)
     for columns in dict(label="kind"), (("label", "kind"),):
         assert image_folder(tmp_path, size=SIDE, columns=columns).train.label_names == ("kind=0", "kind=1")
+        assert folder_source(tmp_path, size=SIDE, columns=columns)(seed=1).train.label_names == ("kind=0", "kind=1")

@@ -176,8 +176,8 @@ def _part(report: FolderReport, split: int, pixels: np.ndarray | None, workers: 
 
 def folder_source(path: str | Path, **options: Any) -> Callable[..., Splits]:
     """`image_folder` as the `data` of a study: the same for every seed, read once in every process instead of
-    being sent there. The folder is read now, so that problems come at once; options as hashable values."""
-    known = tuple(sorted(options.items()))
+    being sent there. The folder is read now, so that problems come at once."""
+    known = tuple((name, tuple(v.items()) if isinstance(v, Mapping) else v) for name, v in sorted(options.items()))
     _load(path, known)
     return functools.partial(_reload, path=path, options=known)
 

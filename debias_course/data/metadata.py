@@ -163,9 +163,11 @@ def lead_out(path: Path, root: Path, files) -> np.ndarray:
     real = functools.cache(lambda name: os.path.join(os.path.realpath(name), ""))  # few folders hold many files
 
     def leads_out(name: str) -> bool:
-        if os.path.islink(name):
-            return not os.path.realpath(name).startswith(inside)
-        return not real(os.path.dirname(name)).startswith(inside)
+        try:
+            where = os.path.realpath(name) if os.path.islink(name) else real(os.path.dirname(name))
+        except ValueError:  # no file can have this name
+            return False
+        return not where.startswith(inside)
 
     return np.array([leads_out(os.path.join(root, file)) for file in files], bool)
 

@@ -25,7 +25,7 @@ from .grouped import Batch, GroupedData, row_numbers
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow hands others, such as EPS, to other programs
 MOST_PIXELS = 50_000_000  # of one image: 0.2 to 0.4 GB in each thread while it is decoded
-# What the system says of a name that leads to no file, and never of a file.
+# What the system says of a name that leads to no file.
 MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
 CHUNK = 32  # images that a thread decodes at a time
 AHEAD = 2**24  # bytes of decoded images that may wait for the step; one batch more may
