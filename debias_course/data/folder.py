@@ -34,130 +34,31 @@ import functools
 import json
 import math
 import os
-import shlex
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..cache import cache_folder, write_atomically
-from .grouped import GroupedData, Splits
-from .metadata import LAYOUTS, PARTS, SHOWN, FolderError, Problem, Table, listed, read_table, remedy
-from .streaming import StreamedData, blank, decode_all, stamp
-
-WIDTHS = (64, 128, 224)  # pixels for which a report tells the memory
-
-
-@dataclass(frozen=True, repr=False)
-class FolderReport:
-    """What is in a folder of images; `print` it. Its `table` has the samples that can be used, and `table.problems`
-    everything that is wrong with the others."""
-
-    table: Table
-    size: int
-    memory: float
-
-    @property
-    def group_names(self) -> list[str]:
-        return [f"{label}, {a}" for label in self.table.label_names for a in self.table.attribute_names]
-
-    @property
-    def counts(self) -> np.ndarray:
-        """Samples of each split, label and attribute, int [3, n_labels, n_attributes]."""
-        counts = np.zeros((3, len(self.table.label_names), len(self.table.attribute_names)), int)
-        np.add.at(counts, tuple(self.table.rows[name].to_numpy() for name in ("split", "label", "attribute")), 1)
-        return counts
-
-    @property
-    def groups(self):
-        """Data frame of counts, with one row per group and one column per split."""
-        import pandas as pd
-
-        return pd.DataFrame(self.counts.reshape(3, -1).T, index=self.group_names, columns=PARTS)
-
-    @property
-    def shares(self) -> dict[str, tuple[str, float]]:
-        """For each label: its most frequent attribute in training, and the share of its samples that have it."""
-        return {
-            label: (self.table.attribute_names[row.argmax()], row.max() / row.sum())
-            for label, row in zip(self.table.label_names, self.counts[0])
-            if row.sum()
-        }
-
-    @property
-    def cramers_v(self) -> float:
-        """√(χ² / (n (min(r, c) - 1))) of labels and attributes in training, 0 to 1 (Cramér 1946); NaN for one only."""
-        n = self.counts[0].astype(float)
-        n = n[n.sum(1) > 0][:, n.sum(0) > 0]
-        if min(n.shape) < 2:
-            return math.nan
-        expected = n.sum(1, keepdims=True) * n.sum(0) / n.sum()
-        return math.sqrt(((n - expected) ** 2 / expected).sum() / n.sum() / (min(n.shape) - 1))
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences on the groups that cannot be learnt from."""
-        train, validation, test = self.counts.reshape(3, -1)
-        kinds = {
-            "have no training sample, but are tested": (train == 0) & (test > 0),
-            "have no training sample": (train == 0) & (test == 0) & (validation > 0),
-            "have no sample at all": train + validation + test == 0,
-            "are not tested": (train > 0) & (test == 0),
-        }
-        named = {kind: [name for name, one in zip(self.group_names, which) if one] for kind, which in kinds.items()}
-        return [
-            f"{len(names)} of {len(train)} groups {kind}: {'; '.join(names[:5])}{'; ...' if len(names) > 5 else ''}"
-            for kind, names in named.items()
-            if names
-        ]
-
-    def takes(self, size: int) -> int:
-        """Bytes of all images in memory, at `size` pixels."""
-        return len(self.table.rows) * 3 * size * size
-
-    @property
-    def streams(self) -> bool:
-        return self.takes(self.size) > self.memory
-
-    @property
-    def command(self) -> str:
-        """The comparison to begin with: methods that balance groups, where every group has a training sample."""
-        every = (self.counts[0] > 0).all()
-        methods = "erm,loss-reweighting,group-dro" if every else "erm,loss-reweighting(by=label)"
-        words = ["debias-course", "compare", "--data", str(self.table.path), "--size", str(self.size)]
-        if self.table.columns not in LAYOUTS:
-            words += ["--columns", ",".join(f"{part}={column}" for part, column in self.table.columns.items())]
-        return shlex.join([*words, "--methods", methods, "--model", "resnet18", "--epochs", "5", "--seeds", "3"])
-
-    def text(self, most: int | None = SHOWN) -> str:
-        """The report, with at most so many of the problems (None: all)."""
-        n, t = len(self.table.rows), self.table
-        goes = "; ".join(f"{label} goes with {a} in {share:.1%}" for label, (a, share) in self.shares.items())
-        needs = ", ".join(f"{self.takes(s) / 1e9:.2f} GB at {s}" for s in sorted({self.size, *WIDTHS}))
-        way = "are streamed from disk" if self.streams else "are kept in memory"
-        lines = [
-            f"{t.path}: {n:,} images, {len(t.label_names)} labels × {len(t.attribute_names)} attributes",
-            "\n" + self.groups.to_string(),
-            f"\nin training, {goes}; Cramér's V {self.cramers_v:.3f}" if goes else "\nthere is no training sample",
-            *self.notes,
-            f"in memory, they take {needs} pixels; at {self.size} and up to {self.memory / 1e9:.2f} GB they {way}",
-        ]
-        if t.problems:
-            lines.append(f"\n{len(t.problems):,} problems:\n{listed(t.problems, most)}{remedy(t.problems)}")
-        else:
-            lines.append("every file was decoded, and none is broken")
-        return "\n".join([*lines, f"\n{'then run' if t.problems else 'to run'}:\n  {self.command}"])
-
-    __str__ = __repr__ = text
+from ..cache import cache_folder, keep
+from ..checks import choice, number, whole
+from .folder_report import FolderReport
+from .grouped import PARTS, GroupedData
+from .metadata import FolderError, Problem, can_be_left_out, lead_out, listed, read_table
+from .splits import Splits
+from .streaming import MOST_PIXELS, StreamedData, blank, decode_all, stamp
 
 
-def _read(path, size: int, columns, label: str | None, attribute: str | None, memory: float) -> FolderReport:
-    if not (isinstance(size, int) and size > 0 and memory >= 0):
-        raise ValueError(f"size is {size!r} and memory {memory!r}; use a whole number of pixels, and bytes from 0")
+def _read(path, size, columns, label, attribute, memory, workers) -> FolderReport:
+    size, memory = whole("size", size, 1), number("memory", memory, 0)
+    if size * size > MOST_PIXELS:
+        needed = f"one image takes {3 * size * size / 1e9:,.1f} GB"
+        raise ValueError(f"size is {size} pixels, at which {needed}; use up to {math.isqrt(MOST_PIXELS):,}")
+    if workers is not None:
+        whole("workers", workers, 1)
     return FolderReport(read_table(path, columns=columns, label=label, attribute=attribute), size, memory)
 
 
@@ -167,22 +68,33 @@ def _decoded(report: FolderReport, workers: int | None, again: bool = False):
     import pandas as pd
 
     rows, images, good, problems = report.table.rows, [], [], list(report.table.problems)
-    for split in range(len(PARTS)):
+    path, root = report.table.path, report.table.root
+    for split, name in enumerate(PARTS):
         part = rows[rows["split"] == split]
-        paths = [os.path.join(report.table.root, file) for file in part["file"]]
-        if report.streams or again:
-            pixels, failed = None, _tried(report, part, paths, workers, again)
-        else:
-            pixels, failed = decode_all(paths, report.size, workers=workers)
-        keep = ~np.isin(np.arange(len(part)), list(failed))
-        problems += [Problem(int(part.index[i]), f"{part['file'].iloc[i]!r}: {failed[i]}", paths[i]) for i in failed]
-        images.append(pixels if pixels is None or keep.all() else pixels[keep])
-        good.append(part[keep])
-        if not len(good[-1]):
-            what = f"no sample is in split {split} ({PARTS[split]}); move some there, for all three are needed"
-            problems.append(Problem(None, what))
+        linked = lead_out(path, root, part["file"])
+        pixels, failed = _part_decoded(report, part[~linked], workers, again)
+        failed |= dict.fromkeys(part.index[linked], "a link leads out of the folder; copy the image into it")
+        files = part["file"].to_dict()
+        named = [Problem(int(row), f"{files[row]!r}: {why}", f"{root / files[row]}") for row, why in failed.items()]
+        problems += named
+        images.append(pixels)
+        good.append(part.drop(index=list(failed)))
+        if len(part) and not len(good[-1]):
+            what = f"all {len(part):,} images of {name} are unusable; the first, {named[0].what}"
+            problems.append(Problem(None, what, named[0].file))
     problems.sort(key=lambda problem: problem.row or 0)
     return replace(report, table=report.table._replace(rows=pd.concat(good), problems=problems)), images
+
+
+def _part_decoded(report: FolderReport, part, workers: int | None, again: bool):
+    """The images of one split (None where they will stream), and {row: reason} of those that cannot be decoded."""
+    paths = [os.path.join(report.table.root, file) for file in part["file"]]
+    if report.streams or again:
+        pixels, failed = None, _tried(report, part, paths, workers, again)
+    else:
+        pixels, failed = decode_all(paths, report.size, workers=workers)
+        pixels = np.delete(pixels, list(failed), axis=0) if failed else pixels
+    return pixels, {int(part.index[place]): why for place, why in failed.items()}
 
 
 def _tried(report: FolderReport, part, paths: list[str], workers: int | None, again: bool) -> dict[int, str]:
@@ -191,13 +103,10 @@ def _tried(report: FolderReport, part, paths: list[str], workers: int | None, ag
     try:
         if not again:
             return {int(place): why for place, why in json.loads(path.read_bytes()).items()}
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # there is none, or it is damaged
         pass
     _, failed = decode_all(paths, report.size, workers=workers, keep=False)
-    try:
-        write_atomically(path, json.dumps(failed).encode())
-    except OSError:
-        pass  # a cache that cannot be written costs time, not results
+    keep(path, json.dumps(failed).encode())
     return failed
 
 
@@ -213,7 +122,7 @@ def inspect_folder(
 ) -> FolderReport:
     """Read the table, decode every image once, and report: groups, the planted correlation, problems, memory, and what
     to run. Arguments as for `image_folder`; FolderError only where the table cannot be understood."""
-    return _decoded(_read(path, size, columns, label, attribute, memory), workers, again=True)[0]
+    return _decoded(_read(path, size, columns, label, attribute, memory, workers), workers, again=True)[0]
 
 
 def image_folder(
@@ -236,14 +145,14 @@ def image_folder(
     broken     "refuse" files that are missing or cannot be decoded, or "leave out" and warn
     workers    threads that decode; one per core by default
 
-    Every file is decoded before it is used. Raises FolderError with everything that is wrong, row by row, and warns
+    Every file is decoded before it is used; those that a symbolic link leads out of the folder are not, and count as
+    broken. Raises FolderError with everything that is wrong, row by row, and warns
     when a group has test samples but none to train on.
     """
-    if broken not in ("refuse", "leave out"):
-        raise ValueError(f"broken is {broken!r}; use 'refuse' or 'leave out'")
-    report, images = _decoded(_read(path, size, columns, label, attribute, memory), workers)
+    choice("broken", broken, ("refuse", "leave out"))
+    report, images = _decoded(_read(path, size, columns, label, attribute, memory, workers), workers)
     table = report.table
-    if table.problems and (broken == "refuse" or not all(problem.file for problem in table.problems)):
+    if table.problems and (broken == "refuse" or not can_be_left_out(table.problems)):
         raise FolderError(table.path, table.problems)
     if table.problems:
         left = f"{len(table.problems):,} of {len(table.rows) + len(table.problems):,} images are left out"
@@ -267,8 +176,8 @@ def _part(report: FolderReport, split: int, pixels: np.ndarray | None, workers: 
 
 def folder_source(path: str | Path, **options: Any) -> Callable[..., Splits]:
     """`image_folder` as the `data` of a study: the same for every seed, read once in every process instead of
-    being sent there. The folder is read now, so that problems come at once; options as hashable values."""
-    known = tuple(sorted(options.items()))
+    being sent there. The folder is read now, so that problems come at once."""
+    known = tuple((name, tuple(v.items()) if isinstance(v, Mapping) else v) for name, v in sorted(options.items()))
     _load(path, known)
     return functools.partial(_reload, path=path, options=known)
 

@@ -9,13 +9,19 @@ from the fixed (n_labels, n_attributes) grid, not from the values that a split h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from ..checks import choice, isa, shown
+
+PARTS = ("train", "validation", "test")
 
 
 def group_ids(labels: Tensor, attributes: Tensor, n_attributes: int) -> Tensor:
@@ -26,6 +32,54 @@ def group_ids(labels: Tensor, attributes: Tensor, n_attributes: int) -> Tensor:
 def label_and_attribute(groups: Tensor, n_attributes: int) -> tuple[Tensor, Tensor]:
     """The inverse of `group_ids`."""
     return groups // n_attributes, groups % n_attributes
+
+
+def group_names(label_names: Sequence[str], attribute_names: Sequence[str]) -> tuple[str, ...]:
+    """ "label, attribute" for each group id; ValueError where two groups would have one name."""
+    names = tuple(f"{label}, {attribute}" for label in label_names for attribute in attribute_names)
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise ValueError(f"two groups would be called {twice!r}; rename their labels or attributes, without a comma")
+    return names
+
+
+def row_numbers(indices: Tensor | np.ndarray | Sequence, n: int) -> Tensor:
+    """Rows of n samples, int64 [M], from whole numbers [M] (-1 is the last) or a mask of booleans [n]."""
+    try:
+        rows = indices if isinstance(indices, Tensor) else torch.as_tensor(np.array(indices))
+    except (TypeError, ValueError):  # no numbers, or of different lengths
+        rows = torch.zeros(())
+    if rows.ndim != 1 or (len(rows) and (rows.is_floating_point() or rows.is_complex())):
+        raise TypeError(f"the indices are {shown(indices)}; give whole numbers or a mask: a tensor, an array or a list")
+    if rows.dtype == torch.bool:
+        if len(rows) != n:
+            raise ValueError(f"the mask has {len(rows)} values for {n} samples; give one for each")
+        return rows.nonzero().flatten()
+    rows = rows.long()
+    if len(rows) and not -n <= int(rows.min()) <= int(rows.max()) < n:
+        raise ValueError(f"the indices range from {int(rows.min())} to {int(rows.max())}, but there are {n} samples")
+    return rows
+
+
+def _names(name: str, names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    good = isinstance(names, (tuple, list)) and names and all(isinstance(n, str) and n.strip() for n in names)
+    if not good or len(set(names)) < len(names):
+        raise ValueError(f"{name} are {shown(names)}; give a tuple of different names, none of them empty")
+    return tuple(map(str, names))
+
+
+def _float32(inputs: Tensor) -> Tensor:
+    """Features as they are kept; ValueError where they are none, or not finite then."""
+    if not inputs.is_floating_point():
+        raise ValueError(f"inputs are {inputs.dtype}; give uint8 images or floating-point features")
+    kept, n = inputs.detach().float(), len(inputs)
+    bad = (~torch.isfinite(kept)).reshape(n, -1).any(1).nonzero().flatten() if n else []
+    if len(bad):
+        raise ValueError(
+            f"{len(bad)} of {n} inputs hold NaN or infinite values, or such as float32 cannot hold (first at index "
+            f"{int(bad[0])}); drop, repair or scale them before building the data"
+        )
+    return kept
 
 
 class Batch(NamedTuple):
@@ -46,10 +100,11 @@ class GroupedData:
     inputs      uint8 [N, C, H, W] (images, read as float in [0, 1]) or float [N, ...] (kept as float32)
     labels      integer [N], values in 0 .. n_labels-1
     attributes  integer [N], values in 0 .. n_attributes-1
-    label_names, attribute_names  fix n_labels and n_attributes
+    label_names, attribute_names  fix n_labels and n_attributes: different texts, in a tuple or a list
     split       "train", "validation" or "test" for a part of `Splits`, and for what is taken from one; otherwise ""
 
-    Raises ValueError for mismatched lengths, values out of range, and inputs that are not finite.
+    Raises TypeError for what is no tensor, and ValueError for mismatched lengths, values out of range, groups of one
+    name, and inputs that are not finite as float32.
     """
 
     inputs: Tensor
@@ -62,15 +117,15 @@ class GroupedData:
 
     def __post_init__(self):
         for name in ("inputs", "labels", "attributes"):
-            if not isinstance(getattr(self, name), Tensor):
-                raise ValueError(f"{name} are no tensor; make one with torch.as_tensor({name})")
+            isa(name, getattr(self, name), Tensor, f"a tensor, such as torch.as_tensor({name})")
+        if not self.inputs.ndim:
+            raise ValueError("inputs are a single number; give one row per sample, [N, ...]")
         if not self.inputs.device == self.labels.device == self.attributes.device:
             raise ValueError("inputs, labels and attributes lie on different devices; move them to one")
         for name in ("label_names", "attribute_names"):
-            names = getattr(self, name)
-            if isinstance(names, str) or len(set(names)) < len(names):
-                raise ValueError(f"{name} are {names!r}; give a tuple of different names")
-            object.__setattr__(self, name, tuple(names))
+            object.__setattr__(self, name, _names(name, getattr(self, name)))
+        group_names(self.label_names, self.attribute_names)
+        choice("split", self.split, ("", *PARTS))
         n = len(self.inputs)
         for name, names in ("labels", self.label_names), ("attributes", self.attribute_names):
             values = getattr(self, name)
@@ -85,15 +140,7 @@ class GroupedData:
                 )
             object.__setattr__(self, name, values.long())
         if self.inputs.dtype != torch.uint8:
-            if not self.inputs.is_floating_point():
-                raise ValueError(f"inputs are {self.inputs.dtype}; give uint8 images or floating-point features")
-            bad = (~torch.isfinite(self.inputs)).reshape(n, -1).any(1).nonzero().flatten() if n else []
-            if len(bad):
-                raise ValueError(
-                    f"{len(bad)} of {n} inputs hold NaN or infinite values (first at index {int(bad[0])}); "
-                    "drop or repair them before building the data"
-                )
-            object.__setattr__(self, "inputs", self.inputs.detach().float())
+            object.__setattr__(self, "inputs", _float32(self.inputs))
         object.__setattr__(self, "groups", group_ids(self.labels, self.attributes, self.n_attributes))
 
     def __len__(self) -> int:
@@ -103,9 +150,9 @@ class GroupedData:
         shape = "×".join(map(str, self.inputs.shape[1:]))
         kind = str(self.inputs.dtype).removeprefix("torch.")
         counts = self.counts.tolist()
-        shown = " | ".join(f"{name} {n}" for name, n in list(zip(self.group_names, counts))[:4])
+        first = " | ".join(f"{name} {n}" for name, n in list(zip(self.group_names, counts))[:4])
         more = f" | … {self.n_groups} groups" if self.n_groups > 4 else ""
-        return f"GroupedData({len(self)} × {shape} {kind}: {shown}{more})"
+        return f"GroupedData({len(self)} × {shape} {kind}: {first}{more})"
 
     @property
     def n_labels(self) -> int:
@@ -126,7 +173,7 @@ class GroupedData:
     @cached_property
     def group_names(self) -> tuple[str, ...]:
         """ "label, attribute" for each group id."""
-        return tuple(f"{label}, {attribute}" for label in self.label_names for attribute in self.attribute_names)
+        return group_names(self.label_names, self.attribute_names)
 
     @cached_property
     def counts(self) -> Tensor:
@@ -135,13 +182,14 @@ class GroupedData:
 
     def counts_by(self, by: str) -> Tensor:
         """Samples per "group", "label" or "attribute"."""
+        choice("by", by, ("group", "label", "attribute"))
         grid = self.counts.view(self.n_labels, self.n_attributes)
         return {"group": self.counts, "label": grid.sum(1), "attribute": grid.sum(0)}[by]
 
     def members(self, by: str) -> tuple[Tensor, Tensor]:
         """The indices of the samples, population by population ("group", "label" or "attribute"), int64 [N], and the
         size of each population [C]; both on the CPU, sorted once."""
-        key = f"_members_{by}"
+        key = f"_members_{choice('by', by, ('group', 'label', 'attribute'))}"
         if key not in self.__dict__:
             ids = {"group": self.groups, "label": self.labels, "attribute": self.attributes}[by]
             self.__dict__[key] = torch.argsort(ids.cpu(), stable=True), self.counts_by(by).cpu()
@@ -176,11 +224,22 @@ class GroupedData:
         """`batch` of each of the parts, in order; data that lie elsewhere read ahead here."""
         return map(self.batch, parts)
 
-    def subset(self, indices: Tensor) -> GroupedData:
-        """The samples `indices` (integers or a boolean mask), in that order, as a data set of their own."""
-        return replace(
-            self, inputs=self.inputs[indices], labels=self.labels[indices], attributes=self.attributes[indices]
-        )
+    def subset(self, indices: Tensor | np.ndarray | Sequence) -> GroupedData:
+        """The samples `indices` (whole numbers or a mask), in that order, as a data set of their own."""
+        rows = row_numbers(indices, len(self)).to(self.device)
+        return replace(self, inputs=self.inputs[rows], labels=self.labels[rows], attributes=self.attributes[rows])
+
+    def common(self, other: GroupedData) -> int:
+        """How many samples of `other` are certainly samples of these data: rows that lie at the same place in memory;
+        and all, where both are equal throughout. Copies of single rows are not told from rows that look alike."""
+        mine, theirs = self.inputs, other.inputs
+        if mine.device != theirs.device or not mine.numel() or not theirs.numel():
+            return 0
+        if mine.untyped_storage().data_ptr() == theirs.untyped_storage().data_ptr():
+            places = (x.storage_offset() + x.stride(0) * torch.arange(len(x)) for x in (theirs, mine))
+            return int(torch.isin(*places).sum())
+        tensors = ("inputs", "labels", "attributes")
+        return len(other) * all(torch.equal(getattr(self, name), getattr(other, name)) for name in tensors)
 
     def to(self, device: torch.device | str) -> GroupedData:
         """The same data on another device; itself where it is there already."""
@@ -195,19 +254,3 @@ class GroupedData:
         for tensor in (self.inputs, self.labels, self.attributes):
             digest.update(tensor.cpu().contiguous().numpy())
         return digest.hexdigest()
-
-
-class _Splits(NamedTuple):
-    train: GroupedData
-    validation: GroupedData
-    test: GroupedData
-
-
-class Splits(_Splits):
-    """Three disjoint parts of one data set. All three carry attributes; who may look at them is the method's affair."""
-
-    __slots__ = ()
-
-    def __new__(cls, train: GroupedData, validation: GroupedData, test: GroupedData) -> Splits:
-        parts = dict(train=train, validation=validation, test=test)
-        return super().__new__(cls, *(replace(part, split=name) for name, part in parts.items()))

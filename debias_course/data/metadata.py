@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import os
 import posixpath
+import re
 import warnings
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -14,7 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-PARTS = ("train", "validation", "test")
+from ..checks import folder, isa, shown
+from .grouped import PARTS, group_names
+
 SPLITS = {"0": 0, "1": 1, "2": 2, "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 WATERBIRDS = dict(file="img_filename", label="y", attribute="place", split="split")
 BALANCING = dict(file="filename", label="y", attribute="a", split="split")
@@ -70,9 +76,15 @@ def listed(problems: list[Problem], most: int | None = SHOWN) -> str:
 
 
 def remedy(problems: list[Problem]) -> str:
-    if not all(problem.file for problem in problems):
-        return "\nmend the table, and look at it again with: debias-course inspect"
+    if not can_be_left_out(problems):
+        what = "these files" if all(problem.file for problem in problems) else "the table"
+        return f"\nmend {what}, and look again with: debias-course inspect"
     return '\nmend these files, or go on without them: broken="leave out", or --leave-out-broken'
+
+
+def can_be_left_out(problems: list[Problem]) -> bool:
+    """Whether all are single files, without which the others can be used."""
+    return all(problem.file and problem.row is not None for problem in problems)
 
 
 def _read_csv(path: Path):
@@ -82,7 +94,7 @@ def _read_csv(path: Path):
     try:
         with path.open(encoding="utf-8-sig") as file, warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            header = file.readline()
+            header = re.sub(r'"[^"]*"', "", file.read(2**16)).partition("\n")[0]  # without what stands in quotes
             file.seek(0)
             how = dict(sep=max(",;\t", key=header.count), dtype=str, keep_default_na=False, index_col=False)
             frame = pd.read_csv(file, skip_blank_lines=False, **how).fillna("")
@@ -91,6 +103,9 @@ def _read_csv(path: Path):
         raise FolderError(path, [Problem(None, f"{path.name} cannot be read: {what}")]) from error
     frame.index += 2
     frame.columns = frame.columns.str.strip()
+    if frame.columns.has_duplicates:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise FolderError(path, [Problem(None, f"{path.name} has two columns {twice!r}; rename one of them")])
     return frame[(frame != "").any(axis=1)].copy()
 
 
@@ -110,6 +125,10 @@ def _table(path: Path, chosen: Mapping[str, str]):
     else:
         known = "metadata.csv, or list_attr_celeba.csv with list_eval_partition.csv"
         raise FileNotFoundError(f"{path} has no table of its images: put in {known} (see debias_course.data.folder)")
+    for part, other in itertools.combinations(columns, 2):
+        if columns[part] == columns[other]:
+            what = f"{part} and {other} are both read from column {columns[part]!r}; name another one"
+            raise FolderError(path, [Problem(None, f"{what} for one of them: columns=dict({other}=...)")])
     absent = [part for part in columns if columns[part] not in frame]
     if absent:
         raise FolderError(path, [Problem(None, _missing(name, part, columns[part], frame.columns)) for part in absent])
@@ -138,6 +157,21 @@ def _rows(values, mask, text: str) -> list[Problem]:
     return [Problem(row, text.replace("{}", repr(value))) for row, value in values[mask].items()]
 
 
+def lead_out(path: Path, root: Path, files) -> np.ndarray:
+    """Which of the files symbolic links lead out of the folder `path`, bool [N]."""
+    inside = os.path.join(os.path.realpath(path), "")
+    real = functools.cache(lambda name: os.path.join(os.path.realpath(name), ""))  # few folders hold many files
+
+    def leads_out(name: str) -> bool:
+        try:
+            where = os.path.realpath(name) if os.path.islink(name) else real(os.path.dirname(name))
+        except ValueError:  # no file can have this name
+            return False
+        return not where.startswith(inside)
+
+    return np.array([leads_out(os.path.join(root, file)) for file in files], bool)
+
+
 def _codes(values, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Integers from 0 and the names they stand for, sorted: texts as they are, numbers as "column=number";
     -1 where nothing stands."""
@@ -153,20 +187,33 @@ def _codes(values, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
     return codes, tuple(names)
 
 
+def _chosen(columns: Any, label: Any, attribute: Any) -> dict[str, str]:
+    """The columns that the caller names, by what they are read as."""
+    try:
+        chosen = dict(columns or {})
+    except (TypeError, ValueError) as error:
+        what = "name them as in columns=dict(label='diagnosis', split='fold')"
+        raise TypeError(f"columns is {shown(columns)}; {what}") from error
+    chosen |= {part: name for part, name in dict(label=label, attribute=attribute).items() if name is not None}
+    for part, name in chosen.items():
+        if part not in WATERBIRDS:
+            raise ValueError(f"columns names a {part!r}; name the columns of {', '.join(WATERBIRDS)}")
+        isa(f"the column of the {part}", name, str, "its name as a text")
+    return chosen
+
+
 def read_table(
     path: str | Path, *, columns: Mapping[str, str] | None = None, label: str | None, attribute: str | None
 ) -> Table:
     """Read and check the table of a folder; FolderError where it cannot be understood."""
     import pandas as pd
 
-    path = Path(path).expanduser().absolute()
-    chosen = dict(columns or {}) | {k: v for k, v in dict(label=label, attribute=attribute).items() if v}
-    for part in chosen:
-        if part not in WATERBIRDS:
-            raise ValueError(f"columns names a {part!r}; name the columns of {', '.join(WATERBIRDS)}")
-    frame, columns, inside, problems = _table(path, chosen)
+    path = folder("path", path).absolute()
+    frame, columns, inside, problems = _table(path, _chosen(columns, label, attribute))
     values = {part: frame[column].str.strip() for part, column in columns.items()}
     files = values["file"].str.replace("\\", "/").map(posixpath.normpath)
+    for root in path / inside, (path / inside).resolve():
+        files = files.str.removeprefix(f"{root.as_posix()}/")  # a whole path may point into the folder, too
     splits = values["split"].str.lower().str.replace(r"\.0$", "", regex=True).map(SPLITS)
     labels, label_names = _codes(values["label"], columns["label"])
     attributes, attribute_names = _codes(values["attribute"], columns["attribute"])
@@ -179,11 +226,19 @@ def read_table(
         (values["attribute"], attributes < 0, f"the attribute {columns['attribute']!r} is empty"),
     ]
     problems += [problem for column, mask, text in checks for problem in _rows(column, mask, text)]
+    for split, name in enumerate(() if splits.isna().any() else PARTS):
+        if not (splits == split).any():
+            what = f"no sample is in split {split} ({name}); move some there, for all three are needed"
+            problems.append(Problem(None, what))
     for part, names in ("label", label_names), ("attribute", attribute_names):
         if not (2 if part == "label" else 1) <= len(names) <= MOST:
             has = f"{len(names):,} different values" if len(names) != 1 else f"one value only ({names[0]})"
             what = f"column {columns[part]!r} has {has}, which is no {part}; choose another one"
             raise FolderError(path, [Problem(None, what), *problems])
+    try:
+        group_names(label_names, attribute_names)
+    except ValueError as error:
+        raise FolderError(path, [Problem(None, str(error)), *problems]) from error
     rows = pd.DataFrame(dict(file=files, label=labels, attribute=attributes, split=splits))
     rows = rows[~np.logical_or.reduce([np.asarray(mask) for _, mask, _ in checks])].astype(dict(split=int))
     return Table(path, path / inside, columns, rows, label_names, attribute_names, problems)

@@ -6,6 +6,7 @@ that draws from the global random state.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections import deque
@@ -18,9 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import isa, whole
 from ..fingerprints import fingerprint
-from .grouped import Batch, GroupedData
+from .grouped import Batch, GroupedData, row_numbers
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow hands others, such as EPS, to other programs
+MOST_PIXELS = 50_000_000  # of one image: 0.2 to 0.4 GB in each thread while it is decoded
+# What the system says of a name that leads to no file.
+MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
 CHUNK = 32  # images that a thread decodes at a time
 AHEAD = 2**24  # bytes of decoded images that may wait for the step; one batch more may
 
@@ -28,10 +34,13 @@ AHEAD = 2**24  # bytes of decoded images that may wait for the step; one batch m
 def decode(path: str, size: int) -> np.ndarray:
     """The image as uint8 [3, size, size]: turned as the camera says, its shorter side brought to `size` (bilinear, with
     anti-aliasing), and cut to the square in the middle. A JPEG is decoded at about twice the size that is needed, where
-    it is larger. Transparency is ignored. Raises whatever Pillow makes of a damaged file."""
+    it is larger. Transparency is ignored. Only `FORMATS` of up to `MOST_PIXELS` are opened. Raises whatever Pillow
+    makes of a damaged file."""
     from PIL import Image, ImageOps
 
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise Image.DecompressionBombError
         image.draft(None, (2 * size, 2 * size))
         if image.mode[0] in "IF":
             raise ValueError(f"its pixels are {image.mode}; save it with 8 bits per channel")
@@ -42,8 +51,27 @@ def decode(path: str, size: int) -> np.ndarray:
 
 def reason(error: Exception) -> str:
     """Why an image could not be decoded, in a few words and without its path."""
-    known = {"FileNotFoundError": "there is no such file", "UnidentifiedImageError": "it is no image that Pillow knows"}
+    large = f"it has more than {MOST_PIXELS / 1e6:.0f} million pixels; scale it down"
+    known = {
+        "FileNotFoundError": "there is no such file",
+        "UnidentifiedImageError": f"it is no image that Pillow knows as {', '.join(FORMATS)}",
+        "MemoryError": "there is too little memory",
+        "DecompressionBombError": large,
+        "DecompressionBombWarning": large,  # where warnings are errors
+    }
     return known.get(type(error).__name__) or str(getattr(error, "strerror", None) or error) or type(error).__name__
+
+
+def verdict(error: Exception, path: str) -> str:
+    """The `reason`, where the error says something about the image: it is missing, damaged or refused. What has other
+    causes, which may be over in a moment, is raised as an OSError with a remedy."""
+    why, number = reason(error), getattr(error, "errno", None)
+    if number in (None, *MISSING) and not isinstance(error, MemoryError) and "out of memory" not in why:
+        return why
+    raise OSError(
+        f"{path} could not be read ({why}), which says nothing about the image; try again when that is mended, with "
+        "fewer threads (workers=1) where memory or open files are lacking"
+    ) from error
 
 
 @contextmanager
@@ -67,7 +95,7 @@ def fill(out: np.ndarray | None, paths: Sequence[str], size: int) -> dict[int, s
         try:
             pixels = decode(path, size)
         except Exception as error:  # whatever a damaged file makes of it
-            failed[place] = reason(error)
+            failed[place] = verdict(error, path)
         else:
             if out is not None:
                 out[place] = pixels
@@ -127,13 +155,19 @@ class StreamedData(GroupedData):
 
     def __new__(cls, inputs: Tensor | None = None, *rest, **named):
         """Data that are given inputs with a content (`replace(data, inputs=embeddings)`) stream no longer."""
-        if inputs is None or inputs.device.type == "meta":
+        if not isinstance(inputs, Tensor) or inputs.device.type == "meta":
             return super().__new__(cls)
         plain = {each.name for each in fields(GroupedData)}
         return GroupedData(inputs, *rest, **{name: value for name, value in named.items() if name in plain})
 
     def __post_init__(self):
-        shape = self.inputs
+        shape = isa("inputs", self.inputs, Tensor, "a tensor, such as blank(n, size)")
+        isa("labels", self.labels, Tensor, "a tensor, such as torch.as_tensor(labels)")
+        isa("files", self.files, np.ndarray, "an array of texts")
+        if len(self.files) != len(shape):
+            raise ValueError(f"{len(shape)} inputs but {len(self.files)} files; give one file per input")
+        if self.workers is not None:
+            whole("workers", self.workers, 1)
         object.__setattr__(self, "inputs", self.labels.new_empty((len(shape), 0), dtype=torch.uint8))
         super().__post_init__()  # sees no pixels, but everything else
         object.__setattr__(self, "inputs", shape)
@@ -184,11 +218,17 @@ class StreamedData(GroupedData):
         rest = (each.index_select(0, indices) for each in (self.labels, self.attributes, self.groups))
         return Batch(inputs, *rest, indices)
 
-    def subset(self, indices: Tensor) -> StreamedData:
-        """The samples `indices` (integers or a boolean mask), in that order, as a data set of their own."""
-        files = self.files[indices.cpu().numpy()]
-        rest = dict(labels=self.labels[indices], attributes=self.attributes[indices], files=files)
-        return replace(self, inputs=blank(len(files), self.inputs.shape[-1]), **rest)
+    def subset(self, indices: Tensor | np.ndarray | Sequence) -> StreamedData:
+        """The samples `indices` (whole numbers or a mask), in that order, as a data set of their own."""
+        rows = row_numbers(indices, len(self)).to(self.device)
+        rest = dict(labels=self.labels[rows], attributes=self.attributes[rows], files=self.files[rows.cpu().numpy()])
+        return replace(self, inputs=blank(len(rows), self.inputs.shape[-1]), **rest)
+
+    def common(self, other: GroupedData) -> int:
+        """How many samples of `other` stream from the same files."""
+        if not isinstance(other, StreamedData) or os.path.realpath(self.root) != os.path.realpath(other.root):
+            return 0
+        return sum(map(set(self.files).__contains__, other.files))
 
     def to(self, device: torch.device | str) -> StreamedData:
         """The same data with batches on another device; itself where they go there already."""

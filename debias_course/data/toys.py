@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import torch
 
+from ..checks import number, seeded, share, whole
 from .biases import correlated_attributes
-from .grouped import GroupedData, Splits
+from .grouped import GroupedData
+from .splits import Splits
 
 
-def _labels(n: int, share: float = 0.5) -> torch.Tensor:
+def _labels(n: int, ones: float = 0.5) -> torch.Tensor:
     labels = torch.zeros(n, dtype=torch.int64)
-    labels[: round(share * n)] = 1
+    labels[: round(ones * n)] = 1
     return labels
 
 
@@ -21,11 +23,12 @@ def shortcut(*, n: int = 400, correlation: float = 0.95, core_noise: float = 0.5
     around -1 and +1. In training the attribute agrees with the label in a share `correlation` of the samples, so the
     first coordinate is the easier way to a low loss; in validation and test it says nothing about the label.
     """
-    generator = torch.Generator().manual_seed(seed)
+    n, correlation, generator = whole("n", n, 2), share("correlation", correlation), seeded(seed)
+    core_noise = number("core_noise", core_noise, 0)
     parts = []
-    for share in (correlation, 0.5, 0.5):
+    for agreeing in (correlation, 0.5, 0.5):
         labels = _labels(n)
-        attributes = correlated_attributes(labels, 2, share, generator=generator)
+        attributes = correlated_attributes(labels, 2, agreeing, generator=generator)
         centers = torch.stack([attributes, labels], 1).float() * 2 - 1
         noise = torch.randn(n, 2, generator=generator) * torch.tensor([0.25, core_noise])
         parts.append(GroupedData(centers + noise, labels, attributes, ("class 0", "class 1"), ("left", "right")))
@@ -35,12 +38,12 @@ def shortcut(*, n: int = 400, correlation: float = 0.95, core_noise: float = 0.5
 def imbalanced(*, n: int = 400, minority: float = 0.05, seed: int = 0) -> Splits:
     """Class imbalance without any attribute to blame: float [n, 2], two overlapping round clusters, of which class 1
     holds a share `minority` in training and one half in validation and test. The one attribute is "any"."""
-    if not 0 < minority < 1:
-        raise ValueError(f"minority is {minority}; it is a share of samples: use a value between 0 and 1")
-    generator = torch.Generator().manual_seed(seed)
+    n, minority, generator = whole("n", n, 2), share("minority", minority), seeded(seed)
+    if minority in (0, 1):
+        raise ValueError(f"minority is {minority:g}; both classes need samples: use a share between 0 and 1")
     parts = []
-    for share in (minority, 0.5, 0.5):
-        labels = _labels(n, share)
+    for ones in (minority, 0.5, 0.5):
+        labels = _labels(n, ones)
         points = torch.randn(n, 2, generator=generator)
         points[:, 1] += labels * 2.0 - 1.0
         parts.append(GroupedData(points, labels, torch.zeros_like(labels), ("class 0", "class 1"), ("any",)))
@@ -50,9 +53,7 @@ def imbalanced(*, n: int = 400, minority: float = 0.05, seed: int = 0) -> Splits
 def islands(*, n: int = 200, rare: int = 20, seed: int = 0) -> Splits:
     """A population in two places: float [n + rare, 2]. Class 1 lives on two small islands, left and right (its
     attribute), with class 0 between them. It has `rare` samples in training, and as many as class 0 otherwise."""
-    if rare < 2:
-        raise ValueError(f"rare is {rare}; two islands need at least 2 samples")
-    generator = torch.Generator().manual_seed(seed)
+    n, rare, generator = whole("n", n, 2), whole("rare", rare, 2), seeded(seed)  # 2: each island has a sample
     parts = []
     for size in (rare, n, n):
         labels = _labels(n + size, size / (n + size))
@@ -69,7 +70,7 @@ def moons(*, n: int = 300, gap: float = 0.1, noise: float = 0.1, seed: int = 0) 
     In training and validation the second coordinate separates the classes, with `gap` between them before the noise is
     added, and so does the way along the half circles. In test they interlock as usual (gap -0.5), so that only who has
     learnt the half circles is right everywhere (after Pezeshki et al. 2021, figures 1 and 2)."""
-    generator = torch.Generator().manual_seed(seed)
+    n, gap, noise, generator = whole("n", n, 2), number("gap", gap), number("noise", noise, 0), seeded(seed)
     parts = []
     for apart in (gap, gap, -0.5):
         labels = _labels(n)
@@ -87,11 +88,12 @@ def core_and_spurious(*, n: int = 3000, correlation: float = 0.9, dimensions: in
 
     Half of the coordinates are core, N(±1, 100) by label; the others spurious, N(±1, 1) by attribute.
     """
-    generator = torch.Generator().manual_seed(seed)
+    n, correlation, generator = whole("n", n, 2), share("correlation", correlation), seeded(seed)
+    dimensions = whole("dimensions", dimensions, 1)
     parts = []
-    for share in (correlation, 0.5, 0.5):
+    for agreeing in (correlation, 0.5, 0.5):
         labels = _labels(n)
-        attributes = correlated_attributes(labels, 2, share, generator=generator)
+        attributes = correlated_attributes(labels, 2, agreeing, generator=generator)
         core = (labels * 2.0 - 1)[:, None] + 10 * torch.randn(n, dimensions, generator=generator)
         spurious = (attributes * 2.0 - 1)[:, None] + torch.randn(n, dimensions, generator=generator)
         inputs = torch.cat([core, spurious], 1)

@@ -1,0 +1,117 @@
+"""What `inspect_folder` says of a folder of images: groups, what goes with what, memory, problems, and what to run."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import dataclass
+
+import numpy as np
+
+from .grouped import PARTS, group_names
+from .metadata import LAYOUTS, SHOWN, Table, listed, remedy
+
+WIDTHS = (64, 128, 224)  # pixels for which a report tells the memory
+
+
+@dataclass(frozen=True, repr=False)
+class FolderReport:
+    """What is in a folder of images; `print` it. Its `table` has the samples that can be used, and `table.problems`
+    everything that is wrong with the others."""
+
+    table: Table
+    size: int
+    memory: float
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        return group_names(self.table.label_names, self.table.attribute_names)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Samples of each split, label and attribute, int [3, n_labels, n_attributes]."""
+        counts = np.zeros((3, len(self.table.label_names), len(self.table.attribute_names)), int)
+        np.add.at(counts, tuple(self.table.rows[name].to_numpy() for name in ("split", "label", "attribute")), 1)
+        return counts
+
+    @property
+    def groups(self):
+        """Data frame of counts, with one row per group and one column per split."""
+        import pandas as pd
+
+        return pd.DataFrame(self.counts.reshape(3, -1).T, index=list(self.group_names), columns=PARTS)
+
+    @property
+    def shares(self) -> dict[str, tuple[str, float]]:
+        """For each label: its most frequent attribute in training, and the share of its samples that have it."""
+        return {
+            label: (self.table.attribute_names[row.argmax()], row.max() / row.sum())
+            for label, row in zip(self.table.label_names, self.counts[0])
+            if row.sum()
+        }
+
+    @property
+    def cramers_v(self) -> float:
+        """√(χ² / (n (min(r, c) - 1))) of labels and attributes in training, 0 to 1 (Cramér 1946); NaN for one only."""
+        n = self.counts[0].astype(float)
+        n = n[n.sum(1) > 0][:, n.sum(0) > 0]
+        if min(n.shape) < 2:
+            return math.nan
+        expected = n.sum(1, keepdims=True) * n.sum(0) / n.sum()
+        return math.sqrt(((n - expected) ** 2 / expected).sum() / n.sum() / (min(n.shape) - 1))
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on the groups that cannot be learnt from."""
+        train, validation, test = self.counts.reshape(3, -1)
+        kinds = {
+            "have no training sample, but are tested": (train == 0) & (test > 0),
+            "have no training sample": (train == 0) & (test == 0) & (validation > 0),
+            "have no sample at all": train + validation + test == 0,
+            "are not tested": (train > 0) & (test == 0),
+        }
+        named = {kind: [name for name, one in zip(self.group_names, which) if one] for kind, which in kinds.items()}
+        return [
+            f"{len(names)} of {len(train)} groups {kind}: {'; '.join(names[:5])}{'; ...' if len(names) > 5 else ''}"
+            for kind, names in named.items()
+            if names
+        ]
+
+    def takes(self, size: int) -> int:
+        """Bytes of all images in memory, at `size` pixels."""
+        return len(self.table.rows) * 3 * size * size
+
+    @property
+    def streams(self) -> bool:
+        return self.takes(self.size) > self.memory
+
+    @property
+    def command(self) -> str:
+        """The comparison to begin with: methods that balance groups, where every group has a training sample."""
+        every = (self.counts[0] > 0).all()
+        methods = "erm,loss-reweighting,group-dro" if every else "erm,loss-reweighting(by=label)"
+        words = ["debias-course", "compare", "--data", str(self.table.path), "--size", str(self.size)]
+        if self.table.columns not in LAYOUTS:
+            words += ["--columns", ",".join(f"{part}={column}" for part, column in self.table.columns.items())]
+        return shlex.join([*words, "--methods", methods, "--model", "resnet18", "--epochs", "5", "--seeds", "3"])
+
+    def text(self, most: int | None = SHOWN) -> str:
+        """The report, with at most so many of the problems (None: all)."""
+        n, t = len(self.table.rows), self.table
+        goes = "; ".join(f"{label} goes with {a} in {share:.1%}" for label, (a, share) in self.shares.items())
+        needs = ", ".join(f"{self.takes(s) / 1e9:.2f} GB at {s}" for s in sorted({self.size, *WIDTHS}))
+        way = "are streamed from disk" if self.streams else "are kept in memory"
+        lines = [
+            f"{t.path}: {n:,} images, {len(t.label_names)} labels × {len(t.attribute_names)} attributes",
+            "\n" + self.groups.to_string(),
+            f"\nin training, {goes}; Cramér's V {self.cramers_v:.3f}" if goes else "\nthere is no training sample",
+            *self.notes,
+            f"in memory, they take {needs} pixels; at {self.size} and up to {self.memory / 1e9:.2f} GB they {way}",
+        ]
+        if t.problems:
+            lines.append(f"\n{len(t.problems):,} problems:\n{listed(t.problems, most)}{remedy(t.problems)}")
+        else:
+            lines.append("every file was decoded, and none is broken")
+        return "\n".join([*lines, f"\n{'then run' if t.problems else 'to run'}:\n  {self.command}"])
+
+    __str__ = __repr__ = text
