@@ -212,6 +212,7 @@ def per_domain(right: Tensor, data: GroupedData) -> Share:
 def fooled(method: DANN, model: nn.Module, state: nn.Module, data: GroupedData) -> Share:
     """How often the discriminator itself is right about the domains of `data` (see `per_domain`)."""
     seen = frozen_features(method, model, data)
+    require("state", state, nn.Module, "pass the `state` of the run")
     with torch.no_grad():
         guesses = method.guesses(seen, data.labels.to(seen.device), state)
     return per_domain(guesses.argmax(1).cpu() == data.attributes.cpu(), data)
