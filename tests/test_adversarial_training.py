@@ -11,18 +11,8 @@ from torch import nn
 from debias_course import evaluate, models, train
 from debias_course.data import GroupedData, colored_digits
 from debias_course.methods import ERM, AdversarialTraining
-from debias_course.methods.adversarial_training import (
-    RobustReport,
-    ascent,
-    attack,
-    describe,
-    fgsm,
-    frozen,
-    input_gradient,
-    project,
-    random_point,
-    robust_evaluate,
-)
+from debias_course.methods.adversarial_training import RobustReport, describe, robust_evaluate
+from debias_course.methods.attacks import ascent, attack, fgsm, frozen, input_gradient, project, random_point
 
 W, X = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([[0.2, 0.5, 0.9]])
 ONE = torch.tensor([1])
@@ -258,6 +248,48 @@ def test_an_attack_works_where_gradients_are_switched_off():
         torch.testing.assert_close(fgsm(logistic(), X, ONE, radius=0.1), torch.tensor([[0.1, 0.6, 0.8]]))
 
 
+def test_a_model_may_edit_its_inputs_in_place():
+    class Editing(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.sub_(0.5).div_(0.25))
+
+    class Apart(nn.Linear):
+        def forward(self, x):
+            return super().forward((x - 0.5) / 0.25)
+
+    x, labels = torch.rand(6, 3, generator=generator()), torch.arange(6) % 2
+    moved = []
+    for kind in (Editing, Apart):
+        model, given = kind(3, 2), x.clone()
+        model.load_state_dict(dict(weight=torch.stack([-W, W]), bias=torch.zeros(2)))
+        moved.append(attack(model, given, labels, radius=0.1, steps=3, restarts=3, generator=generator()))
+        moved.append(fgsm(model, given, labels, radius=0.1))
+        assert torch.equal(given, x)
+    assert torch.equal(moved[0], moved[2]) and torch.equal(moved[1], moved[3])
+
+
+@pytest.mark.parametrize("clip", [True, (0.0, 1.0), (-1.0, 1.0)])
+def test_inputs_out_of_bounds_are_refused_instead_of_moved_by_more_than_the_radius(clip):
+    x, labels = torch.randn(50, 3, generator=generator()), torch.zeros(50, dtype=torch.int64)
+    words = (
+        r"reach from -2\.\d+ to 3\.\d+, and clipping to \[.*\] would move them by more than the radius; .* clip=False"
+    )
+    for given in (fgsm, attack):
+        how = dict(generator=generator()) if given is attack else {}
+        with pytest.raises(ValueError, match=words):
+            given(logistic(), x, labels, radius=0.1, clip=clip, **how)
+    for free in (False, (-4.0, 4.0)):
+        assert (fgsm(logistic(), x, labels, radius=0.1, clip=free) - x).abs().max().item() == pytest.approx(0.1)
+    cut = fgsm(logistic(), x, labels, radius=0.5, clip=(float(x.min()), float(x.max())))
+    assert (cut - x).abs().max() <= 0.5 + 1e-6 and cut.min() == x.min() and cut.max() == x.max()
+
+
+def test_images_that_an_augmentation_moves_out_of_bounds_are_refused(digits):
+    part = digits.train.subset(torch.arange(64))
+    with pytest.raises(ValueError, match="inputs reach from -2 to 1.6.*, .* let the model normalise pixels"):
+        train(models.linear(part), part, AdversarialTraining(), epochs=1, augment=lambda x: (x - 0.5) / 0.25)
+
+
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -293,7 +325,7 @@ def test_a_restart_keeps_what_is_wrong_before_what_has_a_high_loss():
             right_unsure, wrong = torch.tensor([1.0, 0.99, 0.98]), torch.tensor([3.0, 3.1, -9.0])
             return torch.where(x > 0.5, wrong, right_unsure)
 
-    from debias_course.methods.adversarial_training import _worse
+    from debias_course.methods.attacks import _worse
 
     unsure, wrong, label = torch.tensor([[0.0]]), torch.tensor([[1.0]]), torch.tensor([0])
     assert losses(Table(), unsure, label) > losses(Table(), wrong, label)

@@ -96,6 +96,22 @@ def test_int32_and_int64_groups_agree(method):
 
 
 @each_method
+def test_a_model_may_edit_its_inputs_in_place(method):
+    """Whoever needs them again hands it a copy: loss and gradients are those of a model that leaves them alone."""
+    edits = dict(
+        in_place=lambda module, given: (given[0].sub_(0.5).div_(0.25),),
+        apart=lambda module, given: (given[0].sub(0.5).div(0.25),),
+    )
+    seen = []
+    for edit in edits.values():
+        model, state, batch = setting(method)
+        model.features[0].register_forward_pre_hook(edit)
+        loss = method.loss(model, batch, state)
+        seen.append([loss, *torch.autograd.grad(loss, list(model.features.parameters()))])
+    assert all(torch.equal(a, b) for a, b in zip(*seen))
+
+
+@each_method
 def test_a_whole_step_runs_on_the_meta_device(method):
     """No data exist there: whatever looks at a value or brings a tensor from elsewhere fails. So the step never waits
     for the device, and everything follows the device of its input."""

@@ -58,7 +58,7 @@ def test_the_strength_is_read_on_the_way_forward_and_works_under_vmap_and_in_any
 
 @pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf")])
 def test_a_second_minus_is_refused(wrong):
-    with pytest.raises(ValueError, match="use 0 or more: the layer itself brings the minus"):
+    with pytest.raises(ValueError, match="use a number from 0: the layer itself brings the minus"):
         reverse(torch.ones(1), wrong)
     with pytest.raises(ValueError, match="DANN.strength is"):
         DANN(strength=wrong)
@@ -158,6 +158,39 @@ def test_another_layer_can_be_read(toy):
     data = GroupedData(images, torch.arange(8) % 2, torch.arange(8) // 4, ("a", "b"), ("c", "d"))
     state = DANN(layer="0").start(models.cnn(data, channels=(4,)), data)
     assert state.discriminator[0].in_features == 4 * 8 * 8
+
+
+def test_what_follows_the_layer_may_edit_it_in_place(toy):
+    seen = []
+    for in_place in (True, False):
+        model = models.mlp(toy.train, hidden=(6, 8), seed=1)
+        model.features[2] = nn.ReLU(inplace=in_place)
+        method = DANN(layer="1")
+        batch = toy.train.batch(torch.arange(50))
+        seen.append(method.look(model, batch.inputs)[0])
+        assert torch.equal(seen[-1], model.features[:2](batch.inputs))
+    assert torch.equal(*seen) and (seen[0] < 0).any()
+
+
+class Bypassing(models.Classifier):
+    """Has features and a head, but its forward calls something else."""
+
+    def forward(self, inputs):
+        return self.head(inputs)
+
+
+class Pair(nn.Module):
+    def forward(self, inputs):
+        return inputs, inputs
+
+
+def test_a_layer_that_is_not_called_or_returns_no_tensor_is_refused(toy):
+    bypassing = Bypassing(nn.Linear(2, 2), nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="the model's forward does not call its features, so the discriminator sees"):
+        train(bypassing, toy.train, DANN(), epochs=1)
+    two = models.Classifier(nn.Sequential(Pair()), models.Classifier(nn.Identity(), nn.Linear(2, 2)))
+    with pytest.raises(TypeError, match=r"the output of features.0 is .*; choose a `layer` that returns one tensor"):
+        DANN(layer="0").start(two, toy.train)
 
 
 def test_a_model_without_that_layer_is_refused(toy):

@@ -133,6 +133,24 @@ def test_scoring_leaves_modes_statistics_and_gradients_alone(toy):
     assert torch.equal(features[1].running_mean, before) and all(p.grad is None for p in model.parameters())
 
 
+class Editing(nn.Linear):
+    """Normalises what it is given, in place."""
+
+    def forward(self, inputs):
+        return super().forward(inputs.sub_(0.5).div_(0.25))
+
+
+def test_scoring_leaves_the_inputs_alone(toy):
+    """Two passes see the inputs normalised once, as one pass does, not the second time again."""
+    model, batch, before = Editing(2, 2), batch_of(toy), batch_of(toy).inputs
+    score(model, batch)
+    assert torch.equal(batch.inputs, before)
+    one, two = (
+        HardMining(keep=0.25, passes=passes).loss(model, batch_of(toy), nn.Module()).item() for passes in ("one", "two")
+    )
+    assert one == pytest.approx(two, rel=1e-6)
+
+
 def test_a_batch_smaller_than_asked_for_keeps_at_least_one(toy):
     model, method = models.linear(toy.train), HardMining(keep=0.01)
     loss = method.loss(model, batch_of(toy, 3), opened(method, model, toy))

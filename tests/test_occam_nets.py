@@ -51,6 +51,22 @@ def test_weights_by_hand():
     torch.testing.assert_close(again[:2], scaled.float(), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("exits", ["published", "light"])
+def test_a_stage_may_edit_what_the_one_before_gives_it(exits):
+    """Stages that begin with an activation in place, as those of pre-activation networks do."""
+    seen = []
+    for in_place in (True, False):
+        with models.isolated_randomness(0):
+            stages = [
+                torch.nn.Sequential(torch.nn.LeakyReLU(inplace=in_place), torch.nn.Conv2d(1, 1, 3)) for _ in "abc"
+            ]
+            model = OccamNet(models.Staged(stages, (1, 1, 1), 3), 3, exits=exits)
+        said = model.exits(IMAGES.clone())
+        gradients = torch.autograd.grad(said.logits.square().sum(), list(model.features.parameters())[2:])
+        seen.append([said.logits, said.gates, *gradients])
+    assert all(torch.equal(a, b) for a, b in zip(*seen))
+
+
 def test_exponents_of_zero_make_all_weights_alike_even_for_saturated_gates():
     gates = torch.tensor([[-500.0, 0.0, 500.0]] * 2)
     assert torch.equal(exit_weights(torch.tensor([0.0, 0.5, 1.0]), gates, 0.0, 0.0), torch.ones(2, 3))

@@ -10,7 +10,8 @@ from torch import nn
 from debias_course import models, train
 from debias_course.data import GroupedData, toys
 from debias_course.methods import SMOTE
-from debias_course.methods.smote import CHUNK, between, draw, neighbours, smote
+from debias_course.methods.neighbours import CHUNK, neighbours
+from debias_course.methods.smote import between, draw, smote
 
 
 def seeded(seed=0):
@@ -70,7 +71,39 @@ def test_small_clusters_far_apart_keep_their_neighbours():
     exact = torch.cdist(x.double(), x.double(), compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
     assert torch.equal(neighbours(x, 3), exact.topk(3, largest=False).indices)
     with pytest.raises(ValueError, match="too large to square; scale them down"):
-        neighbours(torch.randn(5000, 2) * 1e25, 2)
+        neighbours(torch.randn(5000, 20) * 1e25, 2)
+
+
+SOME = torch.arange(0, 4500, 10)
+
+
+def measured(x, k):
+    """The distances of some of x to their k nearest others, and these: from differences in double precision."""
+    x = x.double()
+    distances = torch.cdist(x[SOME], x, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.scatter_(1, SOME[:, None], torch.inf).topk(k, largest=False)
+
+
+FAR = 1000 * torch.tensor([-1.0, 1.0]).repeat_interleave(2250)[:, None]  # two clusters, 2000 σ apart
+
+
+@pytest.mark.parametrize("width", [2, 5, 7, 20, 256])
+@pytest.mark.parametrize("shift", [0.0, FAR], ids=["one cluster", "two far apart"])
+def test_many_samples_in_single_precision_have_the_neighbours_of_double_precision(width, shift):
+    """In few dimensions (2, 5, 7) by a tree, and in many (256) by half the products."""
+    x = torch.randn(4500, width, generator=seeded(width)) + shift
+    assert torch.equal(neighbours(x, 5)[SOME], measured(x, 5).indices)
+
+
+@pytest.mark.parametrize("width", [2, 20])
+@pytest.mark.parametrize("kind", ["copies", "whole numbers", "all the same", "tiny"])
+def test_ties_and_sizes_that_single_precision_cannot_tell_apart(width, kind):
+    x = torch.randn(4500, width, generator=seeded(width))
+    x = {"copies": x[:450].repeat(10, 1), "whole numbers": x.round(), "all the same": x * 0, "tiny": x * 1e-30}[kind]
+    found = neighbours(x, 5)
+    distances = (x.double()[found] - x.double()[:, None]).norm(dim=2)
+    torch.testing.assert_close(distances[SOME], measured(x, 5).values, rtol=1e-9, atol=0)
+    assert (found != torch.arange(4500)[:, None]).all() and (found.sort(1).values.diff(dim=1) > 0).all()
 
 
 def test_a_copy_is_a_neighbour_but_never_oneself():
@@ -134,14 +167,14 @@ def test_images_keep_their_shape_and_draws_follow_the_generator():
         (dict(x=torch.full((12, 3), torch.nan)), "NaN or infinite values, which have no neighbours"),
         (dict(k=5), r"class 1 has 3 samples; k=5 neighbours need at least 6: use k=2 or less, or k='auto'"),
         (dict(names=("a",)), "1 names for 2 populations; name them all"),
-        (dict(labels=torch.zeros(3, dtype=torch.int64)), r"samples \(12, 3\) with labels torch.int64 \(3,\)"),
-        (dict(x=torch.rand(12)), r"samples \(12,\) with labels"),
-        (dict(k=0), "k is 0; use a whole number of neighbours from 1, or 'auto'"),
+        (dict(labels=torch.zeros(3, dtype=torch.int64)), "12 samples with 3 labels; give one label for each"),
+        (dict(x=torch.rand(12)), r"x has the shape \(12,\); give \[n, d, ...\]"),
+        (dict(k=0), "k is 0; use a whole number from 1, or 'auto'"),
         (dict(k=2.0), "k is 2.0"),
         (dict(interpolation="half"), "interpolation is 'half'; use one of 'random', 'middle', 'repeat'"),
         (dict(base="all"), "base is 'all'; use one of 'random', 'even'"),
         (dict(counts=(5, 5)), "class 0 has 9 samples and 5 are wanted"),
-        (dict(counts=(9, 5, 5)), r"counts are \[9, 5, 5\]; give one whole number for each of the 2 populations"),
+        (dict(counts=(9, 5, 5)), r"counts are \(9, 5, 5\); give one whole number for each of the 2 populations"),
     ],
 )
 def test_what_has_no_new_samples_is_refused_with_a_remedy(change, sentence):
@@ -208,10 +241,10 @@ def test_a_model_without_features_is_told_so(toy):
 
 
 def test_memory_of_many_samples_stays_bounded():
-    """50,000 samples: all distances at once would be 10 GB, whatever the dimension (8 here, which is fast)."""
+    """50,000 samples: all distances at once would be 10 GB, whatever the dimension (10 here, which is fast)."""
     import resource
 
-    x = torch.randn(50_000, 8, generator=seeded())
+    x = torch.randn(50_000, 10, generator=seeded())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert neighbours(x, 5).shape == (50_000, 5)
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 500

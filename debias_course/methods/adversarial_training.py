@@ -7,16 +7,15 @@ attack may find more, so that a robust accuracy is worth nothing without the att
 
 Differences from the authors' code: the attack sees the model in evaluation mode, and every module's own mode is put
 back; it takes gradients of the inputs alone, so that parameters keep theirs; the radius grows from 0 over the first
-part of training, without which a large one ends in a network that always says the same; that is warned of. Inputs are
-pixels in [0, 1]; a model that wants them normalised does so itself, otherwise radius and bounds would mean nothing.
+part of training, without which a large one ends in a network that always says the same; that is warned of. A step in
+L2 has its full length however small the gradient, where reference codes divide by ‖g‖ + 1e-10. Inputs are pixels in
+[0, 1]; a model that wants them normalised does so itself, otherwise radius and bounds would mean nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -24,152 +23,13 @@ from torch import Tensor, nn
 
 from ..data import Batch, GroupedData
 from ..evaluation import GroupReport, evaluate, predict
-from ..models import evaluating, threads_for
+from ..models import threads_for
+from .attacks import NORMS, attack
+from .attacks import ascent as ascent
+from .attacks import fgsm as fgsm
+from .attacks import project as project
 from .base import Method, knob
-
-NORMS = ("max", "L2")
-
-
-def attack(
-    model: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
-    *,
-    radius: float,
-    steps: int = 1,
-    step_size: float | None = None,
-    norm: str = "max",
-    random_start: bool = True,
-    restarts: int = 1,
-    clip: bool = True,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Inputs [B, ...] near `inputs` on which the model's loss is high: x ← Π(x + α u), k times (Madry et al. 2018).
-
-    u is the steepest direction (`ascent`) and Π the projection (`project`) on the ball of `radius` ε in `norm`, and on
-    [0, 1] with `clip`. One step from the inputs themselves with α = ε is FGSM (Goodfellow et al. 2015).
-
-    step_size     α, in units of the inputs; 2.5 ε / k by default, so that any point of the ball can be reached
-    random_start  from a random point of the ball, which `generator` (on the inputs' device) draws
-    restarts      so many attacks; of each sample, the one that the model gets wrong is kept, and that of higher loss
-    steps=0       is the start itself
-
-    The model is asked in evaluation mode. Its modes, its parameters' gradients and their `requires_grad` stay as they
-    are. ValueError for settings that make no sense, TypeError for inputs that are not float, FloatingPointError for a
-    gradient that is not finite (on a CPU; a GPU would have to be waited for, and shows it in the loss).
-    """
-    if not inputs.is_floating_point():
-        raise TypeError(f"inputs are {inputs.dtype}; a step of part of a pixel needs float images: divide by 255 first")
-    _check(radius, steps, step_size, norm, restarts)
-    if random_start and generator is None and inputs.device.type != "meta":
-        raise ValueError("a random start draws; pass generator=torch.Generator(), or random_start=False")
-    if step_size is None:
-        step_size = 2.5 * radius / max(steps, 1)
-    clean, best = inputs.detach(), None
-    with evaluating(model), frozen(model), torch.enable_grad():
-        for _ in range(restarts):
-            x = clean
-            if random_start:
-                x = project(clean + random_point(clean, radius, norm, generator), clean, radius, norm, clip)
-            for _ in range(steps):
-                x = x + ascent(input_gradient(model, x, labels), norm).mul_(step_size)
-                x = project(x, clean, radius, norm, clip)
-            best = x if best is None else _worse(model, best, x, labels)
-    return best
-
-
-def fgsm(model: nn.Module, inputs: Tensor, labels: Tensor, *, radius: float, clip: bool = True) -> Tensor:
-    """x' = Π_[0,1](x + ε sign ∇_x L)   (Goodfellow et al. 2015, section 4)"""
-    return attack(
-        model, inputs, labels, radius=radius, steps=1, step_size=radius, norm="max", random_start=False, clip=clip
-    )
-
-
-def input_gradient(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-    """∇_x Σ_i ℓ_i, the shape of the inputs; of the sum, so that a sample's gradient knows nothing of the batch."""
-    inputs = inputs.detach().requires_grad_()
-    loss = F.cross_entropy(model(inputs), labels, reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, inputs)
-    if gradient.device.type == "cpu" and not torch.isfinite(gradient.sum()):
-        raise FloatingPointError(
-            "the gradient of the loss by the inputs is not finite, so there is no way up; lower lr, or look for "
-            "extreme inputs"
-        )
-    return gradient
-
-
-def ascent(gradient: Tensor, norm: str) -> Tensor:
-    """The steepest direction of length 1: sign(g) in the max norm, g / ‖g‖ in L2; 0 where the gradient is 0."""
-    if norm == "max":
-        return gradient.sign().add_(gradient, alpha=0)  # NaN stays NaN: its sign would be 0, and pass unnoticed
-    largest = _per_sample(gradient.abs().flatten(1).amax(1), gradient)  # first, so that no square underflows
-    scaled = gradient / largest.clamp(min=torch.finfo(gradient.dtype).tiny)
-    return scaled / _length(scaled).clamp(min=torch.finfo(gradient.dtype).tiny)
-
-
-def project(moved: Tensor, inputs: Tensor, radius: float, norm: str, clip: bool) -> Tensor:
-    """The nearest point to `moved` in the ball around `inputs`; with `clip` cut off at 0 and 1, which leads nowhere out
-    of the ball of an input in [0, 1]."""
-    change = moved - inputs
-    if norm == "max":
-        change.clamp_(-radius, radius)
-    else:
-        change *= (radius / _length(change).clamp(min=torch.finfo(change.dtype).tiny)).clamp(max=1)
-    change += inputs
-    return change.clamp_(0, 1) if clip else change
-
-
-def random_point(inputs: Tensor, radius: float, norm: str, generator: torch.Generator | None) -> Tensor:
-    """A point of the ball around 0 for each sample, all parts of the ball alike."""
-    like = dict(generator=generator, device=inputs.device, dtype=inputs.dtype)
-    if norm == "max":
-        return radius * (2 * torch.rand(inputs.shape, **like) - 1)
-    direction = ascent(torch.randn(inputs.shape, **like), norm)
-    share = torch.rand(len(inputs), **like) ** (1 / inputs[0].numel())
-    return radius * _per_sample(share, inputs) * direction
-
-
-@contextlib.contextmanager
-def frozen(model: nn.Module):
-    """Inside, no parameter asks for a gradient, which saves a third of a pass; afterwards, those that did do again."""
-    asked = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in asked:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in asked:
-            parameter.requires_grad_(True)
-
-
-def _length(change: Tensor) -> Tensor:
-    """The L2 norm of each sample, [B, 1, ...]."""
-    return _per_sample(change.flatten(1).norm(dim=1), change)
-
-
-def _per_sample(values: Tensor, like: Tensor) -> Tensor:
-    return values.view(-1, *[1] * (like.ndim - 1))
-
-
-@torch.no_grad()
-def _worse(model: nn.Module, first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
-    """Of each sample, the one that the model gets wrong; of two wrong or two right ones, that of higher loss."""
-    logits = [model(each) for each in (first, second)]
-    wrong = [each.argmax(1) != labels for each in logits]
-    losses = [F.cross_entropy(each, labels, reduction="none") for each in logits]
-    second_wins = (wrong[1] & ~wrong[0]) | ((wrong[1] == wrong[0]) & (losses[1] > losses[0]))
-    return torch.where(_per_sample(second_wins, first), second, first)
-
-
-def _check(radius: float, steps: int, step_size: float | None, norm: str, restarts: int) -> None:
-    if norm not in NORMS:
-        raise ValueError(f"norm is {norm!r}; use one of {', '.join(map(repr, NORMS))}")
-    for name, value in dict(radius=radius, step_size=0.0 if step_size is None else step_size).items():
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"{name} is {value!r}; use a number from 0, in units of the inputs")
-    for name, value, low in ("steps", steps, 0), ("restarts", restarts, 1):
-        if not isinstance(value, Integral) or value < low:
-            raise ValueError(f"{name} is {value!r}; use a whole number from {low}")
+from .checks import number, require_data, require_model
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,6 +63,10 @@ def robust_evaluate(
     A sample counts as right where it is right after all restarts. `seed` draws the starts. A model that predicts one
     class for everything is warned of: nothing changes its answer, so that it looks as robust as can be.
     """
+    require_model(model)
+    require_data(data)
+    number("batch_size", batch_size, 1, whole=True)
+    number("seed", seed, 0, whole=True)
     device = next((t.device for t in [*model.parameters(), *model.buffers()]), data.device)
     data, clip = data.to(device), data.inputs.dtype == torch.uint8
     how = dict(radius=radius, steps=steps, step_size=step_size, norm=norm, random_start=random_start, restarts=restarts)

@@ -10,11 +10,13 @@ answers are plain empirical risk minimisation (ERM):
     loss(model, batch, state)  what is minimised?                            the mean cross-entropy
 
 Each field declares its range once, with `knob`; the widget, the command line and the list of methods read it there.
+A field of one number per group or class is declared with `several`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import re
 from collections.abc import Sequence
@@ -26,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data import Batch, GroupedData
+from .checks import LARGEST, choice, number, numbers, plain
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,11 @@ class Knob:
     def check(self, name: str, value: Any) -> Any:
         """`value` in the default's type; ValueError with the legal range where it is not in it."""
         if self.choices:
-            if value not in self.choices:
-                raise ValueError(f"{name} is {value!r}; use one of {', '.join(map(repr, self.choices))}")
-            return value
-        try:
-            number = type(self.default)(value)
-            legal = self.low <= number <= self.high and number == value and not isinstance(value, bool)
-        except (TypeError, ValueError, OverflowError):
-            legal = False
-        if not legal:
-            kind = "a whole number" if isinstance(self.default, int) else "a number"
-            raise ValueError(f"{name} is {value!r}; use {kind} from {self.low:g} to {self.high:g}")
-        return number
+            return choice(name, value, self.choices)
+        whole, value = isinstance(self.default, int), plain(value)
+        if whole and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return number(name, value, self.low, self.high, whole=whole)
 
     def range(self) -> str:
         """ "0 to 2", "0.001 to 1 (log)" or "group | label", for lists and labels."""
@@ -74,6 +70,12 @@ def knob(default: Any, **declaration: Any) -> Any:
     return dataclasses.field(default=default, metadata={"knob": Knob(default, **declaration)})
 
 
+def several(per: str, *, low: float = -LARGEST, whole: bool = False) -> Any:
+    """A dataclass field with one number for each of what `per` names, () by default; a list, an array or a tensor
+    becomes a tuple: `counts: tuple[int, ...] = several("population", low=0, whole=True)`."""
+    return dataclasses.field(default=(), metadata={"several": dict(per=per, low=low, whole=whole)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """Plain empirical risk minimisation, and the base of every other method."""
@@ -81,8 +83,13 @@ class Method:
     needs: ClassVar[str] = "nothing"  # which labels beyond the class label it reads in training
 
     def __post_init__(self):
-        for name, declared in knobs(self).items():
-            object.__setattr__(self, name, declared.check(f"{type(self).__name__}.{name}", getattr(self, name)))
+        _refuse_unused(type(self))
+        for field in dataclasses.fields(self):
+            name, value = f"{type(self).__name__}.{field.name}", getattr(self, field.name)
+            if "knob" in field.metadata:
+                object.__setattr__(self, field.name, field.metadata["knob"].check(name, value))
+            elif "several" in field.metadata:
+                object.__setattr__(self, field.name, numbers(name, value, **field.metadata["several"]))
 
     def model(self, model: nn.Module, data: GroupedData) -> nn.Module:
         """What is trained in place of `model`, a copy that may be changed; random layers start from the run's seed."""
@@ -116,6 +123,25 @@ class ERM(Method):
 
     Empirical risk minimisation (Vapnik 1992): every sample counts the same. ℓ is the cross-entropy.
     """
+
+
+def _refuse_unused(kind: type[Method]) -> None:
+    """TypeError where a class gives a hyper-parameter a value that dataclasses pass over, so that another one would be
+    used: for want of the decorator, or of a type behind the name. What is no hyper-parameter is a ClassVar."""
+    fields, settled = {field.name for field in dataclasses.fields(kind)}, set()
+    for each in kind.__mro__:
+        types, decorated = inspect.get_annotations(each), "__dataclass_fields__" in vars(each)
+        settled |= set(types) if decorated else set()
+        unused = [name for name in vars(each) if name in fields - settled]
+        if issubclass(each, Method) and not decorated:
+            unused += [name for name, type_ in types.items() if "ClassVar" not in str(type_)]
+            unused += [name for name, value in vars(each).items() if isinstance(value, dataclasses.Field)]
+        if unused:
+            raise TypeError(
+                f"{each.__name__} gives {unused[0]} a value that would not be used; put "
+                "@dataclass(frozen=True, kw_only=True) above the class, and a type behind the name, as in "
+                f"`{unused[0]}: float = 0.5`"
+            )
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:

@@ -12,8 +12,12 @@ A discriminator that has been fooled proves nothing, as it is the one that the f
 asks a new one, which is fitted to the frozen features (Elazar and Goldberg 2018).
 
 Differences from the paper's own code: all methods of the course share one optimiser, so that the learning rate does not
-follow a schedule of its own; the discriminator has one output per domain, of which there may be many; it can be told
-the label ("conditional"), as in the CDANN of DomainBed; batches hold as many of each domain if asked for.
+follow a schedule of its own; the discriminator has one output per domain, of which there may be many; batches hold as
+many of each domain if asked for. L_d is one mean over all samples of the batch, where the paper's eq. 13 adds the mean
+over the source's to that over the target's: at equal sizes it is half of theirs, and where the target has a tenth of
+the batch it has a tenth of L_d; sampling="domains" makes the two count alike. The discriminator can be told the label
+("conditional") as in the CDANN of DomainBed, which adds an embedding of the label to the features instead of appending
+the label to them, and weighs the samples so that all labels count the same in L_d; ours count as often as they come.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from ..data import Batch, GroupedData
 from ..evaluation import Share, group_counts, weighted, wilson
 from ..models import evaluating, isolated_randomness, threads_for
 from .base import Method, knob
+from .checks import number, require, require_data, require_model
 from .sampling import BatchSampling
 
 UNKNOWN = -100  # the label of a sample that has none; cross_entropy leaves it out
@@ -55,8 +60,7 @@ def reverse(features: Tensor, strength: float) -> Tensor:
 
     It is the derivative of nothing that the forward pass computes, so torch.autograd.gradcheck rightly refuses it.
     """
-    if not 0 <= strength < math.inf:
-        raise ValueError(f"the strength of a reversal is {strength}; use 0 or more: the layer itself brings the minus")
+    number("strength", strength, 0, unit=": the layer itself brings the minus")
     return _Reversal.apply(features, strength)
 
 
@@ -96,6 +100,7 @@ class DANN(Method):
 
     def __post_init__(self):
         super().__post_init__()
+        require("DANN.layer", self.layer, str, "give the name of a submodule of `model.features`, such as '2', or ''")
         if self.labelled == "first domain" and (self.conditional == "yes" or self.sampling == "groups"):
             asks = "a conditional discriminator" if self.conditional == "yes" else "sampling by groups"
             raise ValueError(f"{asks} needs the labels of all domains; use it with labelled='all'")
@@ -134,19 +139,29 @@ class DANN(Method):
 
     def look(self, model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """What the discriminator sees of the inputs, [B, d], and the logits [B, n_labels], in one forward pass."""
+        where = f"features.{self.layer}".rstrip(".")
         try:
             module = model.features.get_submodule(self.layer)
         except AttributeError:
             raise ValueError(
-                f"the model has no features.{self.layer}; use layer='' and a model with `features` and `head`, such "
-                "as models.mlp"
+                f"the model has no {where}; use layer='' and a model with `features` and `head`, such as models.mlp"
             ) from None
         seen: list[Tensor] = []
-        hook = module.register_forward_hook(lambda module, inputs, output: seen.append(output))
+
+        def keep(module, inputs, output):
+            require(f"the output of {where}", output, Tensor, "choose a `layer` that returns one tensor")
+            seen.append(output.clone())  # the next layer may edit it, as nn.ReLU(inplace=True) does
+
+        hook = module.register_forward_hook(keep)
         try:
             logits = model(inputs)
         finally:
             hook.remove()
+        if not seen:
+            raise ValueError(
+                f"the model's forward does not call its {where}, so the discriminator sees nothing; let "
+                "it return head(features(inputs)), as models.Classifier does"
+            )
         return seen[-1].flatten(1), logits
 
     def guesses(self, seen: Tensor, labels: Tensor, state: nn.Module) -> Tensor:
@@ -178,6 +193,9 @@ class DANN(Method):
 @torch.no_grad()
 def frozen_features(method: DANN, model: nn.Module, data: GroupedData) -> Tensor:
     """What the discriminator sees of the whole data, [N, d], in evaluation mode and on the model's device."""
+    require_model(model)
+    require_data(data)
+    require("method", method, DANN, "pass the method that the model was trained with, such as DANN()")
     data = data.to(next(model.parameters(), data.inputs).device)
     everything = data.batch(torch.arange(len(data), device=data.device))
     with evaluating(model), threads_for(model):
@@ -194,6 +212,7 @@ def per_domain(right: Tensor, data: GroupedData) -> Share:
 def fooled(method: DANN, model: nn.Module, state: nn.Module, data: GroupedData) -> Share:
     """How often the discriminator itself is right about the domains of `data` (see `per_domain`)."""
     seen = frozen_features(method, model, data)
+    require("state", state, nn.Module, "pass the `state` of the run")
     with torch.no_grad():
         guesses = method.guesses(seen, data.labels.to(seen.device), state)
     return per_domain(guesses.argmax(1).cpu() == data.attributes.cpu(), data)
@@ -208,7 +227,7 @@ def probe(model: nn.Module, fit: GroupedData, test: GroupedData, *, method: DANN
     """
     from sklearn.linear_model import LogisticRegression  # imported here: it costs seconds
 
-    method = method or DANN()
+    method = DANN() if method is None else method
     x, unseen = (frozen_features(method, model, part).cpu().double() for part in (fit, test))
     center, scale = x.mean(0), x.std(0).clamp(min=1e-6)
     reader = LogisticRegression(max_iter=1000, class_weight="balanced")

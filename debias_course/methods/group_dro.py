@@ -6,20 +6,21 @@ worst group in training. Strong regularisation or early stopping belong to the m
 
 Differences from the authors' code: the weights are kept as logarithms, so that no loss overflows them; an adjustment
 may be zero for some groups; the weights are state, and saved as such; a loss that is not finite stops training instead
-of turning all weights into NaN; batches hold every group by default.
+of turning all weights into NaN; batches hold every group by default; the weights start evenly over the groups that have
+a training example, and not over all. The loss that is returned, and so reported, is Σ_g q_g L_g; theirs is
+Σ_g q_g (L_g + C / √n_g), which differs by a number without a gradient.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from ..data import Batch, GroupedData
-from .base import Method, knob, sample_losses
+from .base import Method, knob, sample_losses, several
 from .sampling import BatchSampling
 
 
@@ -70,21 +71,14 @@ class GroupDRO(Method):
     alpha: float = knob(0.2, low=0.01, high=1.0, help="of greedy: which share of the data has all the weight")
     normalize: str = knob("no", choices=("no", "yes"), help="divide losses by their sum before the update")
     sampling: str = knob("balanced", choices=("balanced", "plain"), help="batches with all groups alike, or as drawn")
-    adjustments: Sequence[float] = ()
+    adjustments: tuple[float, ...] = several("group, or a single `adjustment`", low=0)
 
     needs = "group labels"
 
     def __post_init__(self):
         super().__post_init__()
-        try:
-            adjustments = tuple(float(each) for each in self.adjustments)
-        except (TypeError, ValueError):
-            adjustments = (-1.0,)
-        if any(not 0 <= each < float("inf") for each in adjustments) or (adjustments and self.adjustment):
-            raise ValueError(
-                f"adjustments are {self.adjustments!r}; give one number from 0 per group, or a single `adjustment`"
-            )
-        object.__setattr__(self, "adjustments", adjustments)
+        if self.adjustments and self.adjustment:
+            raise ValueError(f"adjustments are {self.adjustments}; give these, or a single `adjustment`, not both")
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
         counts = data.counts.cpu().double()

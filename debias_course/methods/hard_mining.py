@@ -3,6 +3,10 @@
 Nobody says which group a sample belongs to; the loss is asked instead. The mean over the worst share α = B / N of the
 samples is the conditional value at risk (CVaR) at level α, so mining minimises a robust risk without groups. It cannot
 tell rare from wrong: a mislabelled sample has a high loss, too.
+
+Differences from Katharopoulos and Fleuret 2018: they draw with replacement, with probabilities p in proportion to an
+upper bound of the norm of each sample's gradient, and always divide the drawn losses by B p, with p the share of the
+whole. Here the loss itself stands for the bound, no sample is drawn twice, and dividing is a choice.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from torch import Tensor, nn
 from ..data import Batch, GroupedData
 from ..models import evaluating
 from .base import Method, knob, sample_losses
+from .checks import number, require_generator, require_tensor
 
 
 def hardest(losses: Tensor, keep: int) -> Tensor:
@@ -34,6 +39,7 @@ def drawn_by_loss(losses: Tensor, keep: int, *, generator: torch.Generator | Non
     Gumbel distribution; with κ, the next largest, the probability is 1 - exp(-exp(log L_i - κ)).
     """
     _check(losses, keep)
+    require_generator(generator)
     uniform = torch.rand(losses.shape, generator=generator, device=losses.device)
     scores = losses.float().clamp(min=torch.finfo(torch.float32).tiny).log()
     perturbed, order = torch.sort(
@@ -46,6 +52,8 @@ def drawn_by_loss(losses: Tensor, keep: int, *, generator: torch.Generator | Non
 
 
 def _check(losses: Tensor, keep: int) -> None:
+    require_tensor("losses", losses, "[N]")
+    number("keep", keep, whole=True)
     if not 1 <= keep <= len(losses):
         raise ValueError(f"{keep} of {len(losses)} samples cannot be kept; keep at least one and at most all of them")
     if losses.device.type == "cpu" and not torch.isfinite(losses).all():  # a GPU would have to be waited for
@@ -61,9 +69,9 @@ class HardMining(Method):
 
     choose="highest"  the B highest, as in online hard example mining (OHEM: Shrivastava et al. 2016) and Ordered SGD
                       (Kawaguchi and Lu 2020); with all the data as the batch, CVaR at level B/N
-    choose="drawn"    B samples with a probability that grows with the loss (after Katharopoulos and Fleuret 2018).
-                      As it stands, that focuses on the hard ones; correct="yes" divides by the probability, which
-                      gives back the mean over the batch in expectation and changes its noise only
+    choose="drawn"    B samples with a probability that grows with the loss (after Katharopoulos and Fleuret 2018, but
+                      see the module's text). As it stands, that focuses on the hard ones; correct="yes" divides by the
+                      probability, which gives back the mean over the batch in expectation and changes its noise only
     passes="two"      score all without gradients in evaluation mode, then forward the kept ones again; "one" keeps the
                       graph of all N and takes the gradient of those that count
 
@@ -115,6 +123,7 @@ class RecordedMining(HardMining):
 
 
 def score(model: nn.Module, batch: Batch) -> Tensor:
-    """Losses [N] in evaluation mode, without a graph; every submodule's mode is put back."""
+    """Losses [N] in evaluation mode, without a graph; every submodule's mode is put back. The model sees a copy of the
+    inputs, as it may edit them, and they are needed again."""
     with torch.no_grad(), evaluating(model):
-        return sample_losses(model, batch)
+        return sample_losses(model, batch._replace(inputs=batch.inputs.clone()))

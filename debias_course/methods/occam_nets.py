@@ -26,7 +26,9 @@ from torch import Tensor, nn
 from ..data import Batch, GroupedData
 from ..models import Staged, evaluating, threads_for
 from .base import Method, knob
+from .checks import choice, require, require_data
 
+KINDS = ("published", "light")  # of exits
 EPSILON = 1e-5  # of the authors' code, where weights and counts are divided
 
 
@@ -121,6 +123,7 @@ class OccamNet(nn.Module):
                 f"OccamNets put an exit after each of several stages, and {type(trunk).__name__} has no such stages; "
                 "use models.staged or models.resnet18"
             )
+        choice("exits", exits, KINDS)
         self.features, self.widths, self.threshold = trunk.features, trunk.widths, threshold
         self.doors = nn.ModuleList(Exit(width, n_labels, exits, threshold < math.inf) for width in self.widths)
 
@@ -130,7 +133,7 @@ class OccamNet(nn.Module):
         """What every exit says; the first does not shape the trunk."""
         said = []
         for number, (stage, door) in enumerate(zip(self.stages, self.doors)):
-            inputs = stage(inputs)
+            inputs = stage(inputs.clone() if number else inputs)  # it may edit them, and the exit before needs them
             said.append(door(inputs if number else inputs.detach()))
         logits, gates, maps = zip(*said)
         return Exits(torch.stack(logits), torch.stack(gates), maps)
@@ -144,6 +147,8 @@ class OccamNet(nn.Module):
 @torch.no_grad()
 def ask_exits(model: OccamNet, data: GroupedData, *, batch_size: int = 1024) -> Exits:
     """What all exits say of all samples of `data`, in evaluation mode and on the CPU; their maps are left out."""
+    require("model", model, OccamNet, "pass the `model` of a run with OccamNets")
+    require_data(data)
     data = data.to(next(model.parameters()).device)
     with evaluating(model), threads_for(model):
         rows = torch.arange(len(data), device=data.device).split(batch_size)
@@ -175,7 +180,7 @@ class OccamNets(Method):
     gates  "no": all weights are 1, no gate is trained, and all samples leave by the last exit
     """
 
-    exits: str = knob("published", choices=("published", "light"), help="with two convolutions each, or without")
+    exits: str = knob("published", choices=KINDS, help="with two convolutions each, or without")
     gates: str = knob("yes", choices=("yes", "no"), help="no: exits are trained alike, and the last one predicts")
     suppression: float = knob(0.1, low=0.0, high=10.0, help="λ: how much maps are kept small; 0 does not")
     first_exponent: float = knob(3.0, low=0.0, high=10.0, help="γ0: how much the first exit prefers what it knows")

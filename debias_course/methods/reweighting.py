@@ -16,11 +16,14 @@ from torch import Tensor, nn
 
 from ..data import Batch, GroupedData
 from .base import Method, knob, sample_losses
+from .checks import choice, number, require_tensor
+
+OVER = ("samples", "populations", "none")
 
 
 def inverse_frequency(counts: Tensor, power: float = 1.0) -> Tensor:
     """w_c = n_c^-power in float64, [C]; power 0 is ERM, ½ the square root, 1 the inverse frequency. Empty: 0."""
-    counts = counts.double()
+    counts, power = _checked(counts), number("power", power)
     return torch.where(counts > 0, counts.clamp(min=torch.finfo(torch.float64).tiny) ** -power, 0.0)
 
 
@@ -28,18 +31,29 @@ def effective_number(counts: Tensor, beta: float) -> Tensor:
     """w_c = (1 - β) / (1 - β^n_c) in float64, [C]  (Cui et al. 2019, "Class-balanced loss", eq. 2).
 
     1 - β^n is the expected number of distinct prototypes that n samples cover, times (1 - β). β = 0 weighs all
-    classes the same; β -> 1 tends to the inverse frequency. Empty: 0.
+    classes the same; β = 1, the limit, is the inverse frequency. Empty: 0.
     """
-    counts = counts.double()
+    counts, beta = _checked(counts), number("beta", beta, 0, 1)
     if beta == 0:
         return (counts > 0).double()
+    if beta == 1:
+        return inverse_frequency(counts)
     covered = -torch.expm1(counts * torch.log(torch.tensor(beta, dtype=torch.float64, device=counts.device)))
     return torch.where(counts > 0, (1 - beta) / covered, 0.0)
+
+
+def _checked(counts: Tensor) -> Tensor:
+    """The counts in float64; ValueError where they are none."""
+    require_tensor("counts", counts, "[C]")
+    if (counts < 0).any():
+        raise ValueError(f"counts are {counts.tolist()}; give numbers of samples, from 0")
+    return counts.double()
 
 
 def normalise(weights: Tensor, counts: Tensor, over: str) -> Tensor:
     """Scale weights [C] to a mean of 1 over "samples" (Σ n_c w_c = n, the size of ERM's loss), over "populations"
     (Σ w_c = C, as in Cui et al.'s code), or leave them ("none"). The choice multiplies the learning rate."""
+    choice("over", over, OVER)
     if over == "samples":
         return weights * (counts.sum() / (counts * weights).sum())
     if over == "populations":
@@ -66,7 +80,7 @@ class LossReweighting(Method):
         1.0, low=0.0, high=2.0, search=(0.5, 1.5), help="of the inverse frequency: 0 is ERM, 0.5 its square root"
     )
     beta: float = knob(0.999, low=0.0, high=0.9999, step=0.001, help="β of the effective number: 0 is ERM")
-    normalize: str = knob("samples", choices=("samples", "populations", "none"), help="mean weight 1 over what")
+    normalize: str = knob("samples", choices=OVER, help="mean weight 1 over what")
     smooth: float = knob(0.0, low=0.0, high=100.0, help="added to every count, so that tiny populations weigh less")
 
     @property

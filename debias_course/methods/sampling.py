@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from ..data import GroupedData
-from .base import Method, cut, epoch_generator, knob
+from .base import Method, cut, epoch_generator, knob, several
+from .checks import number, require, require_tensor
 
 BY = dict(choices=("group", "label", "attribute"), help="the populations that are evened out")
 
@@ -36,6 +37,7 @@ def draw_epoch(
 
     Linear in n, flat in the number of populations, and without torch.multinomial's limit of 2^24 categories.
     """
+    _check(order, counts, targets, "targets", "[C]", generator)
     total, starts = int(targets.sum()), counts.cumsum(0) - counts
     if replacement:
         slots = torch.rand(total, generator=generator, dtype=torch.float64)
@@ -47,6 +49,20 @@ def draw_epoch(
         slots.remainder_(counts.repeat_interleave(targets)).add_(starts.repeat_interleave(targets))
         drawn = mixed.index_select(0, slots)
     return drawn.index_select(0, torch.randperm(total, generator=generator, dtype=_small(drawn)))
+
+
+def _check(order: Tensor, counts: Tensor, drawn: Tensor, name: str, shape: str, generator: torch.Generator) -> None:
+    """That as many samples can be drawn as `drawn`, int64 of that name and shape, asks for."""
+    for each, value, dimensions in ("order", order, "[n]"), ("counts", counts, "[C]"), (name, drawn, shape):
+        require_tensor(each, value, dimensions, whole=True)
+    require("generator", generator, torch.Generator, "pass torch.Generator().manual_seed(0)")
+    if int(counts.sum()) != len(order) or drawn.shape[-1] != len(counts):
+        raise ValueError(
+            f"{len(order)} indices, counts of {len(counts)} populations with sum {int(counts.sum())}, and {name} of "
+            f"{drawn.shape[-1]}; give a count and a number of {name} for each population, and all of its indices"
+        )
+    if (counts < 0).any() or (drawn < 0).any() or (drawn * (counts == 0)).any():
+        raise ValueError(f"counts are {counts.tolist()}; {name} are from 0, and 0 where there is no sample to draw")
 
 
 def _small(indices: Tensor) -> torch.dtype:
@@ -69,6 +85,11 @@ def quotas(shares: Tensor, batch_size: int, batches: int) -> Tensor:
     The first row is the largest-remainder (Hamilton) apportionment, ties to the first population. Seats that do not
     divide evenly rotate: after any number of batches each population is within one seat of its exact share.
     """
+    require_tensor("shares", shares, "[C]", whole=False)
+    if (shares < 0).any() or abs(float(shares.sum()) - 1) > 1e-6:
+        raise ValueError(f"shares are {shares.tolist()}; give numbers from 0 with sum 1")
+    for name, value in dict(batch_size=batch_size, batches=batches).items():
+        number(name, value, 1, whole=True)
     given = torch.zeros(len(shares), dtype=torch.int64)
     rows = []
     for batch in range(1, batches + 1):
@@ -90,6 +111,7 @@ def draw_batches(order: Tensor, counts: Tensor, seats: Tensor, *, generator: tor
 
     Each population runs through a random permutation of its members before it begins another one.
     """
+    _check(order, counts, seats, "seats", "[batches, C]", generator)
     uses = seats.sum(0)
     passes = torch.ceil(uses / counts.clamp(min=1)).long()
     starts = counts.cumsum(0) - counts
@@ -117,7 +139,7 @@ class EpochSampling(Method):
     """
 
     by: str = knob("group", **BY)
-    counts: tuple[int, ...] = ()
+    counts: tuple[int, ...] = several("population", low=0, whole=True)
 
     @property
     def needs(self) -> str:
@@ -125,7 +147,7 @@ class EpochSampling(Method):
 
     def targets(self, counts: Tensor) -> Tensor:
         """T_c for each population, from the n_c [C]."""
-        if len(self.counts) != len(counts) or min(self.counts) < 0 or not sum(self.counts):
+        if len(self.counts) != len(counts) or not sum(self.counts):
             raise ValueError(
                 f"counts are {self.counts}; give one whole number per {self.by}, {len(counts)} in all, not all zero"
             )
@@ -203,7 +225,7 @@ class BatchSampling(Method):
 
     by: str = knob("group", **BY)
     length: str = knob("data", choices=("data", "all", "shortest"), help="when an epoch ends")
-    shares: tuple[float, ...] = ()
+    shares: tuple[float, ...] = several("population", low=0)
 
     needs = EpochSampling.needs
 
@@ -223,7 +245,7 @@ class BatchSampling(Method):
     def checked_shares(self, data: GroupedData, counts: Tensor, batch_size: int) -> Tensor:
         """f_c, float64 [C]; ValueError with a remedy where they cannot be had."""
         shares = torch.tensor(self.shares or [1 / len(counts)] * len(counts), dtype=torch.float64)
-        if len(shares) != len(counts) or (shares < 0).any() or abs(float(shares.sum()) - 1) > 1e-6:
+        if len(shares) != len(counts) or abs(float(shares.sum()) - 1) > 1e-6:
             raise ValueError(
                 f"shares are {self.shares}; give one number from 0 per {self.by}, {len(counts)} in all, with sum 1"
             )

@@ -7,7 +7,8 @@ samples, and measures memory.
 
 Differences from imbalanced-learn (Lemaître et al. 2017), with which `smote` agrees given the same random numbers: a
 sample is never its own neighbour, even where there are copies of it; each population has draws of its own; integers
-are refused instead of rounded.
+are refused instead of rounded. Both draw the samples that new ones start from at random, where the paper (Chawla et al.
+2002) starts from every one equally often: that is base="even".
 """
 
 from __future__ import annotations
@@ -17,101 +18,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data import Batch, GroupedData
 from ..evaluation import predict
-from .base import Method, knob, sample_losses
+from .base import Method, knob, sample_losses, several
+from .checks import choice, number, numbers, require, require_data, require_generator, require_tensor
+from .neighbours import neighbours
 
-BLOCK = 16_000_000  # distances that are held at once
-SMALL = 4096  # rows for which double precision costs nothing that matters
-CHUNK = 64
-WIDE = 256  # dimensions from which on the products take most of the time
 DEFAULT_K = 5
 INTERPOLATIONS = ("random", "middle", "repeat")
 BASES = ("random", "even")
-
-
-def neighbours(x: Tensor, k: int) -> Tensor:
-    """The k nearest others of each row of x [n, d] in Euclidean distance, nearest first: int64 [n, k].
-
-    All pairs are compared, a block at a time, as |y|²/2 - x·y: one matrix product, after the mean of x is taken off (a
-    long way from the origin, the squares would drown the distances in rounding). Up to a few thousand rows in double
-    precision; beyond, in that of x, and exact up to its rounding of the squared distance to the mean.
-    """
-    n = len(x)
-    if not 1 <= k < n:
-        raise ValueError(f"each of {n} samples has {n - 1} neighbours; k is {k}, use 1 to {n - 1}")
-    x = x.double() if n <= SMALL else x
-    x = x - x.mean(0)
-    columns = F.pad(x, (0, 0, 0, -n % CHUNK))
-    half = F.pad(x.square().sum(1) / 2, (0, -n % CHUNK), value=torch.inf)
-    if not torch.isfinite(half[:n]).all():
-        raise ValueError("the samples are too large to square; scale them down, to a standard deviation of 1, say")
-    size = min(1024, max(1, BLOCK // n))
-    if x.shape[1] >= WIDE and n > size and k <= CHUNK:
-        return _halved(columns, half, k, size // CHUNK * CHUNK or CHUNK)[:n]
-    buffer = x.new_empty(size, len(columns))
-    found = []
-    for start in range(0, n, size):
-        rows = x[start : start + size]
-        distances = torch.addmm(half, rows, columns.T, alpha=-1, out=buffer[: len(rows)])
-        distances.diagonal(start).fill_(torch.inf)  # nobody is a neighbour of himself
-        found.append(_smallest(distances, k))
-    return torch.cat(found)
-
-
-def _halved(x: Tensor, half: Tensor, k: int, size: int) -> Tensor:
-    """The same with half of the products, which is what takes the time in many dimensions: a block of rows is compared
-    with itself and the rows behind it only, and what it has for those is merged into their best so far."""
-    n = len(x)
-    best = x.new_full((n, k), torch.inf)
-    found = torch.zeros(n, k, dtype=torch.int64, device=x.device)
-    buffer = x.new_empty(size * n)
-
-    def merge(rows: slice, distances: Tensor, indices: Tensor) -> None:
-        distances = torch.cat([best[rows], distances], 1)
-        best[rows], at = distances.topk(k, largest=False)
-        found[rows] = torch.cat([found[rows], indices], 1).gather(1, at)
-
-    for start in range(0, n, size):
-        end = min(start + size, n)
-        shape = (end - start, n - start)
-        block = buffer[: shape[0] * shape[1]].view(shape)
-        torch.addmm(half[start:], x[start:end], x[start:].T, alpha=-1, out=block)
-        block.diagonal().fill_(torch.inf)
-        at = _smallest(block, k)
-        merge(slice(start, end), block.gather(1, at), at + start)
-        if end == n:
-            break
-        behind = block[:, end - start :].sub_(half[end:]).add_(half[start:end, None])  # the other way round
-        chunks = behind.view(-1, CHUNK, n - end)
-        chunk, column = (chunks.amin(1) < best[end:, -1]).nonzero().unbind(1)  # few, after the first blocks
-        order = torch.argsort(column, stable=True)
-        chunk, column = chunk[order], column[order]
-        values, inside = chunks[chunk, :, column].topk(k, largest=False)
-        hits = torch.bincount(column, minlength=n - end)
-        place = torch.arange(len(column), device=x.device) - (hits.cumsum(0) - hits)[column]
-        width = int(hits.max())
-        distances = x.new_full((n - end, width, k), torch.inf)
-        indices = torch.zeros(n - end, width, k, dtype=torch.int64, device=x.device)
-        distances[column, place] = values
-        indices[column, place] = chunk[:, None] * CHUNK + inside + start
-        merge(slice(end, n), distances.flatten(1), indices.flatten(1))
-    return found
-
-
-def _smallest(values: Tensor, k: int) -> Tensor:
-    """Columns of the k smallest of each row, smallest first; the k best chunks of a row hold them."""
-    rows, columns = values.shape
-    chunks = values.view(rows, columns // CHUNK, CHUNK)
-    if k >= chunks.shape[1]:
-        return values.topk(k, largest=False).indices
-    best = chunks.amin(2).topk(k, largest=False, sorted=False).indices
-    inside = chunks.gather(1, best[:, :, None].expand(-1, -1, CHUNK)).flatten(1)
-    at = inside.topk(k, largest=False).indices
-    return best.gather(1, at // CHUNK) * CHUNK + at % CHUNK
 
 
 def between(x: Tensor, nearest: Tensor, base: Tensor, which: Tensor, share: Tensor | float) -> Tensor:
@@ -146,13 +63,16 @@ def smote(
 
     Raises ValueError for integers, NaN, counts below what is there, and k too large for a population.
     """
-    _check(x, labels, interpolation, base)
-    x = x.detach()
+    _check(x, labels, k, interpolation, base)
+    require_generator(generator)
+    x, labels = x.detach(), labels.to(x.device)
     have = torch.bincount(labels, minlength=len(names or ())).tolist()
     names = names or [f"class {label}" for label in range(len(have))]
     if len(names) < len(have):
         raise ValueError(f"{len(names)} names for {len(have)} populations; name them all")
-    wanted = [max(have) if n else 0 for n in have] if counts is None else list(counts)
+    wanted = (
+        [max(have) if n else 0 for n in have] if counts is None else numbers("counts", counts, "population", whole=True)
+    )
     if len(wanted) != len(have):
         raise ValueError(f"counts are {wanted}; give one whole number for each of the {len(have)} populations")
     flat, made, starts = x.flatten(1), [x.flatten(1)[:0]], [labels[:0].long()]
@@ -173,21 +93,24 @@ def smote(
     return torch.cat(made).unflatten(1, x.shape[1:]), torch.cat(starts)
 
 
-def _check(x: Tensor, labels: Tensor, interpolation: str, base: str) -> None:
+def _check(x: Tensor, labels: Tensor, k: int | str, interpolation: str, base: str) -> None:
+    require("x", x, Tensor, "give a tensor of samples [n, ...], such as torch.as_tensor(x)")
     if not x.is_floating_point():
         raise ValueError(
             f"the samples are {x.dtype}, between which there are no points; give x.float() (/ 255 for images)"
         )
+    require_tensor("x", x, "[n, d, ...]")
+    require_tensor("labels", labels, "[n]", whole=True)
+    if len(x) != len(labels):
+        raise ValueError(f"{len(x)} samples with {len(labels)} labels; give one label for each")
     if not torch.isfinite(x).all():
         raise ValueError("the samples hold NaN or infinite values, which have no neighbours; drop or repair them")
-    for name, value, choices in ("interpolation", interpolation, INTERPOLATIONS), ("base", base, BASES):
-        if value not in choices:
-            raise ValueError(f"{name} is {value!r}; use one of {', '.join(map(repr, choices))}")
-    if x.ndim < 2 or labels.shape != x.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(
-            f"samples {tuple(x.shape)} with labels {labels.dtype} {tuple(labels.shape)}; give samples [n, ...] of at "
-            "least two dimensions and one integer each"
-        )
+    if (labels < 0).any():
+        raise ValueError(f"the lowest label is {int(labels.min())}; number the populations from 0")
+    choice("interpolation", interpolation, INTERPOLATIONS)
+    choice("base", base, BASES)
+    if not isinstance(k, str) or k != "auto":
+        number("k", k, 1, whole=True, unit=", or 'auto'")
 
 
 def neighbours_of(x: Tensor, k: int | str, name: str) -> Tensor:
@@ -197,8 +120,6 @@ def neighbours_of(x: Tensor, k: int | str, name: str) -> Tensor:
         k = min(DEFAULT_K, n - 1)
         if not k:  # alone: its only neighbour is itself
             return torch.zeros(1, 1, dtype=torch.int64, device=x.device)
-    if not isinstance(k, int) or k < 1:
-        raise ValueError(f"k is {k!r}; use a whole number of neighbours from 1, or 'auto'")
     if k >= n:
         legal = f"k={n - 1} or less, or k='auto'" if n > 1 else "k='auto', which repeats it"
         legal += " (k=0 for the method)"
@@ -241,7 +162,7 @@ class SMOTE(Method):
     k: int = knob(0, low=0, high=20, help="neighbours to draw from; 0: five, or as many as there are")
     interpolation: str = knob("random", choices=INTERPOLATIONS, help="where between two neighbours a new sample lies")
     base: str = knob("random", choices=BASES, help="which samples are the start: at random, or all equally often")
-    counts: tuple[int, ...] = ()
+    counts: tuple[int, ...] = several("population", low=0, whole=True)
     warm_up: int = knob(
         10, low=0, high=50, search=(5,), help="plain epochs before embedding; 0 for pretrained features"
     )
@@ -274,6 +195,7 @@ class SMOTE(Method):
 
     def enlarge(self, data: GroupedData, *, generator: torch.Generator | None = None) -> GroupedData:
         """`data` with new samples behind them; images become floats from 0 to 1. For training data only."""
+        require_data(data)
         if data.split not in ("train", ""):
             raise ValueError(
                 f"these are {data.split} samples; new ones among them would be tested as if they were real: "

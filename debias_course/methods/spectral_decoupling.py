@@ -11,7 +11,8 @@ Four things go by the name, and they differ by constants. With z the logits [B, 
     sum     mean over B of Σ_c z_c²              C times "all"
     true    mean over B of (z_y - γ_y)²          the logit of the right class: Shrestha et al. 2022
 
-The offsets γ_y are the paper's for CelebA, where the means are taken per class, and then summed.
+The offsets γ_y are the paper's for CelebA, where the means are taken per class, and then summed. The authors' code has
+no ½ there: its 0.1 is our strength of 0.2.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data import Batch, GroupedData
-from .base import Method, knob
+from .base import Method, knob, several
+from .checks import choice, numbers, require, require_data, require_tensor
 
 VARIANTS = ("margin", "all", "sum", "true")
 SWITCH, SCALE = 450, 2e-5  # of the authors' Colored-MNIST schedule
@@ -39,13 +41,18 @@ def penalty(
     per_class  the sum over classes of the mean over their samples, instead of the mean over all; a class that is not
                in the batch counts as 0
     """
+    require_tensor("logits", logits, "[B, C]", whole=False)
+    require_tensor("labels", labels, "[B]", whole=True)
+    choice("variant", variant, VARIANTS)
+    offsets = numbers("offsets", offsets, "class")
+    require("per_class", per_class, bool, "use True or False")
     n_labels = logits.shape[1]
-    if variant not in VARIANTS:
-        raise ValueError(f"variant is {variant!r}; use one of {', '.join(map(repr, VARIANTS))}")
+    if len(logits) != len(labels):
+        raise ValueError(f"{len(logits)} rows of logits with {len(labels)} labels; give one label for each")
     if variant == "margin" and n_labels != 2:
         raise ValueError(f"the margin z_1 - z_0 is for two classes, not {n_labels}; use variant 'all' or 'true'")
     if offsets and len(offsets) != n_labels:
-        raise ValueError(f"offsets are {tuple(offsets)}; give one number for each of the {n_labels} classes")
+        raise ValueError(f"offsets are {offsets}; give one number for each of the {n_labels} classes")
     if variant == "margin":
         z = logits.diff(dim=1)
     else:
@@ -69,7 +76,8 @@ class SpectralDecoupling(Method):
     schedule   "constant" as above. "colored-mnist" is what the authors' code does for their table 1, which their text
                does not say: for the first 450 steps ℓ + 2e-5 · ẑ², and then 2e-5 · (ℓ + ẑ²). The factor on *both* looks
                harmless and is not: Adam's memory of earlier gradients makes the later steps tiny. λ is not used.
-               "colored-mnist-unscaled" is the same without that factor: ℓ + ẑ² after 450 steps
+               "colored-mnist-unscaled" is the same without that factor: ℓ + ẑ² after 450 steps. Both are the authors'
+               with variant="margin" only, as their network has one logit
     """
 
     strength: float = knob(
@@ -82,7 +90,7 @@ class SpectralDecoupling(Method):
         choices=("constant", "colored-mnist", "colored-mnist-unscaled"),
         help="as written, or as in the authors' code, with and without its last factor",
     )
-    offsets: Sequence[float] = ()
+    offsets: tuple[float, ...] = several("class")
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
         state = nn.Module()
@@ -110,6 +118,7 @@ def single_logit(data: GroupedData, *, hidden: int = 300, seed: int = 0) -> nn.M
     Pezeshki et al. 2021."""
     from ..models import Classifier, isolated_randomness
 
+    require_data(data)
     with isolated_randomness(seed):
         width = data.inputs[0].numel()
         layers = [nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 1)]
