@@ -3,22 +3,32 @@ a sentence what was given and what to give instead."""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+LARGEST = sys.float_info.max
 LAST_SEED = 2**63 - 1  # torch keeps 64 bits of a seed and reads no larger ones
 
 
 def shown(value: Any) -> str:
-    """The value as a sentence can hold it."""
+    """The value as a sentence can hold it, or what it is: "3.5", "None", "a dict"."""
     text = repr(value)
-    return text if len(text) <= 80 and "\n" not in text else f"of type {type(value).__name__}"
+    if len(text) <= 60 and "\n" not in text:
+        return text
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def plain(value: Any) -> Any:
+    """A number of NumPy, or a tensor or an array without dimensions, as Python's own; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def isa(name: str, value: Any, kind: type | tuple[type, ...], give: str) -> Any:
@@ -28,26 +38,32 @@ def isa(name: str, value: Any, kind: type | tuple[type, ...], give: str) -> Any:
     return value
 
 
-def whole(name: str, value: Any, low: int = 0, high: int | None = None) -> int:
-    """A whole number from `low` to `high`; NumPy's are as good as Python's, and True is none."""
-    good = isinstance(value, Integral) and not isinstance(value, bool)
-    if not good or int(value) < low or (high is not None and int(value) > high):
-        to = "" if high is None else f" to {high}"
-        raise ValueError(f"{name} is {shown(value)}; use a whole number from {low}{to}")
-    return int(value)
+def number(
+    name: str,
+    value: Any,
+    low: float = -LARGEST,
+    high: float = LARGEST,
+    *,
+    whole: bool = False,
+    what: str = "",
+    unit: str = "",
+) -> Any:
+    """A finite number from `low` to `high`, of Python's own type; True and False are none. `what` says what it is."""
+    given = plain(value)
+    good = isinstance(given, Integral if whole else Real) and not isinstance(given, bool) and low <= given <= high
+    if not good:
+        raise ValueError(f"{name} is {shown(value)}; {what}use a {'whole ' * whole}number{_range(low, high)}{unit}")
+    return int(given) if whole else float(given)
 
 
-def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, what: str = "") -> float:
-    """A finite number from `low` to `high`; `what` says what it is."""
-    try:
-        given = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        given = math.inf
-    if not (math.isfinite(given) and low <= given <= high):
-        bounds = f" from {low:g}" * (low > -math.inf) + f" to {high:g}" * (high < math.inf)
-        kind = "number" if high < math.inf else "finite number"
-        raise ValueError(f"{name} is {shown(value)}; {what}use a {kind}{bounds}")
-    return given
+def _range(low: float, high: float) -> str:
+    high_in_words = "2^63 - 1" if high == LAST_SEED else f"{high:g}"
+    return f" from {low:g}" * (low > -LARGEST) + f" to {high_in_words}" * (high < LARGEST)
+
+
+def whole(name: str, value: Any, low: int = 0, high: float = LARGEST) -> int:
+    """A whole number from `low` to `high`."""
+    return number(name, value, low, high, whole=True)
 
 
 def share(name: str, value: Any) -> float:
@@ -55,11 +71,23 @@ def share(name: str, value: Any) -> float:
     return number(name, value, 0, 1, what="it is a share of samples: ")
 
 
+def numbers(name: str, values: Any, per: str, *, low: float = -LARGEST, whole: bool = False) -> tuple:
+    """A sequence, an array or a tensor as a tuple of numbers; `per` says of what each is one."""
+    given = values.tolist() if hasattr(values, "tolist") else values
+    try:
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise ValueError
+        return tuple(number(name, each, low, whole=whole) for each in given)
+    except ValueError:
+        kind = "whole number" if whole else "number"
+        raise ValueError(f"{name} are {shown(values)}; give one {kind}{_range(low, LARGEST)} per {per}") from None
+
+
 def choice(name: str, value: Any, choices: Collection[str | int]) -> Any:
     """One of some words or whole numbers."""
     if not isinstance(value, (str, Integral)) or isinstance(value, bool) or value not in choices:
-        raise ValueError(f"{name} is {shown(value)}; use {' or '.join(map(repr, choices))}")
-    return value
+        raise ValueError(f"{name} is {shown(value)}; use one of {', '.join(map(repr, choices))}")
+    return str(value) if isinstance(value, str) else value
 
 
 def seeded(seed: Any) -> torch.Generator:
@@ -76,3 +104,37 @@ def folder(name: str, value: Any) -> Path:
         raise ValueError(
             f"{name} is {str(value)!r}, but no home folder is known here; give its path in full"
         ) from error
+
+
+def tensor(name: str, value: Any, shape: str, *, whole: bool | None = None) -> Tensor:
+    """A tensor of as many dimensions as "[B, C]" has, or of one or more for "[B, ...]"; of integers where `whole` is
+    True, of floating-point numbers where it is False. The values are not looked at."""
+    isa(name, value, Tensor, f"a tensor {shape}, such as torch.as_tensor({name})")
+    least = shape.replace(", ...", "").count(",") + 1
+    if value.ndim < least or (value.ndim > least and "..." not in shape):
+        raise ValueError(f"{name} has the shape {tuple(value.shape)}; give {shape}")
+    integer = not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+    if whole is not None and not (integer if whole else value.is_floating_point()):
+        wanted = f"integers, such as {name}.long()" if whole else f"floating-point numbers, such as {name}.float()"
+        raise ValueError(f"{name} is of {value.dtype}; give {wanted}")
+    return value
+
+
+def network(model: Any) -> nn.Module:
+    return isa("model", model, nn.Module, "a network, such as models.mlp(splits.train)")
+
+
+def grouped(data: Any, name: str = "data") -> Any:
+    """`GroupedData`, and not a whole data set or a loader."""
+    from .data import GroupedData
+
+    return isa(name, data, GroupedData, "GroupedData, one part of a data set, such as splits.train or splits.test")
+
+
+def generator(value: Any) -> torch.Generator | None:
+    return isa(
+        "generator",
+        value,
+        (torch.Generator, type(None)),
+        "torch.Generator().manual_seed(0), on the device of what is drawn",
+    )

@@ -20,8 +20,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .checks import LARGEST, grouped, network, shown, whole
 from .data import GroupedData
-from .models import evaluating, grouped, kind_of, threads_for, whole
+from .models import evaluating, threads_for
 
 Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 
@@ -89,7 +90,7 @@ class GroupReport:
             if not isinstance(counts, Sequence) or len(counts) != groups:
                 raise ValueError(f"{name} is {counts!r}; use a tuple with one number for each of the {groups} groups")
             for g, count in enumerate(counts):
-                whole(f"{name}[{g}]", count, 0, self.n[g] if name == "correct" else None)
+                whole(f"{name}[{g}]", count, 0, self.n[g] if name == "correct" else LARGEST)
 
     @property
     def group_names(self) -> list[str]:
@@ -214,8 +215,7 @@ def group_counts(values: Tensor, groups: Tensor, n_groups: int) -> Tensor:
 @torch.no_grad()
 def predict(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> Tensor:
     """Logits [N, n_labels] in evaluation mode, on the model's device; every submodule's mode is put back."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model is {kind_of(model)}; pass an nn.Module, such as train(...).model")
+    network(model)
     grouped(data)
     whole("batch_size", batch_size, 1)
     device = next((t.device for t in [*model.parameters(), *model.buffers()]), data.device)
@@ -235,7 +235,7 @@ def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
             raise TypeError(f"the model is {others.pop()}, the data are {inputs.dtype}; use model.float()") from error
         raise
     if not isinstance(outputs, Tensor):
-        raise TypeError(f"the model returns {kind_of(outputs)}; make it return one tensor, logits [B, n_labels]")
+        raise TypeError(f"the model returns {shown(outputs)}; make it return one tensor, logits [B, n_labels]")
     if outputs.shape[:1] != inputs.shape[:1] or outputs.is_complex():
         raise ValueError(
             f"the model returns {outputs.dtype} {tuple(outputs.shape)} for {len(inputs)} samples; it should return "

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from .checks import grouped, shown, whole
 from .data import GroupedData
 from .evaluation import GroupReport, predict
-from .models import grouped, kind_of, whole
 
 # Okabe and Ito (2008), without yellow, which is too light for lines on white.
 PALETTE = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
@@ -48,7 +48,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, *, 
 def _given(name: str, things) -> None:
     """ValueError where there is nothing to draw."""
     if not hasattr(things, "__len__") or not len(things):
-        raise ValueError(f"{name}: {kind_of(things)} with nothing to draw; give at least one")
+        raise ValueError(f"{name}: {shown(things)} with nothing to draw; give at least one")
 
 
 def png(figure) -> bytes:
@@ -56,7 +56,7 @@ def png(figure) -> bytes:
     import matplotlib as mpl
 
     if not hasattr(figure, "savefig"):
-        raise TypeError(f"figure is {kind_of(figure)}; what is drawn on axes that were given belongs to their figure")
+        raise TypeError(f"figure is {shown(figure)}; what is drawn on axes that were given belongs to their figure")
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import comparison, data, evaluation, methods, models, training
-from .data import GroupedData, Splits, biases, toys
+from . import comparison, evaluation, methods, models, training
+from .data import GroupedData, Splits, biases, changes, toys
 from .methods import (
     METHODS,
     Knob,
@@ -274,12 +274,11 @@ def _goldens() -> dict[str, Golden]:
     for name, (build, settings) in recipes.items():
         for which, how in settings.items():
             found[f"{name} {which}".strip()] = Golden(partial(recipe, partial(build, **how)), (build,))
-    found["half_size"] = Golden(
-        lambda: recipe(lambda seed: biases.half_size(Splits(*[images()] * 3))), (data.half_size,)
-    )
-    found["thin"] = Golden(partial(recipe, lambda seed: biases.thin(points(), (1.0, 0.4), seed=seed)), (biases.thin,))
-    wrong = partial(recipe, lambda seed: biases.mislabel(points(), 0.2, seed=seed))
-    found["mislabel"] = Golden(wrong, (biases.mislabel,))
+    smaller = partial(recipe, lambda seed: changes.half_size(Splits(images(), images(48), images(32))))
+    found["half_size"] = Golden(smaller, (changes.half_size,))
+    found["thin"] = Golden(partial(recipe, lambda seed: changes.thin(points(), (1.0, 0.4), seed=seed)), (changes.thin,))
+    wrong = partial(recipe, lambda seed: changes.mislabel(points(), 0.2, seed=seed))
+    found["mislabel"] = Golden(wrong, (changes.mislabel,))
     for name, build in models.MODELS.items():
         small = {"resnet18": dict(width=4, stem="small")}.get(name, {})
         on = points if name in ("mlp", "linear") else images
@@ -292,7 +291,7 @@ def _goldens() -> dict[str, Golden]:
                 method = replace(method, variant="margin")
             found[name + variant] = Golden(partial(trained, method, **long), (kind,))
     found["search"] = Golden(searched, (comparison.compare,))
-    found["attack"] = Golden(attacked, (adversarial_training.attack,))
+    found["attack"] = Golden(attacked, (adversarial_training.attack, adversarial_training.robust_evaluate))
     mining = (hard_mining.hardest, hard_mining.score, hard_mining.drawn_by_loss)
     found["mining"] = Golden(mined, mining)
     found["domains"] = Golden(read_domains, (dann.probe, dann.fooled))

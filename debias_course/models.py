@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import LAST_SEED, grouped, whole
 from .data import GroupedData
 
 SMALL = 1_000_000  # parameters; below this, a second CPU thread costs more than it gives
-
-
-def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """`value` where it is a whole number from `low` to `high`; ValueError with this range otherwise."""
-    if isinstance(value, Integral) and not isinstance(value, bool) and low <= value and (high is None or value <= high):
-        return int(value)
-    raise ValueError(
-        f"{name} is {value!r}; use a whole number from {low}" + (f" to {high}" if high is not None else "")
-    )
-
-
-def grouped(data: Any, name: str = "data") -> GroupedData:
-    """`data` where they are `GroupedData`; TypeError otherwise."""
-    if isinstance(data, GroupedData):
-        return data
-    raise TypeError(f"{name} is {kind_of(data)}; pass GroupedData, such as splits.train or splits.test")
-
-
-def kind_of(thing: Any) -> str:
-    """ "None", "a dict" or "an int": what was given in place of something else."""
-    name = type(thing).__name__
-    return "None" if thing is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def _widths(name: str, widths: Any, least: int = 1) -> None:
@@ -248,7 +226,7 @@ def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
     For the code of others that draws from them: layer initialisation, dropout. Our own code takes a generator. These
     generators belong to the process: two threads must not do this at once.
     """
-    seed = whole("seed", seed, 0, 2**64 - 1)
+    seed = whole("seed", seed, 0, LAST_SEED)
     kind, dtype = torch.device(device).type, torch.get_default_dtype()
     backend = None if kind in ("cpu", "meta") else getattr(torch, kind)
     forked = dict(devices=range(backend.device_count()), device_type=kind) if backend else dict(devices=[])

@@ -9,10 +9,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -22,17 +20,11 @@ from .data import Batch, GroupedData
 from .evaluation import GroupReport, evaluate
 from .methods import ERM, Method
 from .models import isolated_randomness, threads_for
-
-# Which epoch's model is returned, and what the rule has to know on the validation split. Ties go to the earlier epoch.
-SELECT = {
-    "last": None,
-    "validation-worst-group": lambda report: report.worst_group.value,  # group labels
-    "validation-worst-class": lambda report: report.worst_class.value,  # class labels only
-    "validation-mean": lambda report: report.overall.value,  # class labels only
-}
+from .settings import OPTIMIZERS as OPTIMIZERS
+from .settings import SELECT as SELECT
+from .settings import augmented, checked_settings, index_tensors, watched_data
 
 PLAIN = ERM()
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": partial(torch.optim.SGD, momentum=0.9)}
 
 
 def pick_device(device: torch.device | str | None = None) -> torch.device:
@@ -127,7 +119,7 @@ def train(
             augment=augment,
         )
     )
-    watched = _watched(model, data, method, validation, watch, select)
+    watched = watched_data(model, data, method, validation, watch, select)
 
     started = time.perf_counter()
     device = pick_device(device)
@@ -177,12 +169,12 @@ def _one_epoch(model, data, method, state, updates, augment, settings) -> float:
     if augment is not None and seen.inputs.shape[1:] != data.inputs.shape[1:]:
         augment = None  # it changes images, and these are their embeddings
     batches = method.batches(seen, settings["batch_size"], seed=settings["seed"], epoch=state.epoch)
-    batches = _index_tensors(batches, len(seen))
+    batches = index_tensors(batches, len(seen))
     rows = torch.cat(batches).to(seen.device).split([len(batch) for batch in batches])  # moved once
     total = torch.zeros((), device=seen.device)
     for number, batch in enumerate(seen.batches(rows)):
         state.progress = (state.epoch - 1 + number / len(rows)) / settings["epochs"]
-        batch = batch._replace(inputs=_augmented(batch.inputs, augment)) if augment else batch
+        batch = batch._replace(inputs=augmented(batch.inputs, augment)) if augment else batch
         total += step(model, batch, method, state, updates)
     loss = float(total) / len(batches)
     if not math.isfinite(loss):
@@ -191,36 +183,6 @@ def _one_epoch(model, data, method, state, updates, augment, settings) -> float:
             "for extreme inputs"
         )
     return loss
-
-
-def _index_tensors(batches: Iterable[Any], n: int) -> list[Tensor]:
-    """What `Method.batches` returned as index tensors; ValueError for anything but indices of n samples."""
-    remedy = f"return one list or tensor of whole numbers from 0 to {n - 1} for each batch"
-    try:
-        found = [torch.as_tensor(batch).cpu() for batch in batches]
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"the method's batches are no index tensors ({error}); {remedy}") from None
-    for each in found:
-        if each.ndim != 1 or not len(each) or each.is_floating_point() or each.is_complex() or each.dtype == torch.bool:
-            raise ValueError(f"the method has a batch of {each.dtype} {tuple(each.shape)}; {remedy}")
-    if not found:
-        raise ValueError(f"the method has no batch in this epoch; {remedy}")
-    low, high = torch.cat(found).aminmax()
-    if low < 0 or high >= n:
-        raise ValueError(f"the method's batches hold indices from {int(low)} to {int(high)}; {remedy}")
-    return [each.long() for each in found]
-
-
-def _augmented(inputs: Tensor, augment: Callable[[Tensor], Tensor]) -> Tensor:
-    changed = augment(inputs)
-    like = isinstance(changed, Tensor) and changed.shape == inputs.shape and changed.is_floating_point()
-    if not like or changed.device != inputs.device:
-        what = f"{changed.dtype} {tuple(changed.shape)} on {changed.device}" if isinstance(changed, Tensor) else changed
-        raise ValueError(
-            f"augment returned {what!s:.80} for {inputs.dtype} {tuple(inputs.shape)} on {inputs.device}; return "
-            "a tensor of the same kind"
-        )
-    return changed.to(inputs.dtype)
 
 
 def step(model: nn.Module, batch: Batch, method: Method, state: nn.Module, optimizer) -> Tensor:
@@ -240,82 +202,6 @@ def make_optimizer(name: str, model: nn.Module, state: nn.Module, *, lr: float, 
         raise ValueError(f"{which}, so there is nothing to train; evaluate it as it is, or let some require a gradient")
     fused = parameters[0].device.type != "meta"
     return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=fused)
-
-
-NUMBERS = dict(epochs=1, batch_size=1, seed=0, lr=0.0, weight_decay=0.0)  # settings that are numbers, and from where
-SETTINGS = (*NUMBERS, "select", "optimizer", "augment")
-
-
-def checked_settings(settings: Mapping[str, Any], of: str = "train") -> dict[str, Any]:
-    """Settings of `train` as plain numbers and words; TypeError or ValueError for those that cannot work."""
-    known = [name for name in SETTINGS if of == "train" or name != "seed"]
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise TypeError(f"{of} has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    found = dict(settings)
-    for name, low in NUMBERS.items():
-        if name in settings:
-            found[name] = _number(name, settings[name], low)
-    for name, choices in ("select", SELECT), ("optimizer", OPTIMIZERS):
-        value = settings.get(name, "last" if name == "select" else "adamw")
-        if not isinstance(value, str) or value not in choices:
-            raise ValueError(f"{name} is {value!r}; use one of {', '.join(map(repr, choices))}")
-    augment = settings.get("augment")
-    if augment is not None and (not callable(augment) or isinstance(augment, type)):
-        raise TypeError(f"augment is {augment!r}; pass a function of a batch of inputs, or None")
-    return found
-
-
-def _number(name: str, value: Any, low: float) -> float:
-    """A number of Python's own; also from NumPy and from a tensor with one element."""
-    plain = value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
-    whole = isinstance(low, int)
-    legal = isinstance(plain, Integral if whole else Real) and not isinstance(plain, bool)
-    if not legal or not low <= plain < (2**63 if whole else math.inf):
-        raise ValueError(f"{name} is {value!r}; use a {'whole' if whole else 'finite'} number from {low:g}")
-    return int(plain) if whole else float(plain)
-
-
-def _watched(model, data, method, validation, watch, select) -> dict[str, GroupedData]:
-    """The data to measure after every epoch, by name; TypeError or ValueError for what cannot be trained on."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model is {model!r:.80}; build one first, such as models.mlp(data, seed=0)")
-    if not isinstance(method, Method):
-        raise TypeError(f"method is {method!r}; pass an instance such as ERM() or LossReweighting(by='label')")
-    if watch is not None and not isinstance(watch, Mapping):
-        raise TypeError(f'watch is a {type(watch).__name__}; pass names and data, such as {{"test": data.test}}')
-    watched = dict(watch or {}) | ({"validation": validation} if validation is not None else {})
-    for name, each in dict(watched, data=data).items():
-        if not isinstance(each, GroupedData):
-            remedy = "one of its parts, such as data.train" if isinstance(each, tuple) else "GroupedData"
-            raise TypeError(f"{name} is a {type(each).__name__}; pass {remedy}")
-        if (each.label_names, each.attribute_names) != (data.label_names, data.attribute_names):
-            raise ValueError(
-                f"{name} names its labels or attributes {each.label_names} and {each.attribute_names}, and training "
-                f"{data.label_names} and {data.attribute_names}; use one grid, in one order, for both"
-            )
-    if not len(data):
-        raise ValueError("there is no training example; a data set needs at least one")
-    if select != "last":
-        _check_selection(select, data, validation)
-    return watched
-
-
-def _check_selection(select: str, data: GroupedData, validation: GroupedData | None) -> None:
-    """ValueError where the rule would look at a validation set that lacks what it has to know."""
-    if validation is None:
-        raise ValueError(f"select={select!r} looks at a validation set; pass validation=data.validation")
-    by = {"validation-worst-group": "group", "validation-worst-class": "label"}.get(select)
-    if not len(validation):
-        raise ValueError(f"select={select!r} looks at a validation set, and this one has no sample")
-    if by:
-        lacking = ((data.counts_by(by).cpu() > 0) & (validation.counts_by(by).cpu() == 0)).nonzero().flatten().tolist()
-        if lacking:
-            names = data.group_names if by == "group" else data.label_names
-            raise ValueError(
-                f"select={select!r} looks for the worst {by} of the validation set, which has no sample of "
-                f"{names[lacking[0]]!r}, though training has; add some, or use another rule, such as 'validation-mean'"
-            )
 
 
 def _counted(epochs: int, progress: bool | Callable[[int, int], None]) -> Iterator[int]:

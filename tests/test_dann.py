@@ -189,7 +189,7 @@ def test_a_layer_that_is_not_called_or_returns_no_tensor_is_refused(toy):
     with pytest.raises(ValueError, match="the model's forward does not call its features, so the discriminator sees"):
         train(bypassing, toy.train, DANN(), epochs=1)
     two = models.Classifier(nn.Sequential(Pair()), models.Classifier(nn.Identity(), nn.Linear(2, 2)))
-    with pytest.raises(TypeError, match=r"the output of features.0 is .*; choose a `layer` that returns one tensor"):
+    with pytest.raises(TypeError, match=r"the output of features.0 is .*; give a `layer` that returns one tensor"):
         DANN(layer="0").start(two, toy.train)
 
 

@@ -1,6 +1,7 @@
 """golden: a receipt goes stale when behaviour changes, and only then."""
 
 import ast
+import dataclasses
 import sys
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from debias_course import comparison, evaluation, golden, models, receipts, study, training
-from debias_course.data import biases, grouped, toys
+from debias_course.data import Splits, biases, changes, grouped, toys
 from debias_course.evaluation import Share
 from debias_course.methods import (
     adversarial_training,
@@ -153,9 +154,9 @@ def sliced(splits):
     def small(part):
         x = part.inputs.float()
         quarters = x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]
-        return grouped.replace(part, inputs=(quarters / 4).round().to(torch.uint8))
+        return dataclasses.replace(part, inputs=(quarters / 4).round().to(torch.uint8))
 
-    return biases.Splits(*map(small, splits))
+    return Splits(*map(small, splits))
 
 
 def by_hand(model, batch):
@@ -177,7 +178,7 @@ REFACTORINGS = {
     "a private function under another name": (sampling, "_small", lambda indices: torch.int64),
     "weights in other words": (reweighting, "inverse_frequency", closed_form),
     "group means by a product": (group_dro, "group_means", in_two_steps),
-    "halved images by slices": (biases, "half_size", sliced),
+    "halved images by slices": (changes, "half_size", sliced),
     "the cross-entropy by hand": (base, "sample_losses", by_hand),
     "a wrapper around the mean": (STUDY, "mean_over_seeds", as_a_loop),
     "a forward with a name for its features": (models.Classifier, "forward", renamed),

@@ -113,10 +113,10 @@ def test_progress_is_told_after_every_epoch(toy):
     [
         (dict(epochs=0), "epochs is 0; use a whole number from 1"),
         (dict(batch_size=1.5), "batch_size is 1.5; use a whole number from 1"),
-        (dict(lr=-1.0), "lr is -1.0; use a finite number from 0"),
+        (dict(lr=-1.0), "lr is -1.0; use a number from 0"),
         (dict(weight_decay=float("nan")), "weight_decay is nan"),
         (dict(epochs=5.0), "epochs is 5.0; use a whole number from 1"),
-        (dict(lr="fast"), "lr is 'fast'; use a finite number from 0"),
+        (dict(lr="fast"), "lr is 'fast'; use a number from 0"),
         (dict(seed=None), "seed is None; use a whole number from 0"),
         (dict(device="nonsense"), "device 'nonsense' cannot be used here"),
         (dict(select="best"), "select is 'best'; use one of 'last', 'validation-worst-group'"),
@@ -130,7 +130,7 @@ def test_settings_that_cannot_work_are_refused(toy, settings, sentence):
 
 
 def test_a_class_instead_of_a_method_is_refused(toy):
-    with pytest.raises(TypeError, match="pass an instance such as ERM"):
+    with pytest.raises(TypeError, match="give an instance, such as ERM"):
         train(models.linear(toy.train), toy.train, ERM)
 
 

@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import checks
+from ..checks import number
 from ..data import Batch, GroupedData
 from ..evaluation import GroupReport, evaluate, predict
 from ..models import threads_for
@@ -29,7 +31,6 @@ from .attacks import ascent as ascent
 from .attacks import fgsm as fgsm
 from .attacks import project as project
 from .base import Method, knob
-from .checks import number, require_data, require_model
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,8 +64,8 @@ def robust_evaluate(
     A sample counts as right where it is right after all restarts. `seed` draws the starts. A model that predicts one
     class for everything is warned of: nothing changes its answer, so that it looks as robust as can be.
     """
-    require_model(model)
-    require_data(data)
+    checks.network(model)
+    checks.grouped(data)
     number("batch_size", batch_size, 1, whole=True)
     number("seed", seed, 0, whole=True)
     device = next((t.device for t in [*model.parameters(), *model.buffers()]), data.device)

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import checks
+from ..checks import choice, number, numbers, shown
 from ..models import evaluating
-from .checks import choice, number, numbers, require, require_generator, require_model, require_tensor, shown
 
 NORMS = ("max", "L2")
 ROUNDING = 1e-6  # by which pixels may lie beyond the bounds
@@ -185,9 +186,9 @@ def _check(radius: float, steps: int, step_size: float | None, norm: str, restar
 
 
 def _check_given(model: nn.Module, inputs: Tensor, labels: Tensor, clip: bool | tuple[float, float]) -> None:
-    require_model(model)
-    require_tensor("inputs", inputs, "[B, ...]")
-    require_tensor("labels", labels, "[B]", whole=True)
+    checks.network(model)
+    checks.tensor("inputs", inputs, "[B, ...]")
+    checks.tensor("labels", labels, "[B]", whole=True)
     if len(inputs) != len(labels):
         raise ValueError(f"{len(inputs)} inputs with {len(labels)} labels; give one label for each")
     if not inputs.is_floating_point():
@@ -203,7 +204,7 @@ def _check_given(model: nn.Module, inputs: Tensor, labels: Tensor, clip: bool | 
 
 
 def _check_start(random_start: bool, generator: torch.Generator | None, inputs: Tensor) -> None:
-    require("random_start", random_start, bool, "use True or False")
-    require_generator(generator)
+    checks.isa("random_start", random_start, bool, "True or False")
+    checks.generator(generator)
     if random_start and generator is None and inputs.device.type != "meta":
         raise ValueError("a random start draws; pass generator=torch.Generator(), or random_start=False")

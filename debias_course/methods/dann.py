@@ -29,11 +29,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import checks
+from ..checks import number
 from ..data import Batch, GroupedData
 from ..evaluation import Share, group_counts, weighted, wilson
 from ..models import evaluating, isolated_randomness, threads_for
 from .base import Method, knob
-from .checks import number, require, require_data, require_model
 from .sampling import BatchSampling
 
 UNKNOWN = -100  # the label of a sample that has none; cross_entropy leaves it out
@@ -100,7 +101,7 @@ class DANN(Method):
 
     def __post_init__(self):
         super().__post_init__()
-        require("DANN.layer", self.layer, str, "give the name of a submodule of `model.features`, such as '2', or ''")
+        checks.isa("DANN.layer", self.layer, str, "the name of a submodule of `model.features`, such as '2', or ''")
         if self.labelled == "first domain" and (self.conditional == "yes" or self.sampling == "groups"):
             asks = "a conditional discriminator" if self.conditional == "yes" else "sampling by groups"
             raise ValueError(f"{asks} needs the labels of all domains; use it with labelled='all'")
@@ -149,7 +150,7 @@ class DANN(Method):
         seen: list[Tensor] = []
 
         def keep(module, inputs, output):
-            require(f"the output of {where}", output, Tensor, "choose a `layer` that returns one tensor")
+            checks.isa(f"the output of {where}", output, Tensor, "a `layer` that returns one tensor")
             seen.append(output.clone())  # the next layer may edit it, as nn.ReLU(inplace=True) does
 
         hook = module.register_forward_hook(keep)
@@ -193,9 +194,9 @@ class DANN(Method):
 @torch.no_grad()
 def frozen_features(method: DANN, model: nn.Module, data: GroupedData) -> Tensor:
     """What the discriminator sees of the whole data, [N, d], in evaluation mode and on the model's device."""
-    require_model(model)
-    require_data(data)
-    require("method", method, DANN, "pass the method that the model was trained with, such as DANN()")
+    checks.network(model)
+    checks.grouped(data)
+    checks.isa("method", method, DANN, "the method that the model was trained with, such as DANN()")
     data = data.to(next(model.parameters(), data.inputs).device)
     everything = data.batch(torch.arange(len(data), device=data.device))
     with evaluating(model), threads_for(model):
@@ -212,7 +213,7 @@ def per_domain(right: Tensor, data: GroupedData) -> Share:
 def fooled(method: DANN, model: nn.Module, state: nn.Module, data: GroupedData) -> Share:
     """How often the discriminator itself is right about the domains of `data` (see `per_domain`)."""
     seen = frozen_features(method, model, data)
-    require("state", state, nn.Module, "pass the `state` of the run")
+    checks.isa("state", state, nn.Module, "the `state` of the run")
     with torch.no_grad():
         guesses = method.guesses(seen, data.labels.to(seen.device), state)
     return per_domain(guesses.argmax(1).cpu() == data.attributes.cpu(), data)

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .. import checks
+from ..checks import number
 from ..data import Batch, GroupedData
 from ..models import evaluating
 from .base import Method, knob, sample_losses
-from .checks import number, require_generator, require_tensor
 
 
 def hardest(losses: Tensor, keep: int) -> Tensor:
@@ -39,7 +40,7 @@ def drawn_by_loss(losses: Tensor, keep: int, *, generator: torch.Generator | Non
     Gumbel distribution; with κ, the next largest, the probability is 1 - exp(-exp(log L_i - κ)).
     """
     _check(losses, keep)
-    require_generator(generator)
+    checks.generator(generator)
     uniform = torch.rand(losses.shape, generator=generator, device=losses.device)
     scores = losses.float().clamp(min=torch.finfo(torch.float32).tiny).log()
     perturbed, order = torch.sort(
@@ -52,7 +53,7 @@ def drawn_by_loss(losses: Tensor, keep: int, *, generator: torch.Generator | Non
 
 
 def _check(losses: Tensor, keep: int) -> None:
-    require_tensor("losses", losses, "[N]")
+    checks.tensor("losses", losses, "[N]")
     number("keep", keep, whole=True)
     if not 1 <= keep <= len(losses):
         raise ValueError(f"{keep} of {len(losses)} samples cannot be kept; keep at least one and at most all of them")

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import number, require_tensor
+from .. import checks
+from ..checks import number
 
 BLOCK = 16_000_000  # distances that are held at once
 SMALL = 4096  # rows for which double precision costs nothing that matters
@@ -27,7 +28,7 @@ def neighbours(x: Tensor, k: int) -> Tensor:
     All pairs are compared, a block at a time, as |y|²/2 - x·y: one matrix product, after the mean of x is taken off (a
     long way from the origin, the squares would drown the distances in rounding).
     """
-    require_tensor("x", x, "[n, d]", whole=False)
+    checks.tensor("x", x, "[n, d]", whole=False)
     n = len(x)
     number("k", k, whole=True)
     if not 1 <= k < n:

@@ -23,10 +23,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import checks
+from ..checks import choice
 from ..data import Batch, GroupedData
 from ..models import Staged, evaluating, threads_for
 from .base import Method, knob
-from .checks import choice, require, require_data
 
 KINDS = ("published", "light")  # of exits
 EPSILON = 1e-5  # of the authors' code, where weights and counts are divided
@@ -147,8 +148,8 @@ class OccamNet(nn.Module):
 @torch.no_grad()
 def ask_exits(model: OccamNet, data: GroupedData, *, batch_size: int = 1024) -> Exits:
     """What all exits say of all samples of `data`, in evaluation mode and on the CPU; their maps are left out."""
-    require("model", model, OccamNet, "pass the `model` of a run with OccamNets")
-    require_data(data)
+    checks.isa("model", model, OccamNet, "the `model` of a run with OccamNets")
+    checks.grouped(data)
     data = data.to(next(model.parameters()).device)
     with evaluating(model), threads_for(model):
         rows = torch.arange(len(data), device=data.device).split(batch_size)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .. import checks
+from ..checks import choice, number
 from ..data import Batch, GroupedData
 from .base import Method, knob, sample_losses
-from .checks import choice, number, require_tensor
 
 OVER = ("samples", "populations", "none")
 
@@ -44,7 +45,7 @@ def effective_number(counts: Tensor, beta: float) -> Tensor:
 
 def _checked(counts: Tensor) -> Tensor:
     """The counts in float64; ValueError where they are none."""
-    require_tensor("counts", counts, "[C]")
+    checks.tensor("counts", counts, "[C]")
     if (counts < 0).any():
         raise ValueError(f"counts are {counts.tolist()}; give numbers of samples, from 0")
     return counts.double()

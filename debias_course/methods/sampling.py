@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .. import checks
+from ..checks import number
 from ..data import GroupedData
 from .base import Method, cut, epoch_generator, knob, several
-from .checks import number, require, require_tensor
 
 BY = dict(choices=("group", "label", "attribute"), help="the populations that are evened out")
 
@@ -54,8 +55,8 @@ def draw_epoch(
 def _check(order: Tensor, counts: Tensor, drawn: Tensor, name: str, shape: str, generator: torch.Generator) -> None:
     """That as many samples can be drawn as `drawn`, int64 of that name and shape, asks for."""
     for each, value, dimensions in ("order", order, "[n]"), ("counts", counts, "[C]"), (name, drawn, shape):
-        require_tensor(each, value, dimensions, whole=True)
-    require("generator", generator, torch.Generator, "pass torch.Generator().manual_seed(0)")
+        checks.tensor(each, value, dimensions, whole=True)
+    checks.isa("generator", generator, torch.Generator, "torch.Generator().manual_seed(0)")
     if int(counts.sum()) != len(order) or drawn.shape[-1] != len(counts):
         raise ValueError(
             f"{len(order)} indices, counts of {len(counts)} populations with sum {int(counts.sum())}, and {name} of "
@@ -85,7 +86,7 @@ def quotas(shares: Tensor, batch_size: int, batches: int) -> Tensor:
     The first row is the largest-remainder (Hamilton) apportionment, ties to the first population. Seats that do not
     divide evenly rotate: after any number of batches each population is within one seat of its exact share.
     """
-    require_tensor("shares", shares, "[C]", whole=False)
+    checks.tensor("shares", shares, "[C]", whole=False)
     if (shares < 0).any() or abs(float(shares.sum()) - 1) > 1e-6:
         raise ValueError(f"shares are {shares.tolist()}; give numbers from 0 with sum 1")
     for name, value in dict(batch_size=batch_size, batches=batches).items():

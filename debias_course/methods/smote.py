@@ -20,10 +20,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .. import checks
+from ..checks import choice, number, numbers
 from ..data import Batch, GroupedData
 from ..evaluation import predict
 from .base import Method, knob, sample_losses, several
-from .checks import choice, number, numbers, require, require_data, require_generator, require_tensor
 from .neighbours import neighbours
 
 DEFAULT_K = 5
@@ -64,7 +65,7 @@ def smote(
     Raises ValueError for integers, NaN, counts below what is there, and k too large for a population.
     """
     _check(x, labels, k, interpolation, base)
-    require_generator(generator)
+    checks.generator(generator)
     x, labels = x.detach(), labels.to(x.device)
     have = torch.bincount(labels, minlength=len(names or ())).tolist()
     names = names or [f"class {label}" for label in range(len(have))]
@@ -94,13 +95,13 @@ def smote(
 
 
 def _check(x: Tensor, labels: Tensor, k: int | str, interpolation: str, base: str) -> None:
-    require("x", x, Tensor, "give a tensor of samples [n, ...], such as torch.as_tensor(x)")
+    checks.isa("x", x, Tensor, "a tensor of samples [n, ...], such as torch.as_tensor(x)")
     if not x.is_floating_point():
         raise ValueError(
             f"the samples are {x.dtype}, between which there are no points; give x.float() (/ 255 for images)"
         )
-    require_tensor("x", x, "[n, d, ...]")
-    require_tensor("labels", labels, "[n]", whole=True)
+    checks.tensor("x", x, "[n, d, ...]")
+    checks.tensor("labels", labels, "[n]", whole=True)
     if len(x) != len(labels):
         raise ValueError(f"{len(x)} samples with {len(labels)} labels; give one label for each")
     if not torch.isfinite(x).all():
@@ -195,7 +196,7 @@ class SMOTE(Method):
 
     def enlarge(self, data: GroupedData, *, generator: torch.Generator | None = None) -> GroupedData:
         """`data` with new samples behind them; images become floats from 0 to 1. For training data only."""
-        require_data(data)
+        checks.grouped(data)
         if data.split not in ("train", ""):
             raise ValueError(
                 f"these are {data.split} samples; new ones among them would be tested as if they were real: "

@@ -24,9 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import checks
+from ..checks import choice, numbers
 from ..data import Batch, GroupedData
 from .base import Method, knob, several
-from .checks import choice, numbers, require, require_data, require_tensor
 
 VARIANTS = ("margin", "all", "sum", "true")
 SWITCH, SCALE = 450, 2e-5  # of the authors' Colored-MNIST schedule
@@ -41,11 +42,11 @@ def penalty(
     per_class  the sum over classes of the mean over their samples, instead of the mean over all; a class that is not
                in the batch counts as 0
     """
-    require_tensor("logits", logits, "[B, C]", whole=False)
-    require_tensor("labels", labels, "[B]", whole=True)
+    checks.tensor("logits", logits, "[B, C]", whole=False)
+    checks.tensor("labels", labels, "[B]", whole=True)
     choice("variant", variant, VARIANTS)
     offsets = numbers("offsets", offsets, "class")
-    require("per_class", per_class, bool, "use True or False")
+    checks.isa("per_class", per_class, bool, "True or False")
     n_labels = logits.shape[1]
     if len(logits) != len(labels):
         raise ValueError(f"{len(logits)} rows of logits with {len(labels)} labels; give one label for each")
@@ -118,7 +119,7 @@ def single_logit(data: GroupedData, *, hidden: int = 300, seed: int = 0) -> nn.M
     Pezeshki et al. 2021."""
     from ..models import Classifier, isolated_randomness
 
-    require_data(data)
+    checks.grouped(data)
     with isolated_randomness(seed):
         width = data.inputs[0].numel()
         layers = [nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 1)]
