@@ -20,10 +20,13 @@ LAST_SEED = 2**63 - 1  # torch keeps 64 bits of a seed and reads no larger ones
 def shown(value: Any) -> str:
     """The value as a sentence can hold it, or what it is: "3.5", "None", "a dict"."""
     text = repr(value)
-    if len(text) <= 60 and "\n" not in text:
-        return text
+    return text if len(text) <= 60 and "\n" not in text else kind_of(value)
+
+
+def kind_of(value: Any) -> str:
+    """What a value is: "None", "a dict", "an int"."""
     name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .checks import LARGEST, grouped, network, shown, whole
+from .checks import LARGEST, grouped, kind_of, network, whole
 from .data import GroupedData
 from .models import evaluating, threads_for
 
@@ -235,7 +235,7 @@ def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
             raise TypeError(f"the model is {others.pop()}, the data are {inputs.dtype}; use model.float()") from error
         raise
     if not isinstance(outputs, Tensor):
-        raise TypeError(f"the model returns {shown(outputs)}; make it return one tensor, logits [B, n_labels]")
+        raise TypeError(f"the model returns {kind_of(outputs)}; make it return one tensor, logits [B, n_labels]")
     if outputs.shape[:1] != inputs.shape[:1] or outputs.is_complex():
         raise ValueError(
             f"the model returns {outputs.dtype} {tuple(outputs.shape)} for {len(inputs)} samples; it should return "

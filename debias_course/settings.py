@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .checks import LARGEST, LAST_SEED, choice, isa, number
+from .checks import LARGEST, LAST_SEED, choice, grouped, isa, network, number
 from .data import GroupedData
 from .methods import Method
 
@@ -48,12 +48,12 @@ def checked_settings(settings: Mapping[str, Any], of: str = "train") -> dict[str
 
 def watched_data(model, data, method, validation, watch, select) -> dict[str, GroupedData]:
     """The data to measure after every epoch, by name; TypeError or ValueError for what cannot be trained on."""
-    isa("model", model, nn.Module, "a network, such as models.mlp(data, seed=0)")
+    network(model)
     isa("method", method, Method, "an instance, such as ERM() or LossReweighting(by='label')")
     isa("watch", watch or {}, Mapping, 'names and data, such as {"test": data.test}')
     watched = dict(watch or {}) | ({"validation": validation} if validation is not None else {})
     for name, each in dict(watched, data=data).items():
-        isa(name, each, GroupedData, "one part of a data set, such as splits.train")
+        grouped(each, name)
         if (each.label_names, each.attribute_names) != (data.label_names, data.attribute_names):
             raise ValueError(
                 f"{name} names its labels or attributes {each.label_names} and {each.attribute_names}, and training "

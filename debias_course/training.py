@@ -130,7 +130,7 @@ def train(
         model = method.model(to_training(copy.deepcopy(model)), data).to(device)
         evaluate(model, data.subset(torch.arange(1, device=device)))  # refuses a model with other outputs than logits
         state = method.start(model, data).to(device)
-        state.generator = torch.Generator(device).manual_seed(seed)
+        state.generator = torch.Generator(device).manual_seed(settings["seed"])
         updates = make_optimizer(optimizer, model, state, lr=settings["lr"], weight_decay=settings["weight_decay"])
         for epoch in _counted(settings["epochs"], progress):
             state.epoch = epoch

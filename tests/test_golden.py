@@ -12,7 +12,7 @@ from debias_course import comparison, evaluation, golden, models, receipts, stud
 from debias_course.data import Splits, biases, changes, grouped, toys
 from debias_course.evaluation import Share
 from debias_course.methods import (
-    adversarial_training,
+    attacks,
     base,
     dann,
     group_dro,
@@ -119,7 +119,7 @@ CHANGES = {
         lambda gates, right: F.softplus(gates).mean(),
         {"07", "10"},
     ),
-    "attacks that go down": (adversarial_training, "ascent", lambda gradient, norm: -gradient.sign(), {"08", "10"}),
+    "attacks that go down": (attacks, "ascent", lambda gradient, norm: -gradient.sign(), {"08", "10"}),
     "no reversal": (dann, "reverse", not_reversed, {"09", "10"}),
     "the worst setting": (comparison, "best", lambda trials: min(trials, key=lambda t: t.score == t.score), {"10"}),
 }
@@ -197,7 +197,7 @@ def test_a_refactoring_leaves_receipts_fresh(where, name, value, monkeypatch):
 def test_what_a_claim_names_is_looked_at_by_a_golden_run():
     """Of the course's functions and classes that cells name, those that compute are covered."""
     covered = {id(thing) for each in golden.GOLDEN.values() for thing in each.of}
-    resting = "train study Mean GroupReport GroupedData Splits Batch predict evaluate pick_device Classifier Knob"
+    resting = "train study Study Mean GroupReport GroupedData Splits Batch predict evaluate pick_device Classifier Knob"
     resting += " isolated_randomness mean_over_seeds"  # on these everyone rests
     for topic in receipts.topics():
         space = {}

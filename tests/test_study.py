@@ -16,6 +16,7 @@ import torch
 
 from debias_course import figures, models, study
 from debias_course.cache import cache_folder
+from debias_course.comparison import SEARCH_SEED, compare
 from debias_course.data import Splits, toys
 from debias_course.jobs import Job, keyed
 from debias_course.methods import ERM, LossReweighting
@@ -225,10 +226,140 @@ def test_a_killed_study_continues_where_it_stopped(tmp_path):
     assert len(result.records) == 40 and all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
-def test_a_cache_that_cannot_be_written_costs_time_only(monkeypatch, tmp_path):
+def test_a_cache_that_cannot_be_written_costs_time_only_and_is_said_once(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path / "file"))
-    assert len(small(METHODS, seeds=1).records) == 2
+    with pytest.warns(UserWarning, match="nothing can be kept in") as said:
+        assert len(small(METHODS, seeds=1).records) == 2
+    assert len(said) == 1
+
+
+def damaged(record, path):
+    """One way each in which a kept record cannot be the result of the run that it stands for."""
+    report = record["report"]
+    other = next(each for each in kept() if each != path)
+    row = record["history"][0]
+    yield json.loads(other.read_text())  # another run's
+    yield {**record, "key": "0" * 64}
+    yield {name: value for name, value in record.items() if name != "key"}
+    yield None
+    yield []
+    for change in (dict(report=None), dict(history=None), dict(epoch=None), dict(epoch=1.5), dict(seconds="1")):
+        yield {**record, **change}
+    yield {**record, "seconds": math.nan}
+    yield {**record, "history": [{**row, "loss": math.nan}]}
+    yield {**record, "history": [{**row, "correct": row["n"] + 1}]}
+    yield {**record, "history": [{**row, "group": None}]}
+    for change in (
+        dict(correct=[math.nan] * 4),
+        dict(correct=[-1, 0, 0, 0]),
+        dict(correct=[n + 1 for n in report["n"]]),
+        dict(correct=report["correct"][:3]),
+        dict(correct=[True] * 4),
+        dict(n=None),
+        dict(train_n=None),
+        dict(label_names=[1, 2]),
+        dict(another=3),
+    ):
+        yield {**record, "report": {**report, **change}}
+
+
+def test_a_record_that_is_not_of_its_run_is_computed_again():
+    first = small(METHODS, seeds=1)
+    path = kept()[0]
+    record = json.loads(path.read_text())
+    for number, wrong in enumerate(damaged(record, path)):
+        path.write_text(json.dumps(wrong))
+        again = small(METHODS, seeds=1)
+        assert again.table.drop(columns="seconds").equals(first.table.drop(columns="seconds")), number
+        assert json.loads(path.read_text())["report"] == record["report"], number
+
+
+def test_data_and_starts_are_built_once_for_each_seed():
+    built = []
+
+    def data(seed):
+        built.append(("data", seed))
+        return toys.shortcut(n=80, seed=seed)
+
+    def model(data, seed):
+        built.append(("model", seed))
+        return models.linear(data, seed=seed)
+
+    how = dict(data=data, model=model, epochs=1, n_jobs=1, progress=False)
+    study(METHODS, seeds=2, **how)
+    assert built == [("data", 0), ("model", 0), ("data", 1), ("model", 1)]
+    built.clear()
+    compare(METHODS, seeds=2, trials=3, **how)
+    assert sorted(each for each in built if each[0] == "data") == [("data", 0), ("data", 1), ("data", SEARCH_SEED)]
+
+
+def everything(number):
+    """Methods, a model and augmentations that are made inside a function, as in a notebook."""
+
+    class Local(ERM):
+        def loss(self, model, batch, state):
+            return super().loss(model, batch, state) * number
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.layer(x) * number
+
+    class Twice:
+        def __call__(self, x):
+            return x * number
+
+        def also(self, x):
+            return x * number
+
+    augmentations = (partial(torch.mul, other=number), Twice(), Twice().also, lambda x: x * number)
+    return Local(), lambda data, seed: Net(), augmentations
+
+
+@pytest.mark.parametrize("which", range(4), ids=["partial", "object", "bound method", "lambda"])
+def test_what_is_made_in_a_function_reaches_the_workers(which):
+    method, model, augmentations = everything(0.5)
+    how = dict(model=model, augment=augmentations[which], seeds=2)
+    there = small({"mine": method}, n_jobs=2, **how)
+    for path in kept():
+        path.unlink()
+    here = small({"mine": method}, n_jobs=1, **how)
+    assert here.table.drop(columns="seconds").equals(there.table.drop(columns="seconds"))
+    assert small({"mine": everything(0.25)[0]}, **how).value("mine", 0, "overall") and len(kept()) == 4
+
+
+def test_a_backend_that_returns_all_at_once_will_do():
+    import joblib
+
+    with joblib.parallel_config(backend="multiprocessing"):
+        result = small({"mine": everything(0.5)[0]}, seeds=2, n_jobs=2)
+    assert len(result.records) == 2 and len(kept()) == 2
+
+
+class Killing(ERM):
+    """min: nothing; the system takes the worker away, as it does when memory runs out."""
+
+    def loss(self, model, batch, state):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_said_in_one_sentence_and_the_rest_goes_on():
+    done = small(METHODS, seeds=2)
+    with pytest.raises(OSError, match="a worker process was ended from outside, .* finished runs are kept: repeat"):
+        small(METHODS | {"killing": Killing()}, seeds=2, n_jobs=2)
+    assert small(METHODS, seeds=2).table.equals(done.table)
+
+
+def test_runs_beyond_what_may_wait_are_built_again_and_come_out_the_same(monkeypatch):
+    first = small(METHODS, seeds=3, n_jobs=2)
+    for path in kept():
+        path.unlink()
+    monkeypatch.setattr(sys.modules["debias_course.study"], "BUILT", 3000)  # of one seed's data there are 1920 bytes
+    assert small(METHODS, seeds=3, n_jobs=2).table.drop(columns="seconds").equals(first.table.drop(columns="seconds"))
 
 
 def test_fixed_splits_are_data_too():

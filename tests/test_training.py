@@ -1,9 +1,11 @@
 """training: one loop, one device rule, selection of the epoch."""
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -139,6 +141,58 @@ def test_a_model_with_the_wrong_outputs_or_nothing_to_train_is_refused(toy):
         train(nn.Linear(2, 7), toy.train)
     with pytest.raises(ValueError, match="the model has no parameters"):
         train(nn.Identity(), toy.train)
+
+
+class Centred(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.drop, self.head = nn.BatchNorm1d(2), nn.Dropout(0.5), nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.head(self.drop(self.norm(x)))
+
+
+@pytest.mark.parametrize("whole", ["trains", "is as a run returns it"])
+def test_what_was_frozen_on_purpose_stays_frozen(toy, whole):
+    """A batch norm in evaluation mode whose parameters ask for no gradient."""
+    model = Centred()
+    model.norm.requires_grad_(False)
+    (model.norm if whole == "trains" else model).eval()
+    mean = toy.train.inputs.mean(0)
+    assert mean.abs().max() > 0.01
+    run = train(model, toy.train, epochs=2)
+    assert torch.equal(run.model.norm.running_mean, torch.zeros(2)) and not run.model.training
+    modes = {}
+
+    class Looking(ERM):
+        def loss(self, model, batch, state):
+            modes.update({name: module.training for name, module in model.named_modules()})
+            return super().loss(model, batch, state)
+
+    train(model, toy.train, Looking(), epochs=1)
+    assert modes == {"": True, "norm": False, "drop": True, "head": True}
+    model.train()
+    assert train(model, toy.train, epochs=2).model.norm.running_mean.abs().max() > 0.01
+
+
+class Listed(ERM):
+    """min: plain training whose batches are lists of numbers, one after the other."""
+
+    def batches(self, data, batch_size, *, seed, epoch):
+        return (part.tolist() for part in super().batches(data, batch_size, seed=seed, epoch=epoch))
+
+
+def test_batches_may_be_lists_and_come_one_by_one(toy):
+    plain, listed = (train(models.linear(toy.train), toy.train, method, epochs=2).model for method in (ERM(), Listed()))
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), listed.parameters()))
+
+
+def test_numbers_may_be_those_of_numpy(toy):
+    how = dict(epochs=np.int64(2), batch_size=torch.tensor(50), seed=np.int32(3), lr=np.float32(0.5))
+    run = train(models.linear(toy.train), toy.train, **how)
+    kinds = {name: type(value) for name, value in run.settings.items() if name in how}
+    assert kinds == dict(epochs=int, batch_size=int, seed=int, lr=float)
+    assert json.dumps(run.settings)
 
 
 def test_no_data_are_refused(toy):
