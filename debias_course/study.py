@@ -72,9 +72,11 @@ class Mean(NamedTuple):
     apart: int = 0
 
     def __str__(self) -> str:
-        interval = f"{100 * self.level:.3g}% {self.low:.3f} to {self.high:.3f}, " if self.n > 1 else ""
+        seeds = f"{self.n} seed{'s' * (self.n > 1)}"
+        if not math.isfinite(self.low):
+            return f"{self.value:.3f} ({seeds}{', all alike: no interval' * (self.n > 1)})"
         apart = f", {self.apart} far from the others" if self.apart else ""
-        return f"{self.value:.3f} ({interval}{self.n} seed{'s' * (self.n > 1)}{apart})"
+        return f"{self.value:.3f} ({100 * self.level:.3g}% {self.low:.3f} to {self.high:.3f}, {seeds}{apart})"
 
 
 def mean_over_seeds(values: Sequence[float], level: float = 0.95, *, trials: int | None = None) -> Mean:

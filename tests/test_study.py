@@ -68,6 +68,8 @@ def test_equal_values_have_exact_bounds_where_they_are_shares_and_none_otherwise
 
     for values in ([0.1] * 5, [0.0] * 5, [0.5] * 2):
         assert mean_over_seeds(values)[1:3] == (-math.inf, math.inf)
+    assert str(mean_over_seeds([0.1] * 5)) == "0.100 (5 seeds, all alike: no interval)"
+    assert str(mean_over_seeds([0.1])) == "0.100 (1 seed)"
     assert mean_over_seeds([1.0] * 3, trials=100)[1:3] == (pytest.approx(0.025 ** (1 / 300)), 1.0)
     expected = binomtest(500, 5000).proportion_ci(method="exact")
     assert mean_over_seeds([0.1] * 5, trials=1000)[1:3] == pytest.approx((expected.low, expected.high))

@@ -177,6 +177,7 @@ here.claim(
     "Trained without the gap, it is right on nearly all of them: it can learn the half circles",
     measure=lambda seed: right(ERM(), seed, gap=-0.5),
     holds=above(0.98),
+    trials=300,  # test samples
 )
 here.claim(
     "L06.2a",
