@@ -10,7 +10,7 @@ print(evaluate(run.model, splits.test, train=splits.train))
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
     from .training import train as train
 
 
+FUNCTIONS = dict(evaluate="debias_course.evaluation", train="debias_course.training")
+
+
 class _Package(ModuleType):
     """This package. Its modules are imported when they are asked for: torch takes seconds, in which the command line
     already wants to understand Ctrl-C."""
 
-    evaluate = property(lambda self: import_module("debias_course.evaluation").evaluate)
-    train = property(lambda self: import_module("debias_course.training").train)
     # A function with the name of its module, which the import system sets as an attribute here.
     study = property(lambda self: import_module("debias_course.study").study, lambda self, module: None)
 
-    def __getattr__(self, name: str) -> ModuleType:
+    def __getattr__(self, name: str) -> Any:
+        if name in FUNCTIONS:
+            return getattr(import_module(FUNCTIONS[name]), name)
         full = f"debias_course.{name}"
         try:
             return import_module(full)

@@ -268,7 +268,7 @@ def measure_draw(groups: int, n: int, *, repeats: int) -> dict:
     from torch.utils.data import WeightedRandomSampler
 
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, groups, (n,), generator=generator)
+    ids = torch.arange(n)[torch.randperm(n, generator=generator)] % groups  # none is empty
     order, counts = torch.argsort(ids, stable=True), torch.bincount(ids, minlength=groups)
     targets = torch.full((groups,), n // groups)
     sampler = WeightedRandomSampler((1 / counts.double())[ids], n, generator=generator)

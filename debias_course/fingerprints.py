@@ -48,6 +48,7 @@ NAMED += (
     types.MemberDescriptorType,
     types.ClassMethodDescriptorType,
 )
+MOST = 200_000  # values on a walk
 HOLDERS = (list, tuple, dict, set, frozenset, types.MappingProxyType, types.ModuleType)
 # of a class: what Python adds as it goes, where it stands, and what is written about it
 NOT_COUNTED = {"__module__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__", "_abc_impl"}
@@ -66,21 +67,31 @@ def fingerprint(*things: Any) -> str:
     """Hash of the things, 64 hexadecimal digits, the same in every process that has the same things and code.
 
     Raises NoFingerprint for what cannot be known."""
-    return _Walk().over(things).digest.hexdigest()
+    try:
+        return _Walk().over(things).digest.hexdigest()
+    except _TooMany:  # a net of objects has more ways through it than anyone can walk
+        return _Walk(nets=True).over(things).digest.hexdigest()
 
 
 def reached(*things: Any, but: Iterable[str] = ()) -> list[Any]:
     """The functions and classes that the things reach, but for those of installed packages and of the modules `but`,
     and of what is behind those. Of an object its class counts, and not its fields."""
-    return list(_Walk(deep=False, but=but).over(things).met.values())
+    return list(_Walk(deep=False, but=but, nets=True).over(things).met.values())
+
+
+class _TooMany(Exception):
+    """More values on the way than MOST."""
 
 
 class _Walk:
     """One way through things. Functions and classes are numbered when they are met and looked into once; a value is
-    looked into wherever it stands, so that it does not matter which equal values are one object."""
+    looked into wherever it stands, so that it does not matter which equal values are one object. In `nets` of objects
+    that is too much: there, a value is looked into once, too, and it matters."""
 
-    def __init__(self, *, deep: bool = True, but: Iterable[str] = ()) -> None:
-        self.deep, self.but = deep, tuple(but)
+    def __init__(self, *, deep: bool = True, but: Iterable[str] = (), nets: bool = False) -> None:
+        self.deep, self.but, self.nets = deep, tuple(but), nets
+        self.values: dict[int, tuple[int, Any]] = {}  # in nets: number and value, by id
+        self.count = 0
         self.digest = hashlib.sha256()
         self.met: dict[int, Any] = {}  # by id; it keeps them alive, so that no id comes twice
         self.places: dict[int, int] = {}
@@ -121,9 +132,16 @@ class _Walk:
             owner = getattr(thing, "__objclass__", getattr(thing, "__self__", None))
             self.put("named", getattr(thing, "__qualname__", thing.__name__))
             self.feed(owner.__name__ if isinstance(owner, types.ModuleType) else owner)
+        elif id(thing) in self.values:
+            self.put("value", str(self.values[id(thing)][0]))
         elif id(thing) in self.inside:
             self.put("circle", str(len(self.inside) - self.inside.index(id(thing))))
         else:
+            self.count += 1
+            if self.nets:
+                self.values[id(thing)] = len(self.values), thing  # with the thing, so that no id comes twice
+            elif self.count > MOST:
+                raise _TooMany
             self.inside.append(id(thing))
             try:
                 self.value(thing)

@@ -191,6 +191,12 @@ def statistics() -> list[float]:
     return [float(each) for mean in means for each in (mean.value, mean.low, mean.high)] + ranks
 
 
+def intervals() -> list[float]:
+    """Intervals of values that a t interval does not carry: one seed apart, and seeds that all agree."""
+    means = (mean_over_seeds([0.8, 0.81, 0.79, 0.805, 0.2]), mean_over_seeds([0.0] * 5, trials=94))
+    return [float(each) for mean in means for each in (mean.value, mean.low, mean.high, mean.apart)]
+
+
 def searched() -> list[float]:
     """The settings that a search tries, and which it takes."""
     tried = comparison.candidates("a", methods.GroupDRO(), 4, lr=1e-3, weight_decay=0.0)
@@ -260,7 +266,7 @@ def group_losses() -> list[float]:
 def _goldens() -> dict[str, Golden]:
     found = {f"training {name}": Golden(partial(optimised, name)) for name in training.OPTIMIZERS}
     found |= {f"selection {rule}": Golden(partial(selected, rule)) for rule in training.SELECT}
-    found |= {"evaluation": Golden(averages), "statistics": Golden(statistics)}
+    found |= {"evaluation": Golden(averages), "statistics": Golden(statistics), "intervals": Golden(intervals)}
     digits = {"2": dict(classes=2), "10": dict(classes=10), "background": dict(where="background", correlation=0.8)}
     recipes: dict[str, tuple[Any, Mapping[str, dict]]] = dict(
         colored_digits=(biases.colored_digits, digits),

@@ -54,10 +54,9 @@ def watched_data(model, data, method, validation, watch, select) -> dict[str, Gr
     watched = dict(watch or {}) | ({"validation": validation} if validation is not None else {})
     for name, each in dict(watched, data=data).items():
         grouped(each, name)
-        if (each.label_names, each.attribute_names) != (data.label_names, data.attribute_names):
+        if each.label_names != data.label_names:
             raise ValueError(
-                f"{name} names its labels or attributes {each.label_names} and {each.attribute_names}, and training "
-                f"{data.label_names} and {data.attribute_names}; use one grid, in one order, for both"
+                f"{name} names its labels {each.label_names}, and training {data.label_names}; use one order for both"
             )
     if not len(data):
         raise ValueError("there is no training example; a data set needs at least one")
@@ -71,6 +70,11 @@ def _check_selection(select: str, data: GroupedData, validation: GroupedData | N
     if validation is None:
         raise ValueError(f"select={select!r} looks at a validation set; pass validation=data.validation")
     by = {"validation-worst-group": "group", "validation-worst-class": "label"}.get(select)
+    if by == "group" and validation.attribute_names != data.attribute_names:
+        raise ValueError(
+            f"validation names its attributes {validation.attribute_names}, and training {data.attribute_names}; "
+            f"use one order for both with select={select!r}"
+        )
     if not len(validation):
         raise ValueError(f"select={select!r} looks at a validation set, and this one has no sample")
     if by:

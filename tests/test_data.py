@@ -174,7 +174,7 @@ def test_paint_by_hand():
     assert front[0, :, 0, 0].tolist() == [0, 0, 0] and front[0, :, 0, 1].tolist() == [230, 159, 0]
     assert front[0, :, 1, 0].tolist() == [46, 31, 0]
     assert back[0, :, 0, 0].tolist() == [230, 159, 0] and back[0, :, 0, 1].tolist() == [255, 255, 255]
-    with pytest.raises(ValueError, match="use 'foreground' or 'background'"):
+    with pytest.raises(ValueError, match="use one of 'foreground', 'background'"):
         paint(image, orange, "middle")
 
 
@@ -188,7 +188,7 @@ def test_textures_come_in_the_counts_of_colours_and_start_anywhere():
     two = textured_digits(classes=2, test_correlation=0.0)
     assert two.train.counts.tolist() == [1425, 75, 75, 1425] and two.test.counts.tolist() == [0, 500, 500, 0]
     for refused in colored_digits, textured_digits:
-        with pytest.raises(ValueError, match="classes is -3; use 2"):
+        with pytest.raises(ValueError, match="classes is -3; use one of 2"):
             refused(classes=-3)
 
 

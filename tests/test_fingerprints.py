@@ -356,6 +356,27 @@ def test_reached_names_code_and_not_what_objects_hold():
     assert not any((each.__module__ or "").startswith("debias_course.data") for each in there)
 
 
+class Linked:
+    def __init__(self, number):
+        self.number, self.others = number, []
+
+
+def net_of(n, last):
+    """Objects that all know each other: n! ways through them."""
+    made = [Linked(number) for number in range(n)]
+    for each in made:
+        each.others = [other for other in made if other is not each]
+    made[-1].number = last
+    return made[0]
+
+
+def test_a_net_of_objects_has_a_fingerprint_too():
+    assert fingerprint(net_of(12, last=1)) == fingerprint(net_of(12, last=1)) != fingerprint(net_of(12, last=2))
+    graph = [torch.fx.symbolic_trace(torch.nn.Sequential(linear(0), torch.nn.ReLU(), linear(s))) for s in (0, 0, 1)]
+    first, same, other = map(fingerprint, graph)
+    assert first == same != other
+
+
 def test_a_chain_of_calls_may_be_as_long_as_it_likes():
     space = {"f0": lambda: 1}
     for n in range(1, 3000):

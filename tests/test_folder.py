@@ -143,7 +143,7 @@ def test_broken_files_are_left_out_only_on_demand_and_never_silently(tmp_path):
             data = image_folder(tmp_path, size=SIDE, memory=memory, broken="leave out")
         assert [len(part) for part in data] == [34, 12, 11]
         assert all(part.batch(torch.arange(len(part))).inputs.flatten(1).any(1).all() for part in data)
-    with pytest.raises(ValueError, match="broken is 'skip'; use 'refuse' or 'leave out'"):
+    with pytest.raises(ValueError, match="broken is 'skip'; use one of 'refuse', 'leave out'"):
         image_folder(tmp_path, broken="skip")
 
 
