@@ -15,27 +15,23 @@ from __future__ import annotations
 
 import builtins
 import contextvars
-import dis
 import enum
 import functools
 import hashlib
 import importlib
 import importlib.util
 import logging
-import os
 import pathlib
-import platform
 import re
-import sys
-import sysconfig
 import types
 import typing
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
 import numpy as np
 import torch
+
+from .instructions import described, is_library, named, version_of
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range, slice)
 PLAIN += (torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format, re.Pattern, pathlib.PurePath)
@@ -48,14 +44,12 @@ NAMED += (
     types.MemberDescriptorType,
     types.ClassMethodDescriptorType,
 )
-MOST = 200_000  # values on a walk
+MOST = 50_000  # values on a walk
 HOLDERS = (list, tuple, dict, set, frozenset, types.MappingProxyType, types.ModuleType)
 # of a class: what Python adds as it goes, where it stands, and what is written about it
 NOT_COUNTED = {"__module__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__", "_abc_impl"}
 NOT_COUNTED |= {"__slotnames__", "__static_attributes__", "__dataclass_fields__", "__dataclass_params__"}
 NOT_COUNTED |= {"__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__parameters__"}
-GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
-ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"}
 OPAQUE = (eval, exec, globals, __import__, importlib.import_module)  # what they reach is in no instruction
 
 
@@ -193,7 +187,7 @@ class _Walk:
             self.fields(parts)
             return
         kind, module = type(thing), getattr(thing, "__module__", None)
-        if is_library(module) and _found(module, getattr(thing, "__qualname__", "")) is thing:  # a compiled function
+        if is_library(module) and named(module, getattr(thing, "__qualname__", "")) is thing:  # a compiled function
             self.put("library", module, thing.__qualname__, version_of(module))
             return
         self.code(kind)
@@ -235,7 +229,7 @@ class _Walk:
         name = thing.__globals__.get("__name__", "") if isinstance(thing, types.FunctionType) else thing.__module__
         if str(thing.__module__).startswith((__name__, *self.but)):  # what names results computes none
             return
-        if is_library(name) and _found(name, thing.__qualname__) is thing:
+        if is_library(name) and named(name, thing.__qualname__) is thing:
             self.put("library", name, thing.__qualname__, version_of(name))
             return
         if id(thing) not in self.met:
@@ -341,89 +335,3 @@ def _without_numbers_of_hooks(fields: dict[str, Any]) -> dict[str, Any]:
     hooks = {name: each for name, each in fields.items() if "_hooks" in name and isinstance(each, dict)}
     order = {key: place for place, key in enumerate(sorted({key for each in hooks.values() for key in each}, key=str))}
     return fields | {name: {order[key]: one for key, one in each.items()} for name, each in hooks.items()}
-
-
-@functools.lru_cache(maxsize=100_000)
-def described(code: types.CodeType) -> tuple[bytes, tuple[str, ...], tuple[str, ...], tuple[tuple[str, int], ...]]:
-    """Of a code object: the hash of its instructions, and the names that it reads, the attributes, and the imports
-    (module, level); with those of the functions that are defined in it."""
-    digest = hashlib.sha256()
-    names: dict[str, None] = {}
-    attributes: dict[str, None] = {}
-    imports: dict[tuple[str, int], None] = {}
-
-    def constant(value: Any) -> str:
-        if isinstance(value, types.CodeType):
-            inner = described(value)
-            for mine, its in zip((names, attributes, imports), inner[1:]):
-                mine.update(dict.fromkeys(its))
-            return inner[0].hex()
-        if isinstance(value, tuple):
-            return f"({','.join(map(constant, value))})"
-        if isinstance(value, frozenset):
-            return f"{{{','.join(sorted(map(constant, value)))}}}"
-        return f"{type(value).__name__} {value!r}"
-
-    taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 2]
-    sizes = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
-    digest.update(repr((taken, sizes, getattr(code, "co_exceptiontable", b""))).encode())
-    steps = list(dis.get_instructions(code))
-    for number, step in enumerate(steps):
-        following = steps[number + 1] if number + 1 < len(steps) else step
-        if following.opname == "STORE_NAME" and following.argval in ("__doc__", "__firstlineno__"):
-            continue  # of a class in the function
-        if step.opname in GLOBALS:
-            names[step.argval] = None
-        elif step.opname in ATTRIBUTES:
-            attributes[step.argval] = None
-        elif step.opname == "IMPORT_NAME":
-            imports[step.argval, steps[number - 2].argval] = None
-        digest.update(f"{step.opname} {constant(step.argval)}\n".encode("utf-8", "surrogatepass"))
-    return digest.digest(), tuple(sorted(names)), tuple(sorted(attributes)), tuple(sorted(imports))
-
-
-def _found(module: str, qualified: str) -> Any:
-    """What a package has under this name."""
-    thing = sys.modules.get(module)
-    for name in qualified.split("."):
-        thing = getattr(thing, name, None)
-    return thing
-
-
-def is_library(name: Any) -> bool:
-    """Whether a module is Python's own or an installed package, which its version describes; our own never is."""
-    top = name.partition(".")[0] if isinstance(name, str) else ""
-    if top in ("", "debias_course", "__main__"):
-        return False
-    module = sys.modules.get(top)
-    try:
-        spec = module.__spec__ if module else importlib.util.find_spec(top)
-    except (AttributeError, ValueError):
-        spec = None
-    place = getattr(module, "__file__", None) or getattr(spec, "origin", None)
-    return _installed(top, place or next(iter(getattr(spec, "submodule_search_locations", None) or ()), None))
-
-
-@functools.lru_cache(maxsize=10_000)
-def _installed(top: str, place: str | None) -> bool:
-    if place is None or place in ("built-in", "frozen"):
-        return top in sys.stdlib_module_names
-    if {"site-packages", "dist-packages"} & set(os.path.normpath(place).split(os.sep)):
-        return True
-    stdlib = (sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib"))
-    return any(os.path.realpath(place).startswith(os.path.realpath(folder) + os.sep) for folder in stdlib)
-
-
-@functools.lru_cache(maxsize=10_000)
-def version_of(name: str) -> str:
-    """The version of the package that a module is of; Python's for its own."""
-    top = name.partition(".")[0]
-    if top in sys.stdlib_module_names:
-        return platform.python_version()
-    try:
-        return version(top)
-    except PackageNotFoundError:  # sklearn is of scikit-learn
-        return ", ".join(sorted(version(each) for each in _distributions().get(top, ())))
-
-
-_distributions = functools.cache(packages_distributions)
