@@ -1,6 +1,6 @@
 """How far is a training step from the limit? Everything in one run, as ratios.
 
-    python -m debias_course.benchmark [--json]
+    python -m debias_course.benchmark [--json] [--only mlp]
 
 Limit: forward, backward and optimiser on batches that are ready, nothing else. Against it: the same work as `train`
 does it (batches cut from the data, the method's loss, the sum of losses), and as a loop over a DataLoader does it,
@@ -333,30 +333,43 @@ def measure_folder(*, blocks: int = 3) -> dict:
     return row(f"resnet18 on {IMAGES:,} JPEGs: waiting for images / all", shares, 0.10)
 
 
+def parts(repeats: int) -> dict[str, Callable[[], list[dict]]]:
+    """What can be measured, by name: functions that return rows."""
+    how = dict(repeats=repeats)
+    few = dict(repeats=min(3, repeats))
+    return {
+        **{name: partial(measure, name, models.MODELS[name], **how) for name in ("mlp", "cnn")},
+        "mining": partial(measure_mining, **how),
+        "exits": partial(measure_exits, **how),
+        "groups": lambda: [measure_groups(**how)],
+        "smote": lambda: [each for n, d in NEIGHBOURS for each in measure_smote(n, d, **few)],
+        "draw": lambda: [measure_draw(groups, DRAWN, **how) for groups in (4, 1000)],
+        "panel": lambda: [measure_panel(**how)],
+        "folder": lambda: [measure_folder()],
+    }
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m debias_course.benchmark", description=__doc__.splitlines()[0])
+    about = "How far is a training step from the limit? Everything in one run, as ratios."
+    parser = argparse.ArgumentParser(prog="python -m debias_course.benchmark", description=about)
     parser.add_argument("--json", action="store_true", help="a list of objects with name, ratio, target")
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--only", choices=list(parts(1)), help="measure one part")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    chosen = parts(args.repeats)
     rows = []
-    for name in ("mlp", "cnn"):
-        rows += measure(name, models.MODELS[name], repeats=args.repeats)
-    rows += measure_mining(repeats=args.repeats)
-    rows += measure_exits(repeats=args.repeats)
-    rows.append(measure_groups(repeats=args.repeats))
-    for n, d in NEIGHBOURS:
-        rows += measure_smote(n, d, repeats=min(3, args.repeats))
-    rows += [measure_draw(groups, DRAWN, repeats=args.repeats) for groups in (4, 1000)]
-    rows.append(measure_panel(repeats=args.repeats))
-    rows.append(measure_folder())
+    if not args.json:
+        print(f"{'cost of one / of the other':<62} {'median':>7}  {'range':<13} target")
+    for measured in [chosen[args.only]] if args.only else chosen.values():
+        for each in measured():
+            rows.append(each)
+            if not args.json:  # as it is measured: somebody waits
+                target = f"{each['side']} {each['target']:.2f}" if each["target"] else ""
+                numbers = f"{each['ratio']:>7.2f}  {each['low']:.2f}-{each['high']:.2f}     {target}"
+                print(f"{each['name']:<62} {numbers}", flush=True)
     if args.json:
         print(json.dumps(rows, indent=1))
-        return
-    print(f"{'cost of one / of the other':<62} {'median':>7}  {'range':<13} target")
-    for each in rows:
-        target = f"{each['side']} {each['target']:.2f}" if each["target"] else ""
-        print(f"{each['name']:<62} {each['ratio']:>7.2f}  {each['low']:.2f}-{each['high']:.2f}     {target}")
 
 
 if __name__ == "__main__":

@@ -22,3 +22,12 @@ def test_every_row_has_a_name_a_ratio_and_a_target(monkeypatch, capsys):
     assert "SMOTE, 50 in 4: imbalanced-learn / ours" in names
     assert "mlp: train, ERM / limit" in names and "cnn: DataLoader loop / limit" in names
     assert [row["target"] for row in rows if row["name"] == "mlp: train, ERM / limit"] == [1.25]
+
+
+def test_one_part_can_be_measured_alone(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--only", "draw", "--repeats", "1"])
+    monkeypatch.setattr(benchmark, "DRAWN", 2000)
+    benchmark.main()
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("cost of one / of the other")
+    assert [row.split(" / ")[0] for row in rows] == ["draw of 2,000 in 4 groups", "draw of 2,000 in 1,000 groups"]
