@@ -173,15 +173,17 @@ def run_and_keep(sent: Sent, path: Path, index: int, process: int) -> tuple[int,
             "importing it, restart the kernel, and if the model or the data are random, make them follow their seed"
         )
     record = json.loads(json.dumps(dict(found.job.run(), key=path.stem)))
-    if "diverged" not in record:  # that is no result for those who do not search
-        keep(path, json.dumps(record).encode())
+    keep(path, json.dumps(record).encode())
     return index, record
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The record that is kept at `path`; None where there is none, or one that is damaged or of another run."""
+    """The record that is kept at `path`; None where there is none, or one that is damaged or of another run. That of a
+    run that diverged has `diverged`, a sentence, and no report."""
     try:
         record = json.loads(path.read_bytes())
+        if isinstance(record.get("diverged"), str) and record["key"] == path.stem:
+            return record
         report = GroupReport(**{name: tuple(value) for name, value in record["report"].items()})
         groups = len(report.label_names) * len(report.attribute_names)
         counts = (report.correct, report.n), *(((row["correct"],), (row["n"],)) for row in record["history"])

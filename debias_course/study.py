@@ -203,6 +203,8 @@ def run_all(jobs: Sequence[Job], bar, *, n_jobs: int | None = None) -> list[dict
     for job, each in zip(jobs, keyed(jobs)):
         path = folder / f"{each.key}.json"
         records.append(read(path))
+        if records[-1] and "diverged" in records[-1] and not job.may_diverge:
+            raise FloatingPointError(f"{job.name!r} with seed {job.seed}: {records[-1]['diverged']}")
         if records[-1] is None:
             sizes[id(each.job.data)] = size_of(each.job.data)
             if sum(sizes.values()) > BUILT:

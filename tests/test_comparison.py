@@ -92,11 +92,25 @@ def test_a_setting_that_diverges_is_not_chosen_and_a_method_that_always_does_say
     found = small({"by chance": Diverging()}, seeds=1, trials=6)
     scores = [trial.score for trial in found.trials]
     assert -torch.inf in scores and found.chosen["by chance"].score == max(scores) > 0
-    for _ in range(2):  # a diverged run is not kept as if it were a result
+    for _ in range(2):
         with pytest.raises(FloatingPointError, match="every setting of diverging diverged; lower lr=0.05"):
             small({"diverging": Diverging(factor=2.0)}, seeds=1, trials=2)
     with pytest.raises(FloatingPointError, match="'diverging' with seed 0: the training loss is nan in epoch 1"):
         small({"diverging": Diverging(factor=2.0)}, seeds=1, trials=1)
+
+
+def test_a_run_that_diverged_is_remembered(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path))
+    room = sys.modules["debias_course.study"]
+    first = small({"by chance": Diverging()}, seeds=1, trials=6)
+    monkeypatch.setattr(room, "run_and_keep", lambda *each: pytest.fail("ran again"))
+    again = small({"by chance": Diverging()}, seeds=1, trials=6)
+    assert [trial.score for trial in again.trials] == [trial.score for trial in first.trials]
+    lost = next(trial for trial in first.trials if trial.score == -torch.inf)
+    how = dict(epochs=3, batch_size=128, optimizer="adamw", select="validation-worst-group")
+    how |= dict(lr=lost.lr, weight_decay=lost.weight_decay, model=models.linear, n_jobs=1, progress=False)
+    with pytest.raises(FloatingPointError, match="'lost' with seed 990001: the training loss is nan in epoch 1"):
+        room.study({"lost": lost.method}, DATA, seeds=[SEARCH_SEED], **how)
 
 
 def study_of(**values):
