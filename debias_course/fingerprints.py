@@ -25,6 +25,7 @@ import pathlib
 import re
 import types
 import typing
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,6 +45,7 @@ NAMED += (
     types.MemberDescriptorType,
     types.ClassMethodDescriptorType,
 )
+VIEWS = tuple(type(view) for view in ({}.keys(), {}.values(), {}.items()))
 MOST = 50_000  # values on a walk
 HOLDERS = (list, tuple, dict, set, frozenset, types.MappingProxyType, types.ModuleType)
 # of a class: what Python adds as it goes, where it stands, and what is written about it
@@ -166,6 +168,12 @@ class _Walk:
             self.feed(thing.tolist()) if thing.dtype.hasobject else self.put(thing.tobytes())
         elif isinstance(thing, torch.Generator):
             self.put("generator", thing.get_state().numpy().tobytes())
+        elif isinstance(thing, weakref.ReferenceType):  # as those of an LSTM to its parameters
+            self.at("reference", thing())
+        elif isinstance(thing, np.ufunc):
+            self.put("ufunc", thing.__name__, str(thing.types))
+        elif isinstance(thing, VIEWS):
+            self.at(kind.__name__, list(thing))
         elif isinstance(thing, types.ModuleType):
             self.module(thing, [name for name in vars(thing) if not name.startswith("__")])
         elif isinstance(thing, (logging.Logger, contextvars.ContextVar)):
@@ -215,6 +223,9 @@ class _Walk:
             self.put("tensor", str(self.tensors[id(thing)][0]))
             return
         self.tensors[id(thing)] = len(self.tensors), thing
+        if torch.nn.parameter.is_lazy(thing):  # it takes its shape from the first batch
+            self.put("lazy", str(thing.dtype))
+            return
         if thing.layout != torch.strided or thing.is_quantized or thing._backward_hooks:
             raise self.unknowable(thing, "is sparse, quantized or has hooks")
         self.put("tensor", str(thing.dtype), str(tuple(thing.shape)), str(thing.stride()), str(thing.requires_grad))

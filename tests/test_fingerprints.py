@@ -13,6 +13,7 @@ from enum import Enum
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit, exprel
 
 from debias_course import data, evaluate, methods, models, study, training
 from debias_course.fingerprints import NoFingerprint, fingerprint, reached
@@ -188,6 +189,11 @@ def linear(seed):
         return torch.nn.Linear(2, 2)
 
 
+def recurrent(seed):
+    with models.isolated_randomness(seed):
+        return torch.nn.LSTM(2, 2)
+
+
 def buffered(value):
     return lambda made: made.register_buffer("extra", torch.tensor(value), persistent=False)
 
@@ -243,6 +249,9 @@ PAIRS = {
     "a part in evaluation mode": (dict(model=net()), dict(model=net(lambda n: n.layer.eval()))),
     "a hook": [dict(model=net(by_hook(by))) for by in (1, 2)],
     "a replaced forward": [dict(model=net(with_forward(by))) for by in (1, 2)],
+    "a recurrent network's weights": [dict(method=Partnered(partner=recurrent(seed))) for seed in (0, 1)],
+    "a compiled function": [dict(method=Partnered(partner=each)) for each in (expit, exprel)],
+    "the values of a dict": [dict(method=Partnered(partner={"a": by}.values())) for by in (1, 2)],
     "a shared layer": [dict(method=Partnered(partner=tied(one))) for one in (True, False)],
     "the labels": (dict(), dict(of=SPLITS._replace(test=SPLITS.validation))),
     "the version of a library's object": [dict(augment=each) for each in (torch.nn.ReLU(), torch.nn.Tanh())],
