@@ -16,6 +16,7 @@ all of them hold at once. Methods whose intervals overlap are said to overlap: t
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import warnings
@@ -252,9 +253,8 @@ def objection(job: Job) -> str | None:
 
     splits, model = job.data, job.model
     how = dict(job.settings) | dict(augment=stop_at_the_second, device=job.device, seed=job.seed)
-    method = (
-        replace(job.method, warm_up=0) if "warm_up" in knobs(job.method) else job.method
-    )  # what comes after it, too
+    method = copy.deepcopy(job.method)  # what it remembers of the rehearsal is no part of the play
+    method = replace(method, warm_up=0) if "warm_up" in knobs(method) else method  # what comes after it, too
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the runs will say it again
         try:

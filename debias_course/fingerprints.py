@@ -13,6 +13,7 @@ with a `NoFingerprint` that says where it is: a lock, a file, a running generato
 
 from __future__ import annotations
 
+import abc
 import builtins
 import contextvars
 import enum
@@ -23,6 +24,7 @@ import importlib.util
 import logging
 import pathlib
 import re
+import sys
 import types
 import typing
 import weakref
@@ -34,8 +36,8 @@ import torch
 
 from .instructions import described, is_library, named, version_of
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range, slice)
-PLAIN += (torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format, re.Pattern, pathlib.PurePath)
+PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range)
+PLAIN += (torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format, pathlib.PurePath)
 PLAIN += (types.GenericAlias, types.UnionType, typing.TypeVar, type(typing.Any), type(typing.Optional[int]))  # noqa: UP045
 # C functions, and what a class has for its slots: their names say which
 NAMED = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
@@ -46,13 +48,16 @@ NAMED += (
     types.ClassMethodDescriptorType,
 )
 VIEWS = tuple(type(view) for view in ({}.keys(), {}.values(), {}.items()))
+HARMLESS = {object, typing.Generic, typing.Protocol, abc.ABC}  # bases that hold nothing
 MOST = 50_000  # values on a walk
 HOLDERS = (list, tuple, dict, set, frozenset, types.MappingProxyType, types.ModuleType)
 # of a class: what Python adds as it goes, where it stands, and what is written about it
 NOT_COUNTED = {"__module__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__", "_abc_impl"}
 NOT_COUNTED |= {"__slotnames__", "__static_attributes__", "__dataclass_fields__", "__dataclass_params__"}
 NOT_COUNTED |= {"__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__parameters__"}
-OPAQUE = (eval, exec, globals, __import__, importlib.import_module)  # what they reach is in no instruction
+NOT_COUNTED |= {"__match_args__", "_autograd_function_id"}  # torch counts them up over the whole process
+OPAQUE = (eval, exec, globals, __import__, importlib.import_module, sys.modules)  # what they reach is in no instruction
+CACHES = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
 
 
 class NoFingerprint(ValueError):
@@ -91,6 +96,7 @@ class _Walk:
         self.digest = hashlib.sha256()
         self.met: dict[int, Any] = {}  # by id; it keeps them alive, so that no id comes twice
         self.places: dict[int, int] = {}
+        self.read: dict[int, set[str]] = {}  # of modules, which attributes we have been to
         self.waiting: list[tuple[Any, tuple[str, ...]]] = []
         self.inside: list[int] = []  # ids of the values that we are in
         self.tensors: dict[int, tuple[int, torch.Tensor]] = {}
@@ -120,6 +126,8 @@ class _Walk:
 
     def feed(self, thing: Any) -> None:
         kind = type(thing)
+        if any(thing is each for each in OPAQUE):
+            raise self.unknowable(thing, "reaches code by a name that is made as it runs")
         if kind in PLAIN or isinstance(thing, PLAIN) and is_library(kind.__module__):
             self.put(kind.__qualname__, repr(thing))
         elif isinstance(thing, (types.FunctionType, type)):
@@ -143,6 +151,10 @@ class _Walk:
                 self.value(thing)
             except RecursionError:
                 raise self.unknowable(thing, "is nested too deeply") from None
+            except (NoFingerprint, _TooMany):
+                raise
+            except Exception as error:
+                raise self.unknowable(thing, f"cannot be looked into ({type(error).__name__}: {error})") from error
             self.inside.pop()
 
     def value(self, thing: Any) -> None:
@@ -160,10 +172,17 @@ class _Walk:
                 self.feed(key)
                 self.at(str(key) if isinstance(key, (str, int)) else "...", each)
         elif kind in (set, frozenset):
-            self.put(kind.__name__, *sorted(fingerprint(each) for each in thing))
+            self.put(kind.__name__, str(len(thing)))
+            for each in sorted(thing, key=self.place_in_a_set):
+                self.feed(each)
+        elif kind is slice:
+            self.feed([thing.start, thing.stop, thing.step])
+        elif isinstance(thing, re.Pattern):
+            self.feed([thing.pattern, thing.flags])
         elif isinstance(thing, torch.Tensor):
             self.tensor(thing)
         elif isinstance(thing, (np.ndarray, np.generic)):
+            self.code(kind)
             self.put("array", str(thing.dtype), str(thing.shape))
             self.feed(thing.tolist()) if thing.dtype.hasobject else self.put(thing.tobytes())
         elif isinstance(thing, torch.Generator):
@@ -171,19 +190,26 @@ class _Walk:
         elif isinstance(thing, weakref.ReferenceType):  # as those of an LSTM to its parameters
             self.at("reference", thing())
         elif isinstance(thing, np.ufunc):
-            self.put("ufunc", thing.__name__, str(thing.types))
+            if not any(named(package, thing.__name__) is thing for package in ("numpy", "scipy.special")):
+                raise self.unknowable(thing, "is made from a function that nobody can see")
+            self.put("ufunc", thing.__name__, version_of("numpy"), version_of("scipy"))
         elif isinstance(thing, VIEWS):
             self.at(kind.__name__, list(thing))
         elif isinstance(thing, types.ModuleType):
-            self.module(thing, [name for name in vars(thing) if not name.startswith("__")])
-        elif isinstance(thing, (logging.Logger, contextvars.ContextVar)):
-            self.put(kind.__name__, thing.name)  # it tells, or is told; it computes nothing
+            self.module(thing, everything(thing))
+        elif isinstance(thing, logging.Logger):
+            self.put(kind.__name__, thing.name)  # it is told; it computes nothing
+        elif isinstance(thing, contextvars.ContextVar):
+            self.at(thing.name, thing.get(None))
+        elif isinstance(thing, (*CACHES, torch.utils.hooks.RemovableHandle)):
+            self.put(kind.__name__)  # filled as it is used, or a number that torch has counted
         elif isinstance(thing, enum.Enum):
-            self.put(thing.name)
             self.code(kind)
+            self.fields({name: each for name, each in vars(thing).items() if name != "__objclass__"})
         elif isinstance(thing, torch.nn.Module):
             self.code(kind)
             self.fields(_without_numbers_of_hooks(vars(thing)))
+            self.put(*_shared(thing))
         else:
             self.thing(thing)
 
@@ -191,7 +217,7 @@ class _Walk:
         """A wrapper of code, or an object of any class."""
         parts = _parts(thing)
         if parts is not None:
-            self.put(type(thing).__qualname__)
+            self.code(type(thing))
             self.fields(parts)
             return
         kind, module = type(thing), getattr(thing, "__module__", None)
@@ -199,19 +225,28 @@ class _Walk:
             self.put("library", module, thing.__qualname__, version_of(module))
             return
         self.code(kind)
-        if is_library(kind.__module__):
-            try:
-                reduced = thing.__reduce_ex__(4)  # what the package itself takes for the content
-            except Exception as error:
-                raise self.unknowable(thing, "cannot be looked into") from error
-            if isinstance(reduced, tuple):
-                reduced = [*reduced[:3], *(None if part is None else list(part) for part in reduced[3:5])]
-            self.feed(reduced)
+        own = not is_library(kind.__module__)
+        if own:
+            self.fields(_fields(thing))
+        if own and all(base in HARMLESS or not is_library(base.__module__) for base in kind.__mro__):
             return
-        for base in (dict, list, tuple, set, frozenset, *PLAIN[1:7]):
-            if isinstance(thing, base):
-                self.feed(base(thing))
-        self.fields(_fields(thing))
+        try:
+            reduced = thing.__reduce_ex__(4)  # what a package itself takes for the content
+        except Exception as error:
+            raise self.unknowable(thing, "cannot be looked into") from error
+        if isinstance(reduced, tuple):
+            state = None if own and reduced[2:3] == (getattr(thing, "__dict__", None),) else [*reduced[2:3]]
+            reduced = [*reduced[:2], state, *(None if part is None else list(part) for part in reduced[3:5])]
+        self.feed(reduced)
+
+    def place_in_a_set(self, thing: Any) -> tuple[str, ...]:
+        """By what the elements of a set are put in order: by what they are, and only then by what they hold."""
+        if isinstance(thing, (types.FunctionType, type)):
+            return "code", str(thing.__module__), thing.__qualname__
+        try:
+            return type(thing).__qualname__, fingerprint(thing)
+        except RecursionError:
+            raise self.unknowable(thing, "is in a set that it holds itself") from None
 
     def fields(self, fields: dict[str, Any]) -> None:
         self.put(str(len(fields)))
@@ -226,11 +261,13 @@ class _Walk:
         if torch.nn.parameter.is_lazy(thing):  # it takes its shape from the first batch
             self.put("lazy", str(thing.dtype))
             return
-        if thing.layout != torch.strided or thing.is_quantized or thing._backward_hooks:
+        if type(thing) not in (torch.Tensor, torch.nn.Parameter):
+            self.code(type(thing))
+        if thing.is_nested or thing.layout != torch.strided or thing.is_quantized or thing._backward_hooks:
             raise self.unknowable(thing, "is sparse, quantized or has hooks")
         self.put("tensor", str(thing.dtype), str(tuple(thing.shape)), str(thing.stride()), str(thing.requires_grad))
         if thing.device.type != "meta":
-            values = thing.detach().cpu().contiguous().reshape(-1)
+            values = thing.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
             self.put(values.view(torch.uint8).numpy().tobytes() if len(values) else b"")
         if vars(thing):
             self.fields(vars(thing))
@@ -250,59 +287,81 @@ class _Walk:
         self.put("code", str(self.places[id(thing)]))
 
     def function(self, thing: types.FunctionType) -> None:
-        instructions, names, attributes, imports = described(thing.__code__)
+        instructions, names, attributes, imports, bare = described(thing.__code__)
         self.put("function", instructions)
+        if "__globals__" in attributes:
+            raise self.unknowable(thing, "reaches code by a name that is made as it runs")
         self.at("defaults", thing.__defaults__)
         self.at("keyword defaults", thing.__kwdefaults__)
         self.fields(vars(thing))
         for name, cell in zip(thing.__code__.co_freevars, thing.__closure__ or ()):
             try:
-                self.name(name, cell.cell_contents, attributes)
+                self.name(name, cell.cell_contents, attributes, bare)
             except ValueError:  # nothing is in it yet
                 self.put(name, "empty")
-        for name in names:
+        for name in sorted(set(names) - {"__annotations__"}):
             known = thing.__globals__ if name in thing.__globals__ else vars(builtins)
             if name in known:
-                self.name(name, known[name], attributes)
+                self.name(name, known[name], attributes, bare)
         for name, level in imports:
             name = importlib.util.resolve_name("." * level + name, thing.__globals__.get("__package__"))
-            if is_library(name):
+            if is_library(name):  # the same whether somebody has imported it by now or not
                 self.put("library", name, version_of(name))
+                self.put_there(sys.modules.get(name), attributes)
                 continue
             for module in dict.fromkeys((name.partition(".")[0], name)):
                 try:
-                    self.name(module, importlib.import_module(module), attributes)
+                    self.name(module, importlib.import_module(module), attributes, bare)
                 except ImportError:
                     self.put(module, "missing")  # as it will be for the code itself
 
-    def name(self, name: str, thing: Any, attributes: Iterable[str]) -> None:
-        """What a name in a function stands for; of a module, the attributes that the function may read."""
-        if any(thing is each for each in OPAQUE):
-            raise self.unknowable(thing, "reaches code by a name that is made as it runs")
-        if isinstance(thing, types.ModuleType):
-            self.put(name)
-            self.module(thing, attributes)
-        else:
+    def name(self, name: str, thing: Any, attributes: Iterable[str], bare: Iterable[str]) -> None:
+        """What a name in a function stands for; of a module, the attributes that the function may read, or all where it
+        does not just read one."""
+        if not isinstance(thing, types.ModuleType):
             self.at(name, thing)
+            return
+        self.put(name)
+        self.module(thing, everything(thing) if name in bare else attributes, bare)
 
-    def module(self, module: types.ModuleType, attributes: Iterable[str]) -> None:
-        there = {name: vars(module)[name] for name in sorted(attributes) if name in vars(module)}
+    def module(self, module: types.ModuleType, attributes: Iterable[str], bare: Iterable[str] = ()) -> None:
+        """Of a module the attributes; each is looked into once."""
         if is_library(module.__name__):
             self.put("library", module.__name__, version_of(module.__name__))
-            for each in there.values():
-                if any(each is one for one in OPAQUE):
-                    self.name("", each, ())
-        elif id(module) not in self.inside:
-            self.inside.append(id(module))
-            for name, each in there.items():
-                self.name(name, each, attributes)
-            self.inside.pop()
+            self.put_there(module, attributes)
+            return
+        seen = self.read.setdefault(id(module), set())
+        new = sorted(set(attributes) - seen)
+        seen.update(new)
+        whole = set(everything(module)) <= seen
+        for name in new:
+            try:
+                thing = getattr(module, name) if hasattr(module, "__getattr__") else vars(module)[name]
+            except (AttributeError, KeyError):
+                continue
+            self.name(name, thing, everything(thing) if whole else attributes, (name,) if whole else bare)
+
+    def put_there(self, package: types.ModuleType | None, attributes: Iterable[str]) -> None:
+        """What somebody else has put into a package, or what in it is opaque."""
+        known = vars(package) if package else {}
+        for name in sorted(set(attributes) & set(known)):
+            whose = getattr(known[name], "__module__", None)
+            replaced = isinstance(known[name], (types.FunctionType, type)) and whose and not is_library(whose)
+            if replaced or any(known[name] is each for each in OPAQUE):
+                self.at(name, known[name])
 
     def kind(self, thing: type) -> None:
         self.put("class", thing.__name__)  # a class that is sent to a worker loses where it was defined
         for parent in (type(thing), *thing.__mro__[1:]):
             self.code(parent)
-        self.fields({name: each for name, each in vars(thing).items() if name not in NOT_COUNTED})
+        bases = [vars(base) for base in thing.__bases__]
+        self.fields(
+            {
+                name: each
+                for name, each in vars(thing).items()  # what is a parent's, too, is lost on the way to a worker
+                if name not in NOT_COUNTED and not any(name in base and base[name] is each for base in bases)
+            }
+        )
 
     def unknowable(self, thing: Any, why: str) -> NoFingerprint:
         what = getattr(thing, "__qualname__", None) or f"a {type(thing).__module__}.{type(thing).__qualname__}"
@@ -311,6 +370,19 @@ class _Walk:
             f"{where}: {what} {why}, so that a kept result could be that of something else; leave it out, or pass "
             "what it is made from"
         )
+
+
+def everything(thing: Any) -> list[str]:
+    """The attributes of a module, but for those that Python gives it; of anything else, none."""
+    return [name for name in vars(thing) if not name.startswith("__")] if isinstance(thing, types.ModuleType) else []
+
+
+def _shared(network: torch.nn.Module) -> list[str]:
+    """Which parameters and buffers of a network lie in one memory, as one number for each memory."""
+    places: dict[int, int] = {}
+    tensors = [each for each in (*network.parameters(), *network.buffers()) if not torch.nn.parameter.is_lazy(each)]
+    held = [each.untyped_storage().data_ptr() for each in tensors if each.device.type != "meta" and each.numel()]
+    return [str(places.setdefault(place, len(places))) for place in held]
 
 
 def _parts(thing: Any) -> dict[str, Any] | None:
@@ -332,17 +404,21 @@ def _parts(thing: Any) -> dict[str, Any] | None:
 
 def _fields(thing: Any) -> dict[str, Any]:
     """An object's fields, those in slots, too."""
-    slots = [name for kind in type(thing).__mro__ for name in _names(vars(kind).get("__slots__", ()))]
-    found = {name: getattr(thing, name) for name in slots if name not in NOT_COUNTED and hasattr(thing, name)}
-    return found | getattr(thing, "__dict__", {})
-
-
-def _names(slots: str | Iterable[str]) -> Iterable[str]:
-    return (slots,) if isinstance(slots, str) else slots
+    found = {}
+    for kind in type(thing).__mro__:
+        for name, member in vars(kind).items():
+            if isinstance(member, types.MemberDescriptorType) and not is_library(kind.__module__):
+                try:
+                    found[name] = member.__get__(thing)
+                except AttributeError:  # it was never set
+                    pass
+    found |= getattr(thing, "__dict__", {})
+    derived = functools.cached_property
+    return {name: each for name, each in found.items() if not isinstance(getattr(type(thing), name, None), derived)}
 
 
 def _without_numbers_of_hooks(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of a network, with hooks numbered from 0: torch counts them up over the whole process."""
     hooks = {name: each for name, each in fields.items() if "_hooks" in name and isinstance(each, dict)}
-    order = {key: place for place, key in enumerate(sorted({key for each in hooks.values() for key in each}, key=str))}
+    order = {key: place for place, key in enumerate(sorted({key for each in hooks.values() for key in each}))}
     return fields | {name: {order[key]: one for key, one in each.items()} for name, each in hooks.items()}

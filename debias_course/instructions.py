@@ -16,21 +16,24 @@ from typing import Any
 
 GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"}
+CLOSED = {"LOAD_DEREF", "LOAD_FAST", "STORE_FAST", "STORE_DEREF"}  # a module that a function imports, or is closed over
 
 
 @functools.lru_cache(maxsize=100_000)
-def described(code: types.CodeType) -> tuple[bytes, tuple[str, ...], tuple[str, ...], tuple[tuple[str, int], ...]]:
-    """Of a code object: the hash of its instructions, and the names that it reads, the attributes, and the imports
-    (module, level); with those of the functions that are defined in it."""
+def described(code: types.CodeType) -> tuple[bytes, tuple[str, ...], tuple[str, ...], tuple, tuple[str, ...]]:
+    """Of a code object: the hash of its instructions, and the names that it reads, the attributes, the imports (module,
+    level), and those of the names and attributes of which it does not just read an attribute; with those of the
+    functions that are defined in it."""
     digest = hashlib.sha256()
     names: dict[str, None] = {}
     attributes: dict[str, None] = {}
     imports: dict[tuple[str, int], None] = {}
+    bare: dict[str, None] = {}
 
     def constant(value: Any) -> str:
         if isinstance(value, types.CodeType):
             inner = described(value)
-            for mine, its in zip((names, attributes, imports), inner[1:]):
+            for mine, its in zip((names, attributes, imports, bare), inner[1:]):
                 mine.update(dict.fromkeys(its))
             return inner[0].hex()
         if isinstance(value, tuple):
@@ -42,10 +45,11 @@ def described(code: types.CodeType) -> tuple[bytes, tuple[str, ...], tuple[str, 
     taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 2]
     sizes = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
     digest.update(repr((taken, sizes, getattr(code, "co_exceptiontable", b""))).encode())
-    steps = list(dis.get_instructions(code))
+    steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
     for number, step in enumerate(steps):
         following = steps[number + 1] if number + 1 < len(steps) else step
-        if following.opname == "STORE_NAME" and following.argval in ("__doc__", "__firstlineno__"):
+        stored = {each.argval for each in (step, following) if each.opname == "STORE_NAME"}
+        if stored & {"__doc__", "__firstlineno__"}:
             continue  # of a class in the function
         if step.opname in GLOBALS:
             names[step.argval] = None
@@ -53,8 +57,10 @@ def described(code: types.CodeType) -> tuple[bytes, tuple[str, ...], tuple[str, 
             attributes[step.argval] = None
         elif step.opname == "IMPORT_NAME":
             imports[step.argval, steps[number - 2].argval] = None
+        if step.opname in GLOBALS | ATTRIBUTES | CLOSED and following.opname not in ATTRIBUTES:
+            bare[step.argval] = None
         digest.update(f"{step.opname} {constant(step.argval)}\n".encode("utf-8", "surrogatepass"))
-    return digest.digest(), tuple(sorted(names)), tuple(sorted(attributes)), tuple(sorted(imports))
+    return digest.digest(), tuple(sorted(names)), tuple(sorted(attributes)), tuple(sorted(imports)), tuple(sorted(bare))
 
 
 def named(module: str, qualified: str) -> Any:
@@ -75,7 +81,8 @@ def is_library(name: Any) -> bool:
         spec = module.__spec__ if module else importlib.util.find_spec(top)
     except (AttributeError, ValueError):
         spec = None
-    place = getattr(module, "__file__", None) or getattr(spec, "origin", None)
+    places = getattr(module, "__file__", None), getattr(spec, "origin", None)
+    place = next((each for each in places if isinstance(each, str)), None)
     return _installed(top, place or next(iter(getattr(spec, "submodule_search_locations", None) or ()), None))
 
 
@@ -84,7 +91,7 @@ def _installed(top: str, place: str | None) -> bool:
     if place is None or place in ("built-in", "frozen"):
         return top in sys.stdlib_module_names
     if {"site-packages", "dist-packages"} & set(os.path.normpath(place).split(os.sep)):
-        return True
+        return bool(version_of(top))  # otherwise nobody would know that it has changed
     stdlib = (sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib"))
     return any(os.path.realpath(place).startswith(os.path.realpath(folder) + os.sep) for folder in stdlib)
 

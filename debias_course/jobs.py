@@ -20,7 +20,7 @@ import torch
 
 from . import models, training
 from .cache import keep
-from .data import Splits
+from .data import GroupedData, Splits, StreamedData
 from .evaluation import GroupReport, evaluate
 from .fingerprints import fingerprint
 from .methods import Method
@@ -57,10 +57,10 @@ class Job:
         return replace(self, data=data, model=model)
 
     def run(self) -> dict[str, Any]:
-        """Train and test. The method is a copy, so that one that remembers what it saw tells nothing to another run."""
+        """Train and test. Method and settings are copies, so that an object that remembers tells no other run."""
         job = self.built()
-        method = copy.deepcopy(job.method)
-        validation, settings = job.data.validation, dict(job.settings)
+        method, settings = copy.deepcopy((job.method, dict(job.settings)))
+        validation = job.data.validation
         try:
             result = training.train(
                 job.model, job.data.train, method, validation=validation, seed=job.seed, device=job.device, **settings
@@ -136,7 +136,7 @@ def keyed(jobs: Iterable[Job]) -> Iterator[Keyed]:
         for job in alike:
             built = replace(job, data=data or job.data, model=starts.get(id(job.model), job.model)).built()
             data, starts[id(job.model)] = built.data, built.model
-            content = content or fingerprint([part.fingerprint() for part in data])
+            content = content or fingerprint([(part.fingerprint(), _more(part)) for part in data])
             yield Keyed(built, content, _rest(built, once))
         for start in starts.values():
             known.pop(id(start), None)
@@ -145,32 +145,53 @@ def keyed(jobs: Iterable[Job]) -> Iterator[Keyed]:
 def _rest(job: Job, once: Callable[[Any], str]) -> str:
     """Hash of all that decides the result of a built job, but for what its data hold."""
     parts = [once(each) for each in (Job.run, job.method, job.model, *(type(part) for part in job.data))]
-    torch_is = (torch.__version__, torch.get_default_dtype(), torch.get_float32_matmul_precision())
+    torch_is = [torch.__version__, torch.get_default_dtype(), torch.get_float32_matmul_precision()]
+    torch_is += [torch.are_deterministic_algorithms_enabled(), str(torch.get_default_device())]
+    torch_is += [torch.is_autocast_enabled(torch.device(job.device).type)]
     return fingerprint(parts, job.seed, job.settings, job.device, torch_is)
 
 
-class Sent:
-    """Something on its way to a worker, with what a plain pickle would refuse, such as a class from a notebook."""
+def _more(part: GroupedData) -> dict[str, Any]:
+    """The fields that a class of somebody else's has beyond those of ours."""
+    ours = {each.name for kind in (GroupedData, StreamedData) for each in fields(kind)}
+    return {each.name: getattr(part, each.name) for each in fields(part) if each.name not in ours}
 
-    def __init__(self, thing: Any):
-        self.thing = thing
+
+class Sent:
+    """Something on its way to a worker, as bytes, which are read where it is asked for; none if it cannot be sent."""
+
+    def __init__(self, thing: Any = None, content: bytes = b""):
+        self.known, self.content = thing, content
+
+    @property
+    def thing(self) -> Any:
+        return pickle.loads(self.content) if self.content else self.known
 
     def __reduce__(self):
-        return _arrived, (cloudpickle.dumps(self.thing),)
+        try:
+            return Sent, (None, cloudpickle.dumps(self.known))
+        except Exception:
+            return Sent, (None, b"")
 
 
-def _arrived(content: bytes) -> Sent:
-    return Sent(pickle.loads(content))
-
-
-def run_and_keep(sent: Sent, path: Path, index: int, process: int) -> tuple[int, dict[str, Any]]:
-    """Run a `Keyed` job, in whatever process, and keep its record at `path`; (index, record)."""
-    expected: Keyed = sent.thing
-    (found,) = keyed([expected.job]) if os.getpid() != process else [expected]
+def run_and_keep(sent: Sent, path: Path, index: int, process: int) -> tuple[int, dict[str, Any] | None]:
+    """Run a `Keyed` job and keep its record at `path`: (index, record). Another process than that which made it returns
+    None for the record where the job is something else there: what was defined in a notebook may lose something on its
+    way, and a file may have been edited after it was imported."""
+    here = os.getpid() == process
+    try:
+        expected: Keyed = sent.thing
+        (found,) = keyed([expected.job])
+    except Exception:
+        if here:
+            raise
+        return index, None
     if found.key != expected.key:
+        if not here:
+            return index, None
         raise RuntimeError(
-            f"{found.job.name!r} is something else in a worker process than in yours; if you edited a file after "
-            "importing it, restart the kernel, and if the model or the data are random, make them follow their seed"
+            f"{found.job.name!r} is something else than a moment ago: another run has changed what it uses, such as "
+            "a table, a generator or the data themselves; let every run make its own, or run each in a fresh process"
         )
     record = json.loads(json.dumps(dict(found.job.run(), key=path.stem)))
     keep(path, json.dumps(record).encode())

@@ -8,10 +8,12 @@ nothing else does: two models with one seed are equal, and the global random sta
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -220,11 +222,11 @@ MODELS = {"mlp": mlp, "cnn": cnn, "linear": linear, "staged": staged, "resnet18"
 
 @contextlib.contextmanager
 def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
-    """Inside, torch's own generators start from `seed`, and new numbers are float32, as those of the data; afterwards
-    both are as they were before.
+    """Inside, the generators of torch, NumPy and Python start from `seed`, and new numbers are float32, as those of the
+    data; afterwards all are as they were before.
 
-    For the code of others that draws from them: layer initialisation, dropout. Our own code takes a generator. These
-    generators belong to the process: two threads must not do this at once.
+    For the code of others that draws from them: layer initialisation, dropout, an augmentation. Our own code takes a
+    generator. These generators belong to the process: two threads must not do this at once.
     """
     seed = whole("seed", seed, 0, LAST_SEED)
     kind, dtype = torch.device(device).type, torch.get_default_dtype()
@@ -234,11 +236,16 @@ def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
         torch.default_generator.manual_seed(seed)
         if backend:
             backend.manual_seed_all(seed)
+        others = np.random.get_state(), random.getstate()
+        np.random.set_state(np.random.RandomState(seed % 2**32).get_state())
+        random.setstate(random.Random(seed).getstate())
         torch.set_default_dtype(torch.float32)
         try:
             yield
         finally:
             torch.set_default_dtype(dtype)
+            np.random.set_state(others[0])
+            random.setstate(others[1])
 
 
 @contextlib.contextmanager

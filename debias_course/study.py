@@ -219,7 +219,7 @@ def run_all(jobs: Sequence[Job], bar, *, n_jobs: int | None = None) -> list[dict
     n_jobs = min(n_jobs or _cores(), len(missing)) if on_cpu else 1
     try:
         for i, record in _done(missing, n_jobs):
-            records[i] = record
+            records[i] = record or run_and_keep(*next(each for each in missing if each[2] == i))[1]
             bar.update()
     except BrokenProcessPool as error:
         raise WorkerDied(

@@ -1,7 +1,9 @@
 """fingerprints: whatever changes what a run computes changes its key, and nothing else does."""
 
+import collections
 import functools
 import itertools
+import re
 import subprocess
 import sys
 import textwrap
@@ -40,6 +42,18 @@ def default(x, by=FACTOR):
     return x * by
 def keyword(x, *, by=FACTOR):
     return x * by
+MODULES = {"h": helpers}
+def imported():
+    import helpers as h
+    from helpers import g
+    return h.f(1) + g(1)
+class Mangled:
+    __slots__ = ("__by",)
+    def __init__(self):
+        self.__by = FACTOR
+    def __call__(self):
+        return self.__by
+mangled = Mangled()
 def make(by):
     def closed(x):
         return x * by
@@ -95,6 +109,13 @@ REACHES = {
     "a field of an object": "scale.field",
     "a function of a module": "helpers.f(1)",
     "a private name of a module": "helpers._hidden",
+    "a module in a table": "{'h': helpers}['h'].f(1)",
+    "a module in a global table": "MODULES['h'].f(1)",
+    "a name of a module as a word": "getattr(helpers, 'f')(1)",
+    "a module that is handed on": "(lambda module: module.f(1))(helpers)",
+    "the table of a module's names": "vars(helpers)['f'](1)",
+    "an import inside": "imported()",
+    "a slot whose name is mangled": "mangled()",
     "a function that another module calls": "helpers.g(1)",
     "a function that is defined inside": "(lambda: FACTOR)()",
 }
@@ -154,6 +175,30 @@ class Odd(dict):
     by = 1
 
 
+class Sized(collections.deque):
+    """A deque, whose content is in no field."""
+
+
+class Partly(functools.partial):
+    def __call__(self, x):
+        return -super().__call__(x)
+
+
+class Marked(torch.Tensor):
+    pass
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Weighted(data.GroupedData):
+    weight: float = 1.0
+
+
+def weighted(by):
+    part = SPLITS.train
+    names = part.label_names, part.attribute_names
+    return SPLITS._replace(train=Weighted(part.inputs, part.labels, part.attributes, *names, weight=by))
+
+
 class Colour(Enum):
     RED = 1
     BLUE = 2
@@ -205,6 +250,10 @@ def tied(one):
     return torch.nn.Sequential(first, other)
 
 
+def aliased(one):
+    return lambda made: made.register_buffer("alias", made.layer.weight.data if one else made.layer.weight.data.clone())
+
+
 def with_forward(by):
     def change(made):
         made.forward = lambda x: made.layer(x) * by
@@ -252,6 +301,15 @@ PAIRS = {
     "a recurrent network's weights": [dict(method=Partnered(partner=recurrent(seed))) for seed in (0, 1)],
     "a compiled function": [dict(method=Partnered(partner=each)) for each in (expit, exprel)],
     "the values of a dict": [dict(method=Partnered(partner={"a": by}.values())) for by in (1, 2)],
+    "the end of a long pattern": [dict(method=Partnered(partner=re.compile("a" * 300 + end))) for end in "bc"],
+    "what a child of a C type holds": [dict(method=Partnered(partner=Sized([by]))) for by in (1, 2)],
+    "a child of a wrapper": [dict(augment=kind(torch.neg)) for kind in (functools.partial, Partly)],
+    "a child of a tensor": [
+        dict(method=Partnered(partner=tensor(5, 1.0).as_subclass(k))) for k in (torch.Tensor, Marked)
+    ],
+    "a module": [dict(method=Partnered(partner=[each])) for each in (data.toys, data.biases)],
+    "a field of one's own data": [dict(of=weighted(by)) for by in (1.0, 2.0)],
+    "a memory for two": [dict(model=net(aliased(one))) for one in (True, False)],
     "a shared layer": [dict(method=Partnered(partner=tied(one))) for one in (True, False)],
     "the labels": (dict(), dict(of=SPLITS._replace(test=SPLITS.validation))),
     "the version of a library's object": [dict(augment=each) for each in (torch.nn.ReLU(), torch.nn.Tanh())],
@@ -308,6 +366,63 @@ SAME = {
 @pytest.mark.parametrize("one, other", SAME.values(), ids=SAME)
 def test_what_is_equal_has_one_fingerprint(one, other):
     assert fingerprint(one) == fingerprint(other)
+
+
+def test_what_torch_and_python_count_or_keep_as_they_go_does_not_matter():
+    def reversal():
+        class Reversal(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x
+
+        return Reversal
+
+    assert fingerprint(reversal()) == fingerprint(reversal())
+    before = [fingerprint(SPLITS.train.__dict__ | {}), fingerprint(Partnered(partner=SPLITS.test))]
+    made, others = torch.nn.Linear(2, 2), []
+    for _ in range(120):  # two hooks, whose numbers grow by a digit on the way
+        handles = [made.register_forward_hook(hook) for hook in (first_hook, second_hook)]
+        others.append(fingerprint(made))
+        for handle in handles:
+            handle.remove()
+    assert len(set(others)) == 1
+    assert len(SPLITS.test.group_names) == 4 and int(SPLITS.test.counts.sum()) == 40
+    assert fingerprint(Partnered(partner=SPLITS.test)) == before[1]
+
+
+def first_hook(module, given, output):
+    return output + 1
+
+
+def second_hook(module, given, output):
+    return output * 2
+
+
+def test_a_registry_of_classes_may_be_a_set():
+    class Base:
+        known = set()
+
+        def __init_subclass__(cls):
+            Base.known.add(cls)
+
+    class One(Base):
+        pass
+
+    assert fingerprint(One) == fingerprint(One)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import importlib\n    return importlib.import_module('helpers').f(x)",
+        "import sys\n    return sys.modules['helpers'].f(x)",
+    ],
+)
+def test_code_that_is_reached_by_a_made_name_is_refused(body):
+    space = {}
+    exec(f"def f(x):\n    {body}", space)
+    with pytest.raises(NoFingerprint, match="reaches code by a name that is made as it runs"):
+        fingerprint(space["f"])
 
 
 def test_the_name_of_a_run_and_how_often_torch_has_counted_hooks_do_not_matter():

@@ -1,16 +1,20 @@
 """study: paired, cached, interrupted and continued."""
 
+import functools
 import importlib
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +23,7 @@ from debias_course.cache import cache_folder
 from debias_course.comparison import SEARCH_SEED, compare
 from debias_course.data import Splits, toys
 from debias_course.jobs import Job, keyed
-from debias_course.methods import ERM, LossReweighting
+from debias_course.methods import ERM, LossReweighting, knob
 from debias_course.study import Study, mean_over_seeds, parse_seeds
 
 METHODS = {"plain": ERM(), "weighted": LossReweighting()}
@@ -332,6 +336,74 @@ def test_what_is_made_in_a_function_reaches_the_workers(which):
     here = small({"mine": method}, n_jobs=1, **how)
     assert here.table.drop(columns="seconds").equals(there.table.drop(columns="seconds"))
     assert small({"mine": everything(0.25)[0]}, **how).value("mine", 0, "overall") and len(kept()) == 4
+
+
+def decorated(number):
+    @dataclass(frozen=True, kw_only=True)
+    class Mine(ERM):
+        """min: as a notebook writes it."""
+
+        power: float = knob(number, low=0.0, high=9.0, help="of the loss")
+
+        @functools.cached_property
+        def twice(self):
+            return 2 * self.power
+
+        def loss(self, model, batch, state):
+            return super().loss(model, batch, state) * self.twice
+
+    return Mine()
+
+
+def normed(data, seed):
+    """A network that cannot be sent to a worker."""
+    return torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("model", [models.linear, normed], ids=["sent", "not sent"])
+def test_a_method_of_a_notebook_is_the_same_in_workers_and_here(model):
+    there = small({"mine": decorated(0.5)}, seeds=2, n_jobs=2, model=model)
+    for path in kept():
+        path.unlink()
+    here = small({"mine": decorated(0.5)}, seeds=2, n_jobs=1, model=model)
+    assert here.table.drop(columns="seconds").equals(there.table.drop(columns="seconds"))
+    small({"mine": decorated(0.5)}, seeds=2, n_jobs=2, model=model)
+    assert len(kept()) == 2
+
+
+def test_a_run_that_would_start_where_another_stopped_is_refused():
+    generator = torch.Generator().manual_seed(0)
+    how = dict(methods={"plain": ERM()})
+    noisy = lambda x: x + torch.randn(x.shape, generator=generator)  # noqa: E731
+    with pytest.raises(RuntimeError, match="than a moment ago: .* such as a table, a generator"):
+        small(seeds=[0, 1], augment=noisy, n_jobs=1, **how)
+    assert len(kept()) == 1
+
+
+def test_augmentations_that_draw_from_anywhere_follow_the_seed():
+    def mixed(x):
+        return x * float(np.random.beta(1, 1)) + random.random()
+
+    before = np.random.get_state()[1].tolist(), random.getstate()
+    first = small({"plain": ERM()}, seeds=1, augment=mixed)
+    for path in kept():
+        path.unlink()
+    assert small({"plain": ERM()}, seeds=1, augment=mixed).history.equals(first.history)
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == before
+
+
+class Spoiling(ERM):
+    """min: plain training that changes the data under everybody's feet."""
+
+    def start(self, model, data):
+        data.inputs.mul_(0.1)
+        return super().start(model, data)
+
+
+def test_data_that_a_run_has_changed_are_not_trained_on():
+    with pytest.raises(RuntimeError, match="'plain' is something else than a moment ago: another run has changed"):
+        small({"spoiling": Spoiling(), "plain": ERM()}, data=toys.shortcut(n=80), seeds=1)
+    assert len(kept()) == 1
 
 
 def test_a_backend_that_returns_all_at_once_will_do():
