@@ -322,7 +322,8 @@ class _Walk:
             self.at(name, thing)
             return
         self.put(name)
-        self.module(thing, everything(thing) if name in bare else attributes, bare)
+        whole = name in bare and not is_library(thing.__name__)
+        self.module(thing, everything(thing) if whole else attributes, bare)
 
     def module(self, module: types.ModuleType, attributes: Iterable[str], bare: Iterable[str] = ()) -> None:
         """Of a module the attributes; each is looked into once."""
@@ -339,7 +340,10 @@ class _Walk:
                 thing = getattr(module, name) if hasattr(module, "__getattr__") else vars(module)[name]
             except (AttributeError, KeyError):
                 continue
-            self.name(name, thing, everything(thing) if whole else attributes, (name,) if whole else bare)
+            if whole:
+                self.name(f".{name}", thing, (), (f".{name}",))
+            else:
+                self.name(f".{name}", thing, attributes, bare)
 
     def put_there(self, package: types.ModuleType | None, attributes: Iterable[str]) -> None:
         """What somebody else has put into a package, or what in it is opaque."""

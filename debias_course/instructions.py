@@ -22,8 +22,8 @@ CLOSED = {"LOAD_DEREF", "LOAD_FAST", "STORE_FAST", "STORE_DEREF"}  # a module th
 @functools.lru_cache(maxsize=100_000)
 def described(code: types.CodeType) -> tuple[bytes, tuple[str, ...], tuple[str, ...], tuple, tuple[str, ...]]:
     """Of a code object: the hash of its instructions, and the names that it reads, the attributes, the imports (module,
-    level), and those of the names and attributes of which it does not just read an attribute; with those of the
-    functions that are defined in it."""
+    level), and those of the names and (with a dot) attributes of which it does not just read an attribute; with those
+    of the functions that are defined in it."""
     digest = hashlib.sha256()
     names: dict[str, None] = {}
     attributes: dict[str, None] = {}
@@ -58,7 +58,7 @@ def described(code: types.CodeType) -> tuple[bytes, tuple[str, ...], tuple[str, 
         elif step.opname == "IMPORT_NAME":
             imports[step.argval, steps[number - 2].argval] = None
         if step.opname in GLOBALS | ATTRIBUTES | CLOSED and following.opname not in ATTRIBUTES:
-            bare[step.argval] = None
+            bare["." * (step.opname in ATTRIBUTES) + step.argval] = None
         digest.update(f"{step.opname} {constant(step.argval)}\n".encode("utf-8", "surrogatepass"))
     return digest.digest(), tuple(sorted(names)), tuple(sorted(attributes)), tuple(sorted(imports)), tuple(sorted(bare))
 
