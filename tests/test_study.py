@@ -442,36 +442,6 @@ def test_fixed_splits_are_data_too():
     assert torch.equal(fixed.train.labels, toys.shortcut(n=80).train.labels)
 
 
-class Net(torch.nn.Module):
-    """The same repr and weights whatever `act` and `scale` are."""
-
-    def __init__(self, act=torch.relu, scale=1.0):
-        super().__init__()
-        self.layer, self.act, self.scale = torch.nn.Linear(2, 2), act, scale
-
-    def forward(self, x):
-        return self.act(self.layer(x)) * self.scale
-
-
-def frozen(data, seed):
-    net = Net()
-    net.layer.bias.requires_grad_(False)
-    return net
-
-
-def hooked(data, seed):
-    net = Net()
-    net.layer.register_forward_hook(lambda module, inputs, output: output * 2)
-    return net
-
-
-@pytest.mark.parametrize(
-    "model", [lambda data, seed: Net(torch.tanh), lambda data, seed: Net(scale=2.0), frozen, hooked], ids=str
-)
-def test_what_a_model_does_not_print_counts_too(model):
-    assert key(model=lambda data, seed: Net()) != key(model=model)
-
-
 def test_a_model_that_does_not_seed_itself_is_paired_all_the_same():
     before = torch.get_rng_state()
     result = small({"one": ERM(), "two": ERM()}, model=lambda data, seed: torch.nn.Linear(2, 2), seeds=2)
