@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 
 from . import explore, figures, models
+from .contexts import isolated_randomness
 from .data import GroupedData, colored_digits, image_folder
 from .methods import (
     DANN,
@@ -43,7 +44,6 @@ from .methods import (
 from .methods.group_dro import exponentiated, group_means
 from .methods.sampling import draw_epoch
 from .methods.smote import smote
-from .models import isolated_randomness
 from .training import make_optimizer, step
 
 BATCH = 128

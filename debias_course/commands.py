@@ -17,9 +17,10 @@ from pathlib import Path
 import torch
 
 from .arguments import UsageError, nearest, parse_methods, parser, with_signs
+from .contexts import isolated_randomness
 from .data import DATASETS, GroupedData, Splits
 from .methods import METHODS, knobs
-from .models import MODELS, isolated_randomness, pretrained
+from .models import MODELS, pretrained
 from .study import parse_seeds
 from .training import pick_device
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from .checks import LARGEST, grouped, kind_of, network, whole
+from .contexts import evaluating, threads_for
 from .data import GroupedData
-from .models import evaluating, threads_for
 
 Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import comparison, evaluation, methods, models, training
+from . import comparison, contexts, evaluation, methods, models, training
 from .data import GroupedData, Splits, biases, changes, toys
+from .method import sample_losses
 from .methods import (
     METHODS,
     Knob,
@@ -27,7 +28,6 @@ from .methods import (
     occam_nets,
     smote,
 )
-from .methods.base import sample_losses
 from .methods.spectral_decoupling import single_logit
 from .study import Study, mean_over_seeds
 
@@ -240,7 +240,7 @@ def read_domains() -> list[float]:
 
 def exits() -> list[float]:
     part = images()
-    with models.isolated_randomness(4):
+    with contexts.isolated_randomness(4):
         model = methods.OccamNets().model(models.staged(part, widths=(4, 6, 8), seed=1), part).eval()
     said = occam_nets.ask_exits(model, part)
     leave = occam_nets.leave_by(torch.stack([waves(12, phase).float() for phase in (0.0, 1.0, 2.0, 3.0)]), 0.5)

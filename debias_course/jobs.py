@@ -18,7 +18,7 @@ from typing import Any
 import cloudpickle
 import torch
 
-from . import models, training
+from . import contexts, training
 from .cache import keep
 from .data import GroupedData, Splits, StreamedData
 from .evaluation import GroupReport, evaluate
@@ -50,7 +50,7 @@ class Job:
             )
         if isinstance(self.model, torch.nn.Module):
             return replace(self, data=data)
-        with models.isolated_randomness(self.seed):
+        with contexts.isolated_randomness(self.seed):
             model = self.model(data.train, seed=self.seed)
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model(data.train, seed={self.seed}) returned a {type(model).__name__}; return a network")

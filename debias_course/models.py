@@ -7,21 +7,17 @@ nothing else does: two models with one seed are equal, and the global random sta
 
 from __future__ import annotations
 
-import contextlib
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import LAST_SEED, grouped, whole
+from .checks import grouped, whole
+from .contexts import isolated_randomness
 from .data import GroupedData
-
-SMALL = 1_000_000  # parameters; below this, a second CPU thread costs more than it gives
 
 
 def _widths(name: str, widths: Any, least: int = 1) -> None:
@@ -218,55 +214,3 @@ def _torchvision(name: str, weights: bool) -> tuple[nn.Module, int]:
 
 
 MODELS = {"mlp": mlp, "cnn": cnn, "linear": linear, "staged": staged, "resnet18": resnet18}
-
-
-@contextlib.contextmanager
-def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
-    """Inside, the generators of torch, NumPy and Python start from `seed`, and new numbers are float32, as those of the
-    data; afterwards all are as they were before.
-
-    For the code of others that draws from them: layer initialisation, dropout, an augmentation. Our own code takes a
-    generator. These generators belong to the process: two threads must not do this at once.
-    """
-    seed = whole("seed", seed, 0, LAST_SEED)
-    kind, dtype = torch.device(device).type, torch.get_default_dtype()
-    backend = None if kind in ("cpu", "meta") else getattr(torch, kind)
-    forked = dict(devices=range(backend.device_count()), device_type=kind) if backend else dict(devices=[])
-    with torch.random.fork_rng(**forked):
-        torch.default_generator.manual_seed(seed)
-        if backend:
-            backend.manual_seed_all(seed)
-        others = np.random.get_state(), random.getstate()
-        np.random.set_state(np.random.RandomState(seed % 2**32).get_state())
-        random.setstate(random.Random(seed).getstate())
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
-            np.random.set_state(others[0])
-            random.setstate(others[1])
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module):
-    """Evaluation mode, and every submodule's own mode again afterwards (a frozen batch norm stays frozen)."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-@contextlib.contextmanager
-def threads_for(model: nn.Module):
-    """One CPU thread while a small model computes, and the caller's number again afterwards."""
-    before = torch.get_num_threads()
-    if sum(p.numel() for p in model.parameters()) < SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

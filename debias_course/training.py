@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .contexts import isolated_randomness, threads_for
 from .data import Batch, GroupedData
 from .evaluation import GroupReport, evaluate
 from .methods import ERM, Method
-from .models import isolated_randomness, threads_for
 from .settings import OPTIMIZERS as OPTIMIZERS
 from .settings import SELECT as SELECT
 from .settings import augmented, checked_settings, index_tensors, watched_data

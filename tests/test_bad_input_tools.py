@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from debias_course import cli, figures, models
+from debias_course import cli, contexts, figures, models
 from debias_course.data import toys
 from debias_course.evaluation import GroupReport, evaluate, predict, weighted, wilson
 
@@ -187,7 +187,7 @@ PYTHON = {
     "seed=2**70": (lambda: models.cnn(IMAGES, seed=2**70), f"seed is {2**70}; {WHOLE} 0 to"),
     "seed=1.5": (lambda: models.staged(IMAGES, seed=1.5), f"seed is 1.5; {WHOLE} 0 to"),
     "seed=True": (lambda: models.resnet18(IMAGES, seed=True), f"seed is True; {WHOLE} 0 to"),
-    "seed of nothing": (lambda: models.isolated_randomness("a").__enter__(), f"seed is 'a'; {WHOLE} 0 to"),
+    "seed of nothing": (lambda: contexts.isolated_randomness("a").__enter__(), f"seed is 'a'; {WHOLE} 0 to"),
     "png(None)": (lambda: figures.png(None), "figure is None; what is drawn on axes that were given"),
     "picture(None)": (lambda: figures.picture(None, alt="", takeaway=""), "figure is None; what is drawn on axes"),
     "sample_grid(None)": (lambda: figures.sample_grid(None), "data is None; give GroupedData"),

@@ -8,7 +8,7 @@ import io
 import pytest
 import torch
 
-from debias_course import models
+from debias_course import contexts, models
 from debias_course.data import Batch, toys
 from debias_course.methods import METHODS, Method, knobs, method_name
 from debias_course.training import make_optimizer, step, train
@@ -51,7 +51,7 @@ def ground(method):
 
 def setting(method):
     data, start = ground(method)
-    with models.isolated_randomness(0):
+    with contexts.isolated_randomness(0):
         model = method.model(copy.deepcopy(start), data.train).train()
     return model, opened(method.start(model, data.train)), data.train.batch(torch.arange(32))
 

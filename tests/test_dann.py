@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.gradcheck import GradcheckError
 
-from debias_course import models, train
+from debias_course import contexts, models, train
 from debias_course.data import Batch, GroupedData, toys
 from debias_course.methods import DANN, ERM, METHODS
 from debias_course.methods.dann import RecordedDANN, fooled, frozen_features, per_domain, probe, ramp, reverse
@@ -126,7 +126,7 @@ def test_the_discriminator_has_a_start_of_its_own_for_each_seed_and_leaves_the_g
     model = models.mlp(toy.train)
     first = {}
     for seed in (1, 2, 1):
-        with models.isolated_randomness(seed):
+        with contexts.isolated_randomness(seed):
             before = torch.get_rng_state()
             weight = DANN(width=7).start(model, toy.train).discriminator[0].weight
             assert torch.equal(torch.get_rng_state(), before) and weight.shape == (7, 128)

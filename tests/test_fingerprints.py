@@ -17,7 +17,7 @@ import pytest
 import torch
 from scipy.special import expit, exprel
 
-from debias_course import data, evaluate, methods, models, study, training
+from debias_course import contexts, data, evaluate, methods, models, study, training
 from debias_course.fingerprints import NoFingerprint, fingerprint, reached
 from debias_course.jobs import Job, keyed
 from debias_course.methods import ERM, Method
@@ -230,12 +230,12 @@ def net(change=lambda net: None, **how):
 
 
 def linear(seed):
-    with models.isolated_randomness(seed):
+    with contexts.isolated_randomness(seed):
         return torch.nn.Linear(2, 2)
 
 
 def recurrent(seed):
-    with models.isolated_randomness(seed):
+    with contexts.isolated_randomness(seed):
         return torch.nn.LSTM(2, 2)
 
 
@@ -329,7 +329,7 @@ ENGINE = {
         lambda report: -report.worst_group.value,
     ),
     "a batch's scale": lambda: (data.GroupedData, "batch", lambda self, rows: self.other(rows)),
-    "how an epoch is cut": lambda: (sys.modules["debias_course.methods.base"], "cut", lambda rows, size: [rows]),
+    "how an epoch is cut": lambda: (sys.modules["debias_course.method"], "cut", lambda rows, size: [rows]),
     "the evaluation": lambda: (
         sys.modules["debias_course.evaluation"],
         "predict",
@@ -476,7 +476,7 @@ def test_two_methods_of_one_factory_keep_their_own_results(tmp_path, monkeypatch
 
 def test_reached_names_code_and_not_what_objects_hold():
     there = reached(lambda: (evaluate, SPLITS), but=("debias_course.data",))
-    assert models.evaluating.__wrapped__ in there and evaluate in there and training.train not in there
+    assert contexts.evaluating.__wrapped__ in there and evaluate in there and training.train not in there
     assert not any((each.__module__ or "").startswith("debias_course.data") for each in there)
 
 

@@ -7,8 +7,8 @@ import torch
 
 from debias_course import models, train
 from debias_course.data import GroupedData, toys
+from debias_course.method import sample_losses
 from debias_course.methods import ERM, GroupDRO
-from debias_course.methods.base import sample_losses
 from debias_course.methods.group_dro import RecordedGroupDRO, exponentiated, greedy, group_means
 
 LOSSES = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)

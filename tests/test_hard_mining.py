@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from debias_course import models, train
+from debias_course.method import sample_losses
 from debias_course.methods import ERM, HardMining
-from debias_course.methods.base import sample_losses
 from debias_course.methods.hard_mining import RecordedMining, drawn_by_loss, hardest, score
 
 LOSSES = torch.tensor([0.1, 0.4, 2.5, 0.4])

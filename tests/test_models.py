@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from debias_course import data, models
-from debias_course.models import MODELS, isolated_randomness
+from debias_course.contexts import isolated_randomness
+from debias_course.models import MODELS
 
 
 @pytest.mark.parametrize("name", MODELS)

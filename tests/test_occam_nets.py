@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from debias_course import evaluate, models, train
+from debias_course import contexts, evaluate, models, train
 from debias_course.data import GroupedData, toys
 from debias_course.evaluation import predict
 from debias_course.methods import OccamNets
@@ -31,7 +31,7 @@ def logit(*probabilities):
 
 
 def opened(method, epoch=1):
-    with models.isolated_randomness(0):
+    with contexts.isolated_randomness(0):
         model = method.model(models.staged(DATA, widths=(4, 8, 8)), DATA).train()
     state = method.start(model, DATA)
     state.epoch = epoch
@@ -56,7 +56,7 @@ def test_a_stage_may_edit_what_the_one_before_gives_it(exits):
     """Stages that begin with an activation in place, as those of pre-activation networks do."""
     seen = []
     for in_place in (True, False):
-        with models.isolated_randomness(0):
+        with contexts.isolated_randomness(0):
             stages = [
                 torch.nn.Sequential(torch.nn.LeakyReLU(inplace=in_place), torch.nn.Conv2d(1, 1, 3)) for _ in "abc"
             ]

@@ -11,8 +11,8 @@ from debias_course import models, train
 from debias_course.data import Batch, GroupedData
 from debias_course.data.biases import thin
 from debias_course.evaluation import predict
+from debias_course.method import sample_losses
 from debias_course.methods import ERM, LossReweighting
-from debias_course.methods.base import sample_losses
 from debias_course.methods.reweighting import effective_number, inverse_frequency, normalise
 
 WATERBIRDS = torch.tensor([3498, 184, 56, 1057])

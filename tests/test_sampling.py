@@ -5,8 +5,8 @@ import torch
 
 from debias_course import models, train
 from debias_course.data import GroupedData
+from debias_course.method import sample_losses
 from debias_course.methods import BatchSampling, EpochSampling, OverSampling, UnderSampling
-from debias_course.methods.base import sample_losses
 from debias_course.methods.sampling import draw_batches, draw_epoch, quotas, shuffled_within
 
 

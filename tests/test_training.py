@@ -13,8 +13,8 @@ from torch import nn
 from debias_course import models, train
 from debias_course.data import GroupedData, toys
 from debias_course.evaluation import evaluate
+from debias_course.method import cut
 from debias_course.methods import ERM, LossReweighting
-from debias_course.methods.base import cut
 from debias_course.training import SELECT, pick_device
 
 

@@ -6,7 +6,7 @@ import functools
 
 import torch
 
-from .. import figures, models, training
+from .. import contexts, figures, models, training
 from ..data import long_tailed_digits
 from ..methods import ERM, AdversarialTraining, Method
 
@@ -29,7 +29,7 @@ def draw_adversarial_training(method: AdversarialTraining, *, digit: int = 7, do
         state = method.start(model, data.train)
         state.progress, state.generator = done, torch.Generator().manual_seed(0)
         moved = method.attacked(model, sample, state)
-        with torch.no_grad(), models.evaluating(model):
+        with torch.no_grad(), contexts.evaluating(model):
             shares = torch.softmax(model(torch.cat([sample.inputs, moved])), 1).max(1)
         said = [f"says {label} ({share:.0%})" for share, label in zip(shares.values.tolist(), shares.indices.tolist())]
         rows[name] = (sample.inputs[0], moved[0], *said)

@@ -1,12 +1,12 @@
 """The methods of the course, in the order of its lectures."""
 
+from ..method import ERM as ERM
+from ..method import Knob as Knob
+from ..method import Method as Method
+from ..method import knob as knob
+from ..method import knobs as knobs
+from ..method import method_name as method_name
 from .adversarial_training import AdversarialTraining as AdversarialTraining
-from .base import ERM as ERM
-from .base import Knob as Knob
-from .base import Method as Method
-from .base import knob as knob
-from .base import knobs as knobs
-from .base import method_name as method_name
 from .dann import DANN as DANN
 from .group_dro import GroupDRO as GroupDRO
 from .hard_mining import HardMining as HardMining

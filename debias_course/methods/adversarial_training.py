@@ -23,14 +23,14 @@ from torch import Tensor, nn
 
 from .. import checks
 from ..checks import number
+from ..contexts import threads_for
 from ..data import Batch, GroupedData
 from ..evaluation import GroupReport, evaluate, predict
-from ..models import threads_for
+from ..method import Method, knob
 from .attacks import NORMS, attack
 from .attacks import ascent as ascent
 from .attacks import fgsm as fgsm
 from .attacks import project as project
-from .base import Method, knob
 
 
 @dataclass(frozen=True, repr=False)

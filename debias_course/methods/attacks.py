@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .. import checks
 from ..checks import choice, number, numbers, shown
-from ..models import evaluating
+from ..contexts import evaluating
 
 NORMS = ("max", "L2")
 ROUNDING = 1e-6  # by which pixels may lie beyond the bounds

@@ -31,10 +31,10 @@ from torch import Tensor, nn
 
 from .. import checks
 from ..checks import number
+from ..contexts import evaluating, isolated_randomness, threads_for
 from ..data import Batch, GroupedData
 from ..evaluation import Share, group_counts, weighted, wilson
-from ..models import evaluating, isolated_randomness, threads_for
-from .base import Method, knob
+from ..method import Method, knob
 from .sampling import BatchSampling
 
 UNKNOWN = -100  # the label of a sample that has none; cross_entropy leaves it out

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import Batch, GroupedData
-from .base import Method, knob, sample_losses, several
+from ..method import Method, knob, sample_losses, several
 from .sampling import BatchSampling
 
 

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from .. import checks
 from ..checks import number
+from ..contexts import evaluating
 from ..data import Batch, GroupedData
-from ..models import evaluating
-from .base import Method, knob, sample_losses
+from ..method import Method, knob, sample_losses
 
 
 def hardest(losses: Tensor, keep: int) -> Tensor:

@@ -25,9 +25,10 @@ from torch import Tensor, nn
 
 from .. import checks
 from ..checks import choice
+from ..contexts import evaluating, threads_for
 from ..data import Batch, GroupedData
-from ..models import Staged, evaluating, threads_for
-from .base import Method, knob
+from ..method import Method, knob
+from ..models import Staged
 
 KINDS = ("published", "light")  # of exits
 EPSILON = 1e-5  # of the authors' code, where weights and counts are divided

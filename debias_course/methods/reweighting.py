@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .. import checks
 from ..checks import choice, number
 from ..data import Batch, GroupedData
-from .base import Method, knob, sample_losses
+from ..method import Method, knob, sample_losses
 
 OVER = ("samples", "populations", "none")
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from .. import checks
 from ..checks import number
 from ..data import GroupedData
-from .base import Method, cut, epoch_generator, knob, several
+from ..method import Method, cut, epoch_generator, knob, several
 
 BY = dict(choices=("group", "label", "attribute"), help="the populations that are evened out")
 

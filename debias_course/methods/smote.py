@@ -24,7 +24,7 @@ from .. import checks
 from ..checks import choice, number, numbers
 from ..data import Batch, GroupedData
 from ..evaluation import predict
-from .base import Method, knob, sample_losses, several
+from ..method import Method, knob, sample_losses, several
 from .neighbours import neighbours
 
 DEFAULT_K = 5

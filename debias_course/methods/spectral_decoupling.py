@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from .. import checks
 from ..checks import choice, numbers
 from ..data import Batch, GroupedData
-from .base import Method, knob, several
+from ..method import Method, knob, several
 
 VARIANTS = ("margin", "all", "sum", "true")
 SWITCH, SCALE = 450, 2e-5  # of the authors' Colored-MNIST schedule
@@ -117,7 +117,8 @@ def single_logit(data: GroupedData, *, hidden: int = 300, seed: int = 0) -> nn.M
     """The network of the Colored-MNIST experiments (Arjovsky et al. 2019): two hidden ReLU layers, Xavier start, biases
     zero, and one logit z, returned as (0, z), so that the cross-entropy is the logistic loss of z. 300 wide as in
     Pezeshki et al. 2021."""
-    from ..models import Classifier, isolated_randomness
+    from ..contexts import isolated_randomness
+    from ..models import Classifier
 
     checks.grouped(data)
     with isolated_randomness(seed):

@@ -22,9 +22,9 @@ import torch
 from debias_course import data, explore, figures, models, study, train
 from debias_course.claims import above, below, lesson, within
 from debias_course.exercises import group_dro as exercises
+from debias_course.method import sample_losses
 from debias_course.methods import ERM, BatchSampling, GroupDRO, Knob, LossReweighting
 from debias_course.methods import group_dro as library
-from debias_course.methods.base import sample_losses
 
 here = lesson("05_group_dro")
 

@@ -22,7 +22,7 @@ import joblib
 import torch
 from torch import nn
 
-from debias_course import data, evaluate, explore, figures, models, train
+from debias_course import contexts, data, evaluate, explore, figures, models, train
 from debias_course.claims import above, below, lesson, within
 from debias_course.exercises import adversarial_training as exercises
 from debias_course.methods import ERM, AdversarialTraining, Knob
@@ -161,7 +161,7 @@ explore.panel(
 # %% tags=["measure", "nbval-ignore-output"]
 def small(part, *, seed=0):
     """Two convolutions that go in strides of two, and a hidden layer."""
-    with models.isolated_randomness(seed):
+    with contexts.isolated_randomness(seed):
         side, depth = part.inputs.shape[-1] // 4, part.inputs.shape[1]
         layers = [nn.Conv2d(depth, 8, 4, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 4, 2, 1), nn.ReLU(), nn.Flatten()]
         layers += [nn.Linear(16 * side**2, 64), nn.ReLU()]

@@ -27,8 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checks import LARGEST, choice, number, numbers, plain
-from ..data import Batch, GroupedData
+from .checks import LARGEST, choice, number, numbers, plain
+from .data import Batch, GroupedData
 
 
 @dataclass(frozen=True)

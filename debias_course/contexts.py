@@ -1,0 +1,66 @@
+"""What a call changes for a while, and puts back: random generators, evaluation mode, CPU threads."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+
+import numpy as np
+import torch
+from torch import nn
+
+from .checks import LAST_SEED, whole
+
+SMALL = 1_000_000  # parameters; below this, a second CPU thread costs more than it gives
+
+
+@contextlib.contextmanager
+def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
+    """Inside, the generators of torch, NumPy and Python start from `seed`, and new numbers are float32, as those of the
+    data; afterwards all are as they were before.
+
+    For the code of others that draws from them: layer initialisation, dropout, an augmentation. Our own code takes a
+    generator. These generators belong to the process: two threads must not do this at once.
+    """
+    seed = whole("seed", seed, 0, LAST_SEED)
+    kind, dtype = torch.device(device).type, torch.get_default_dtype()
+    backend = None if kind in ("cpu", "meta") else getattr(torch, kind)
+    forked = dict(devices=range(backend.device_count()), device_type=kind) if backend else dict(devices=[])
+    with torch.random.fork_rng(**forked):
+        torch.default_generator.manual_seed(seed)
+        if backend:
+            backend.manual_seed_all(seed)
+        others = np.random.get_state(), random.getstate()
+        np.random.set_state(np.random.RandomState(seed % 2**32).get_state())
+        random.setstate(random.Random(seed).getstate())
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            np.random.set_state(others[0])
+            random.setstate(others[1])
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module):
+    """Evaluation mode, and every submodule's own mode again afterwards (a frozen batch norm stays frozen)."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextlib.contextmanager
+def threads_for(model: nn.Module):
+    """One CPU thread while a small model computes, and the caller's number again afterwards."""
+    before = torch.get_num_threads()
+    if sum(p.numel() for p in model.parameters()) < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
