@@ -15,7 +15,7 @@ from .data import DATASETS
 from .methods import METHODS, Method, knobs
 from .models import MODELS
 from .study import METRICS
-from .training import OPTIMIZERS, SELECT
+from .training import DEFAULTS, OPTIMIZERS, SELECT
 
 ABOUT = "Compare methods, look at your own images, measure the lecture's claims, open the course."
 LARGEST = 4096  # pixels of an image's side; a thousand such images are 50 GB
@@ -172,11 +172,11 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
     each.add_argument(
         "--model", default="staged", type=text, help=f"{', '.join(MODELS)}, or a classifier of torchvision"
     )
-    each.add_argument("--epochs", type=whole(1), default=12)
-    each.add_argument("--batch-size", type=whole(1), default=128)
-    each.add_argument("--lr", type=number(0), default=3e-3)
-    each.add_argument("--weight-decay", type=number(0), default=0.0)
-    each.add_argument("--optimizer", default="adamw", choices=list(OPTIMIZERS))
+    each.add_argument("--epochs", type=whole(1), default=DEFAULTS["epochs"])
+    each.add_argument("--batch-size", type=whole(1), default=DEFAULTS["batch_size"])
+    each.add_argument("--lr", type=number(0), default=DEFAULTS["lr"])
+    each.add_argument("--weight-decay", type=number(0), default=DEFAULTS["weight_decay"])
+    each.add_argument("--optimizer", default=DEFAULTS["optimizer"], choices=list(OPTIMIZERS))
     each.add_argument(
         "--trials",
         type=whole(1, len(RATES) * len(DECAYS)),

@@ -17,6 +17,10 @@ LARGEST = sys.float_info.max
 LAST_SEED = 2**63 - 1  # torch keeps 64 bits of a seed and reads no larger ones
 
 
+class Unsuitable(ValueError):
+    """These data, or this network, are none that a method can work with; the sentence says which would be."""
+
+
 def shown(value: Any) -> str:
     """The value as a sentence can hold it, or what it is: "3.5", "None", "a dict"."""
     text = repr(value)

@@ -27,11 +27,12 @@ from typing import Any
 import torch
 
 from . import models, training
+from .checks import Unsuitable
 from .data import Splits
 from .evaluation import GroupReport
-from .jobs import Job, remembered
-from .methods import ERM, Method, knobs, method_name
-from .study import METRICS, Study, check_call, parse_seeds, progress_bar, run_all
+from .method import ERM, Method, knobs, method_name
+from .study import METRICS, Study, check_call, parse_seeds, progress_bar, run_all, starts
+from .study.jobs import Job, remembered
 from .training import SELECT
 
 SEARCH_SEED = 990_001  # of the trials; far from the seeds of tests and claims
@@ -59,17 +60,18 @@ class Trial:
         return ", ".join(f"{k}={value}" for k, (value, default) in values.items() if value != default)
 
 
-def candidates(name: str, method: Method, n: int, *, lr: float, weight_decay: float) -> list[Trial]:
+def candidates(given: Trial, n: int) -> list[Trial]:
     """n settings: the one that is given, then others at random; learning rates and weight decays are the same for all
     methods, none twice."""
-    grid = [(lr * rate, decay) for rate in RATES for decay in DECAYS]
-    others = random.Random(SEARCH_SEED).sample([each for each in grid if each != (lr, weight_decay)], n - 1)
+    grid = [(given.lr * rate, decay) for rate in RATES for decay in DECAYS]
+    others = random.Random(SEARCH_SEED).sample([e for e in grid if e != (given.lr, given.weight_decay)], n - 1)
+    method = given.method
     draw = random.Random(f"{SEARCH_SEED} {method_name(method)}")
     free = {k: d for k, d in knobs(method).items() if d.search and getattr(method, k) == d.default}
-    trials = [Trial(name, method, lr, weight_decay)]
+    trials = [given]
     for rate, decay in others:
         values = {k: draw.choice([d.default, *d.search]) for k, d in free.items()}
-        trials.append(Trial(name, replace(method, **values), rate, decay))
+        trials.append(Trial(given.name, replace(method, **values), rate, decay))
     return trials
 
 
@@ -134,78 +136,90 @@ def compare(
     data: Callable[..., Splits] | Splits,
     *,
     seeds: int | str | Sequence[int] = 5,
-    model: Callable[..., torch.nn.Module] = models.mlp,
+    model: Callable[..., torch.nn.Module] | Mapping[str, Callable[..., torch.nn.Module]] = models.mlp,
     trials: int = 4,
     baseline: str | None = None,
     metric: str = "worst_group",
     select: str = "validation-worst-group",
     leave_out: bool = False,
-    epochs: int = 20,
-    batch_size: int = 128,
-    lr: float = 1e-3,
-    weight_decay: float = 0.0,
-    optimizer: str = "adamw",
     device: torch.device | str | None = None,
     n_jobs: int | None = None,
     progress: bool = True,
+    **settings: Any,
 ) -> Comparison:
     """Search `trials` settings of every method, and test the best of each with every seed; see the module's text.
 
     methods    name -> method; `baseline`, unless named, is plain training where it is one of them, or else the first
     data       called as data(seed=s) -> Splits, or fixed Splits
+    model      called as model(splits.train, seed=s); or one for each method, by its name
     trials     settings per method; 1 takes methods as they are, and there is no search
     select     the rule that chooses the epoch of a run and the setting of a method; not "last", which looks at nothing
     metric     of the differences and ranks, one of `study.METRICS`
     leave_out  go on without methods that cannot work on such data or with such a network
+    settings   as for `training.train`: epochs, batch_size, lr, weight_decay, optimizer
 
     What cannot work is said before the first run, as a ValueError. Interrupted, it keeps every finished run: the same
     call goes on from there.
     """
     check_call(methods, data, model)
-    fixed = dict(epochs=epochs, batch_size=batch_size, optimizer=optimizer, select=select)
-    fixed = training.checked_settings(fixed | dict(lr=lr, weight_decay=weight_decay), "compare")
-    lr, weight_decay = fixed["lr"], fixed["weight_decay"]
+    fixed = training.completed(settings | dict(select=select), "compare")
     baseline, seeds = _checked(methods, baseline, seeds, select, metric, trials)
-    device = str(training.pick_device(device))
-    data = remembered(data)
-
-    def job(trial: Trial, seed: int, **options: bool) -> Job:
-        settings = fixed | dict(lr=trial.lr, weight_decay=trial.weight_decay)
-        return Job(trial.name, trial.method, data, model, seed, tuple(sorted(settings.items())), device, **options)
-
-    rehearsals = [job(Trial(name, method, lr, weight_decay), SEARCH_SEED) for name, method in methods.items()]
-    start = rehearsals[0].built()
-    for each in (start, *(replace(start, data=data, seed=seed).built() for seed in seeds)):
-        check_metric(metric, each.data)
-    rehearsals = [replace(each, data=start.data, model=start.model) for each in rehearsals]
-    left_out = {each.name: why for each in rehearsals if (why := objection(each))}
-    if len(left_out) == len(methods) and len(set(left_out.values())) == 1:
-        raise ValueError(left_out[baseline])  # it is not the methods
+    plan = _Plan(methods, remembered(data), starts(model, methods), fixed, str(training.pick_device(device)))
+    for seed in (SEARCH_SEED, *seeds):
+        check_metric(metric, plan.job(plan.given(baseline), seed).built().data)
+    left_out = {name: why for name in methods if (why := objection(plan.job(plan.given(name), SEARCH_SEED).built()))}
     if baseline in left_out or left_out and not leave_out:
         name = baseline if baseline in left_out else next(iter(left_out))
         raise ValueError(f"{name} cannot be compared here: {left_out[name]}")
-
     kept = [name for name in methods if name not in left_out]
-    settings = [candidates(name, methods[name], trials, lr=lr, weight_decay=weight_decay) for name in kept]
-    tried = [trial for turn in zip(*settings) for trial in turn]  # in turns, so that the time left is guessed well
-    tests = [(name, seed) for seed in seeds for name in kept]
-    with progress_bar(len(tests) + (len(tried) if trials > 1 else 0), show=progress) as bar:
-        if trials > 1:
-            bar.set_description("search")
-            records = run_all([job(trial, SEARCH_SEED, may_diverge=True) for trial in tried], bar, n_jobs=n_jobs)
-            tried = [
-                replace(trial, score=validation_score(record, select), seconds=record["seconds"])
-                for trial, record in zip(tried, records)
-            ]
+    runs = len(kept) * (len(seeds) + (trials if trials > 1 else 0))
+    with progress_bar(runs, show=progress) as bar:
+        tried = plan.search(kept, trials, bar, n_jobs)
         chosen = {name: best(trial for trial in tried if trial.name == name) for name in kept}
-        lost = [name for name, trial in chosen.items() if trial.score == -math.inf]
-        if lost:
-            raise FloatingPointError(f"every setting of {lost[0]} diverged; lower lr={lr}, or leave it out")
-        bar.set_description("test")
-        records = run_all([job(chosen[name], seed) for name, seed in tests], bar, n_jobs=n_jobs)
-    records = [dict(record, name=name) for (name, _), record in zip(tests, records)]
-    found = Study(kept, {name: trial.method for name, trial in chosen.items()}, seeds, records)
+        found = plan.test(chosen, seeds, bar, n_jobs)
     return Comparison(tried, chosen, found, baseline, metric, select, left_out)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is the same for all methods, and how each of them starts."""
+
+    methods: Mapping[str, Method]
+    data: Callable[..., Splits] | Splits
+    starts: Mapping[str, Callable[..., torch.nn.Module]]
+    fixed: Mapping[str, Any]  # settings
+    device: str
+
+    def given(self, name: str) -> Trial:
+        """The setting that the caller gave."""
+        return Trial(name, self.methods[name], self.fixed["lr"], self.fixed["weight_decay"])
+
+    def job(self, trial: Trial, seed: int, *, may_diverge: bool = False) -> Job:
+        settings = tuple(sorted({**self.fixed, "lr": trial.lr, "weight_decay": trial.weight_decay}.items()))
+        start = self.starts[trial.name]
+        return Job(trial.name, trial.method, self.data, start, seed, settings, self.device, may_diverge)
+
+    def search(self, names: Sequence[str], n: int, bar: Any, n_jobs: int | None) -> list[Trial]:
+        """n trials of each method, with their scores where there is more than one."""
+        # in turns, so that the time left is guessed well
+        tried = [trial for turn in zip(*(candidates(self.given(name), n) for name in names)) for trial in turn]
+        if n == 1:
+            return tried
+        bar.set_description("search")
+        records = run_all([self.job(trial, SEARCH_SEED, may_diverge=True) for trial in tried], bar, n_jobs=n_jobs)
+        scores = [validation_score(record, self.fixed["select"]) for record in records]
+        return [replace(t, score=s, seconds=r["seconds"]) for t, s, r in zip(tried, scores, records)]
+
+    def test(self, chosen: Mapping[str, Trial], seeds: list[int], bar: Any, n_jobs: int | None) -> Study:
+        lost = [trial for trial in chosen.values() if trial.score == -math.inf]
+        if lost:
+            lr = self.given(lost[0].name).lr
+            raise FloatingPointError(f"every setting of {lost[0].name} diverged; lower lr={lr}, or leave it out")
+        bar.set_description("test")
+        tests = [(name, seed) for seed in seeds for name in chosen]
+        records = run_all([self.job(chosen[name], seed) for name, seed in tests], bar, n_jobs=n_jobs)
+        records = [dict(record, name=name) for (name, _), record in zip(tests, records)]
+        return Study(list(chosen), {name: trial.method for name, trial in chosen.items()}, seeds, records)
 
 
 def _checked(methods, baseline, seeds, select, metric, trials) -> tuple[str, list[int]]:
@@ -237,32 +251,22 @@ def best(trials: Iterable[Trial]) -> Trial:
     return max(trials, key=lambda trial: (trial.score == trial.score, trial.score))
 
 
-class _Enough(Exception):
-    """The second batch was asked for."""
-
-
 def objection(job: Job) -> str | None:
-    """What the method of a built job says against its data or its network up to the end of its first step, or None."""
-    batches = []
-
-    def stop_at_the_second(inputs: torch.Tensor) -> torch.Tensor:
-        if batches:
-            raise _Enough
-        batches.append(inputs)
-        return inputs
-
-    splits, model = job.data, job.model
-    how = dict(job.settings) | dict(augment=stop_at_the_second, device=job.device, seed=job.seed)
+    """What the method of a built job says against its data or its network up to the end of its first step, and of that
+    of its `first_epoch`; None where it has nothing against them."""
+    splits, settings = job.data, training.checked_settings(dict(job.settings, seed=job.seed))
+    watched = training.watched_data(job.model, splits.train, job.method, splits.validation, None, settings["select"])
     method = copy.deepcopy(job.method)  # what it remembers of the rehearsal is no part of the play
-    method = replace(method, warm_up=0) if "warm_up" in knobs(method) else method  # what comes after it, too
+    loop = training.Loop(method, settings, torch.device(job.device), rehearsal=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the runs will say it again
         try:
-            training.train(model, splits.train, method, validation=splits.validation, **how)
-        except (_Enough, FloatingPointError):
-            return None
-        except ValueError as error:
+            loop.run(job.model, splits.train, watched)
+        except Unsuitable as error:
             return str(error)
+        except FloatingPointError:  # as the run will say, if it is chosen
+            return None
+    return None
 
 
 def validation_score(record: dict[str, Any], select: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from contextvars import ContextVar
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import nn
 from .checks import LAST_SEED, whole
 
 SMALL = 1_000_000  # parameters; below this, a second CPU thread costs more than it gives
+
+
+_seed: ContextVar[int] = ContextVar("_seed", default=0)  # of the innermost isolated_randomness
 
 
 @contextlib.contextmanager
@@ -34,12 +38,20 @@ def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
         np.random.set_state(np.random.RandomState(seed % 2**32).get_state())
         random.setstate(random.Random(seed).getstate())
         torch.set_default_dtype(torch.float32)
+        token = _seed.set(seed)
         try:
             yield
         finally:
+            _seed.reset(token)
             torch.set_default_dtype(dtype)
             np.random.set_state(others[0])
             random.setstate(others[1])
+
+
+def fresh_layers():
+    """Inside, new layers start from the run's seed; what the run draws afterwards, such as dropout, is as if they had
+    not been there. So a method with layers of its own that has no effect is plain training, to the bit."""
+    return isolated_randomness(_seed.get())
 
 
 @contextlib.contextmanager

@@ -199,7 +199,7 @@ def intervals() -> list[float]:
 
 def searched() -> list[float]:
     """The settings that a search tries, and which it takes."""
-    tried = comparison.candidates("a", methods.GroupDRO(), 4, lr=1e-3, weight_decay=0.0)
+    tried = comparison.candidates(comparison.Trial("a", methods.GroupDRO(), 1e-3, 0.0), 4)
     scored = [replace(trial, score=score) for trial, score in zip(tried, (0.2, math.nan, 0.7, 0.5))]
     return [each for t in tried for each in (1e3 * t.lr, t.weight_decay, t.method.step_size)] + [
         float(scored.index(comparison.best(scored)))

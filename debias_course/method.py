@@ -1,13 +1,18 @@
 """Method: where can one intervene?
 
-A method is a small frozen dataclass of hyper-parameters. `training.train` asks it five questions, whose default
+A method is a small frozen dataclass of hyper-parameters. `training.train` asks it seven questions, whose default
 answers are plain empirical risk minimisation (ERM):
 
-    model(model, data)         what is trained?                              the model
-    start(model, data)         what has to be remembered from step to step?  an nn.Module, empty for ERM
-    data(model, data, state)   what is trained on in this epoch?             the data
-    batches(data, ...)         which samples form the batches of an epoch?   each once, in random order
-    loss(model, batch, state)  what is minimised?                            the mean cross-entropy
+    model(model, data)                     what is trained?                              the model
+    start(model, data)                     what has to be remembered from step to step?  a State, empty for ERM
+    parameters(model, state)               which parameters move, and how fast?          all, at the run's learning rate
+    data(model, data, state)               what is trained on in this epoch?             the data
+    batches(data, ...)                     which samples form the batches of an epoch?   each once, in random order
+    step(model, batch, state, optimizer)   what is an update?                            one step down the loss
+    loss(model, batch, state)              what is minimised?                            the mean cross-entropy
+
+Where another training comes first, such as that of a biased partner, `model` or `start` calls `stages.stage`, which
+runs it once and keeps it for all methods that start from it.
 
 Each field declares its range once, with `knob`; the widget, the command line and the list of methods read it there.
 A field of one number per group or class is declared with `several`.
@@ -21,14 +26,18 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from .checks import LARGEST, choice, number, numbers, plain
 from .data import Batch, GroupedData
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -76,11 +85,49 @@ def several(per: str, *, low: float = -LARGEST, whole: bool = False) -> Any:
     return dataclasses.field(default=(), metadata={"several": dict(per=per, low=low, whole=whole)})
 
 
+class State(nn.Module):
+    """What a method remembers from step to step, and what the training loop tells it.
+
+    epoch      under way, from 1; `start` sets a later one where a stage has spent the epochs before
+    progress   the share of all steps that are done, from 0
+    generator  on the device, seeded by the run
+
+    Buffers are moved and saved, parameters are trained with the model's unless `Method.parameters` says otherwise, and
+    optimisers of a method's own are saved with what they remember. All else is for onlookers (`train(on_step=...)`).
+    """
+
+    def __init__(self, **buffers: Tensor):
+        super().__init__()
+        self.epoch, self.progress = 1, 0.0
+        self.generator: torch.Generator | None = None
+        for name, values in buffers.items():
+            self.register_buffer(name, values)
+
+    def begin(self, *, seed: int = 0, device: torch.device | str = "cpu", progress: float = 0.0) -> Self:
+        """As the training loop hands it to the first step."""
+        self.generator, self.progress = torch.Generator(device).manual_seed(seed), progress
+        return self
+
+    def get_extra_state(self) -> dict[str, Any]:
+        inner = {name: each.state_dict() for name, each in vars(self).items() if isinstance(each, Optimizer)}
+        drawn = None if self.generator is None else self.generator.get_state()
+        return dict(epoch=self.epoch, progress=self.progress, generator=drawn, optimizers=inner)
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.epoch, self.progress = state["epoch"], state["progress"]
+        if state["generator"] is not None:
+            self.generator = self.generator or torch.Generator()
+            self.generator.set_state(state["generator"])
+        for name, kept in state["optimizers"].items():
+            getattr(self, name).load_state_dict(kept)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """Plain empirical risk minimisation, and the base of every other method."""
 
     needs: ClassVar[str] = "nothing"  # which labels beyond the class label it reads in training
+    first_epoch: ClassVar[int] = 1  # from which it does more than train plainly
 
     def __post_init__(self):
         _refuse_unused(type(self))
@@ -92,17 +139,19 @@ class Method:
                 object.__setattr__(self, field.name, numbers(name, value, **field.metadata["several"]))
 
     def model(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        """What is trained in place of `model`, a copy that may be changed; random layers start from the run's seed."""
+        """What is trained in place of `model`, a copy that may be changed; new layers start from the run's seed."""
         return model
 
-    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        """Running state, on the device of `data`. Buffers are saved, parameters are trained with the model's.
+    def start(self, model: nn.Module, data: GroupedData) -> State:
+        """What is remembered, on the device of `data`; layers of its own are built in `contexts.fresh_layers`."""
+        return State()
 
-        The training loop adds `state.epoch`, from 1, `state.progress`, the share of all steps that are done, and
-        `state.generator`, on the device and seeded."""
-        return nn.Module()
+    def parameters(self, model: nn.Module, state: State) -> list[dict[str, Any]]:
+        """Groups of what the run's optimiser moves: dict(params=...), and `lr`, relative to the run's, where it is not
+        1."""
+        return [dict(params=[*model.parameters(), *state.parameters()])]
 
-    def data(self, model: nn.Module, data: GroupedData, state: nn.Module) -> GroupedData:
+    def data(self, model: nn.Module, data: GroupedData, state: State) -> GroupedData:
         """The samples of epoch `state.epoch`, on the device of `data`: fewer, more, or their embeddings."""
         return data
 
@@ -112,7 +161,15 @@ class Method:
         generator = epoch_generator(seed, epoch)
         return cut(torch.randperm(len(data), generator=generator), batch_size)
 
-    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+    def step(self, model: nn.Module, batch: Batch, state: State, optimizer: Optimizer) -> Tensor:
+        """One update; returns the batch's loss as a tensor on the device, so that nobody has to wait for it."""
+        optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(model, batch, state)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         """The scalar to minimise on one batch; may update `state`."""
         return sample_losses(model, batch).mean()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .checks import LARGEST, LAST_SEED, choice, grouped, isa, network, number
 from .data import GroupedData
-from .methods import Method
+from .method import Method
 
 # Which epoch's model is returned, and what the rule has to know on the validation split. Ties go to the earlier epoch.
 SELECT = {

@@ -7,22 +7,26 @@ evaluate(run.model, data.test)
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from .checks import Unsuitable, isa, number
 from .contexts import isolated_randomness, threads_for
 from .data import Batch, GroupedData
 from .evaluation import GroupReport, evaluate
-from .methods import ERM, Method
+from .method import ERM, Method, State
 from .settings import OPTIMIZERS as OPTIMIZERS
 from .settings import SELECT as SELECT
-from .settings import augmented, checked_settings, index_tensors, watched_data
+from .settings import SETTINGS, augmented, checked_settings, index_tensors, watched_data
 
 PLAIN = ERM()
 
@@ -50,12 +54,12 @@ class Run:
     state      the method's state after the last epoch
     epoch      the selected epoch, from 1; `select` is the rule that chose it
     records    one dict per epoch, watched split and group: epoch, loss, split, group, n, correct
-    seconds    wall time of the whole call
+    seconds    wall time of the whole call, with that of its stages, also where they were kept
     settings   the arguments that decide the result, but for the data, the model and the device
     """
 
     model: nn.Module
-    state: nn.Module
+    state: State
     method: Method
     epoch: int
     select: str
@@ -91,6 +95,7 @@ def train(
     augment: Callable[[Tensor], Tensor] | None = None,
     device: torch.device | str | None = None,
     progress: bool | Callable[[int, int], None] = False,
+    on_step: Callable[[nn.Module, Batch, State, Tensor], None] | None = None,
 ) -> Run:
     """Train a copy of `model` on `data` with `method`.
 
@@ -103,47 +108,133 @@ def train(
     validation    measured after every epoch, and what `select` looks at (one of `SELECT`)
     watch         other data to measure after every epoch, by name
     progress      True shows a bar; a function is called with (epochs done, epochs)
+    on_step       called after every update as on_step(model, batch, state, loss): to look on, not to interfere
 
     Raises ValueError for settings that cannot work, and FloatingPointError, naming the epoch, when the loss is no
     longer finite.
     """
-    settings = checked_settings(
-        dict(
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            weight_decay=weight_decay,
-            seed=seed,
-            select=select,
-            optimizer=optimizer,
-            augment=augment,
-        )
-    )
+    given = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed)
+    settings = checked_settings(given | dict(select=select, optimizer=optimizer, augment=augment))
     watched = watched_data(model, data, method, validation, watch, select)
+    loop = Loop(method, settings, pick_device(device), on_step)
+    return loop.run(model, data, watched, progress)
 
-    started = time.perf_counter()
-    device = pick_device(device)
-    data = data.to(device)
-    watched = {name: split.to(device) for name, split in watched.items()}
-    score, best, chosen, records = SELECT[select], -math.inf, settings["epochs"], []
-    with isolated_randomness(settings["seed"], device), threads_for(model):
-        model = method.model(to_training(copy.deepcopy(model)), data).to(device)
-        evaluate(model, data.subset(torch.arange(1, device=device)))  # refuses a model with other outputs than logits
-        state = method.start(model, data).to(device)
-        state.generator = torch.Generator(device).manual_seed(settings["seed"])
-        updates = make_optimizer(optimizer, model, state, lr=settings["lr"], weight_decay=settings["weight_decay"])
-        for epoch in _counted(settings["epochs"], progress):
+
+DEFAULTS: dict[str, Any] = {
+    name: parameter.default for name, parameter in inspect.signature(train).parameters.items() if name in SETTINGS
+}  # of the settings, for all that trains
+running: ContextVar[Loop | None] = ContextVar("running", default=None)  # the loop that is under way
+
+
+@dataclass
+class Loop:
+    """One training. In a `rehearsal` it ends after the first batch, and after that of the method's `first_epoch`.
+
+    spent   seconds that stages took which were kept, beyond those of now
+    """
+
+    method: Method
+    settings: dict[str, Any]
+    device: torch.device
+    on_step: Callable[[nn.Module, Batch, State, Tensor], None] | None = None
+    rehearsal: bool = False
+    spent: float = 0.0
+
+    def run(
+        self,
+        model: nn.Module,
+        data: GroupedData,
+        watched: Mapping[str, GroupedData],
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> Run:
+        started, token = time.perf_counter(), running.set(self)
+        try:
+            with isolated_randomness(self.settings["seed"], self.device), threads_for(model):
+                trained = self._trained(model, data.to(self.device), watched, progress)
+        finally:
+            running.reset(token)
+        settings = self.settings | dict(augment=repr(self.settings["augment"]))
+        return Run(*trained, time.perf_counter() - started + self.spent, settings)
+
+    def _trained(self, model, data, watched, progress) -> tuple[Any, ...]:
+        """All fields of a `Run` up to its records."""
+        method, epochs = self.method, self.settings["epochs"]
+        watched = {name: split.to(self.device) for name, split in watched.items()}
+        rule = self.settings["select"]
+        score, best, chosen, records, kept = SELECT[rule], -math.inf, epochs, [], None
+        model = to_training(method.model(to_training(copy.deepcopy(model)), data)).to(self.device)
+        evaluate(model, data.subset(torch.arange(1, device=self.device)))  # refuses other outputs than logits
+        state, optimizer = self._begun(model, data)
+        for epoch in self._epochs(state.epoch, progress):
             state.epoch = epoch
-            loss = _one_epoch(model, data, method, state, updates, augment, settings)
+            loss = self._epoch(model, data, state, optimizer)
+            if self.rehearsal:
+                continue
             reports = {name: evaluate(model, split) for name, split in watched.items()}
             records += _rows(epoch, loss, reports)
             if score and score(reports["validation"]) > best:
                 best, chosen = score(reports["validation"]), epoch
                 kept = {name: value.clone() for name, value in model.state_dict().items()}
-        if score:
+        if kept is not None:
             model.load_state_dict(kept)
-    settings["augment"] = repr(augment)
-    return Run(model.eval(), state, method, chosen, select, records, time.perf_counter() - started, settings)
+        return model.eval(), state, method, chosen, rule, records
+
+    def _begun(self, model: nn.Module, data: GroupedData) -> tuple[State, Optimizer]:
+        state, settings = self.method.start(model, data), self.settings
+        isa(f"what {type(self.method).__name__}.start returns", state, State, "a methods.State")
+        state = state.to(self.device).begin(seed=settings["seed"], device=self.device)
+        if state.epoch > settings["epochs"]:
+            raise Unsuitable(
+                f"{type(self.method).__name__} begins with epoch {state.epoch}, after what comes first, and there are "
+                f"{settings['epochs']}; train for more epochs, or let the other be shorter"
+            )
+        groups = self.method.parameters(model, state)
+        return state, make_optimizer(settings["optimizer"], groups, settings["lr"], settings["weight_decay"])
+
+    def _epochs(self, first: int, progress: bool | Callable[[int, int], None]) -> Iterator[int]:
+        """The epochs to go, telling `progress` of each one that is done."""
+        from tqdm import tqdm
+
+        last = self.settings["epochs"]
+        epochs: Sequence[int] = range(first, last + 1)
+        if self.rehearsal:
+            epochs = sorted({first, min(last, max(first, self.method.first_epoch))})
+        for epoch in tqdm(epochs, desc="epochs", disable=progress is not True):
+            yield epoch
+            if callable(progress):
+                progress(epoch, last)
+
+    def _epoch(self, model: nn.Module, data: GroupedData, state: State, optimizer: Optimizer) -> float:
+        """The mean loss over the epoch's batches; reading it is the epoch's only wait for the device."""
+        method, settings, augment = self.method, self.settings, self.settings["augment"]
+        seen = method.data(model, data, state)
+        if augment is not None and seen.inputs.shape[1:] != data.inputs.shape[1:]:
+            augment = None  # it changes images, and these are their embeddings
+        batches = method.batches(seen, settings["batch_size"], seed=settings["seed"], epoch=state.epoch)
+        batches = index_tensors(batches, len(seen))[: 1 if self.rehearsal else None]
+        rows = torch.cat(batches).to(seen.device).split([len(batch) for batch in batches])  # moved once
+        total = torch.zeros((), device=seen.device)
+        for place, batch in enumerate(seen.batches(rows)):
+            state.progress = (state.epoch - 1 + place / len(rows)) / settings["epochs"]
+            batch = batch._replace(inputs=augmented(batch.inputs, augment)) if augment else batch
+            loss = method.step(model, batch, state, optimizer)
+            total += loss
+            if self.on_step is not None:
+                self.on_step(model, batch, state, loss)
+        mean = float(total) / len(batches)
+        if not math.isfinite(mean):
+            raise FloatingPointError(
+                f"the training loss is {mean} in epoch {state.epoch}; lower lr={settings['lr']:g}, or look for "
+                "extreme inputs"
+            )
+        return mean
+
+
+def completed(settings: Mapping[str, Any], of: str) -> dict[str, Any]:
+    """All settings but the seed, which `of` decides: a default is the same whether one says it or not. TypeError or
+    ValueError for what cannot work."""
+    checked = checked_settings(settings, of)
+    return {name: default for name, default in DEFAULTS.items() if name != "seed"} | checked
 
 
 def to_training(model: nn.Module) -> nn.Module:
@@ -163,55 +254,19 @@ def to_training(model: nn.Module) -> nn.Module:
     return model
 
 
-def _one_epoch(model, data, method, state, updates, augment, settings) -> float:
-    """The mean loss over the epoch's batches; reading it is the epoch's only wait for the device."""
-    seen = method.data(model, data, state)
-    if augment is not None and seen.inputs.shape[1:] != data.inputs.shape[1:]:
-        augment = None  # it changes images, and these are their embeddings
-    batches = method.batches(seen, settings["batch_size"], seed=settings["seed"], epoch=state.epoch)
-    batches = index_tensors(batches, len(seen))
-    rows = torch.cat(batches).to(seen.device).split([len(batch) for batch in batches])  # moved once
-    total = torch.zeros((), device=seen.device)
-    for number, batch in enumerate(seen.batches(rows)):
-        state.progress = (state.epoch - 1 + number / len(rows)) / settings["epochs"]
-        batch = batch._replace(inputs=augmented(batch.inputs, augment)) if augment else batch
-        total += step(model, batch, method, state, updates)
-    loss = float(total) / len(batches)
-    if not math.isfinite(loss):
-        raise FloatingPointError(
-            f"the training loss is {loss} in epoch {state.epoch}; lower lr={updates.param_groups[0]['lr']:g}, or look "
-            "for extreme inputs"
-        )
-    return loss
-
-
-def step(model: nn.Module, batch: Batch, method: Method, state: nn.Module, optimizer) -> Tensor:
-    """One update; returns the batch's loss as a tensor on the device, so that nobody has to wait for it."""
-    optimizer.zero_grad(set_to_none=True)
-    loss = method.loss(model, batch, state)
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
-
-
-def make_optimizer(name: str, model: nn.Module, state: nn.Module, *, lr: float, weight_decay: float):
-    """Over the model's and the method's parameters; fused, which saves a third of a small model's step."""
-    parameters = [*model.parameters(), *state.parameters()]
+def make_optimizer(name: str, groups: list[dict[str, Any]], lr: float, weight_decay: float) -> Optimizer:
+    """Over groups as `Method.parameters` returns them; fused, which saves a third of a small model's step."""
+    made = []
+    for group in groups:
+        if not isinstance(group, Mapping) or not {"params"} <= set(group) <= {"params", "lr"}:
+            raise ValueError(f"a group of parameters is {group!r:.80}; give dict(params=[...]), and lr=0.1 with it")
+        made.append(dict(params=list(group["params"]), lr=lr * number("lr", group.get("lr", 1.0), 0.0)))
+    parameters = [each for group in made for each in group["params"]]
     if not any(parameter.requires_grad for parameter in parameters):
         which = "all parameters of the model are frozen" if parameters else "the model has no parameters"
         raise ValueError(f"{which}, so there is nothing to train; evaluate it as it is, or let some require a gradient")
     fused = parameters[0].device.type != "meta"
-    return OPTIMIZERS[name](parameters, lr=lr, weight_decay=weight_decay, fused=fused)
-
-
-def _counted(epochs: int, progress: bool | Callable[[int, int], None]) -> Iterator[int]:
-    """1 .. epochs, telling `progress` of each one that is done."""
-    from tqdm import tqdm
-
-    for epoch in tqdm(range(1, epochs + 1), desc="epochs", disable=progress is not True):
-        yield epoch
-        if callable(progress):
-            progress(epoch, epochs)
+    return OPTIMIZERS[name](made, lr=lr, weight_decay=weight_decay, fused=fused)
 
 
 def _rows(epoch: int, loss: float, reports: Mapping[str, GroupReport]) -> list[dict[str, Any]]:

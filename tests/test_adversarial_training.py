@@ -391,8 +391,7 @@ def test_batches_of_the_evaluation_do_not_matter_without_a_random_start(trained)
 
 def opened(method, model, data, progress=1.0):
     state = method.start(model, data)
-    state.epoch, state.progress, state.generator = 1, progress, generator()
-    return state
+    return state.begin(progress=progress)
 
 
 def test_without_a_radius_it_is_plain_training_to_the_bit(digits):

@@ -4,15 +4,16 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
 
-from debias_course import claims, models
-from debias_course.comparison import SEARCH_SEED, candidates, compare
+from debias_course import claims, models, study
+from debias_course.comparison import SEARCH_SEED, Trial, candidates, compare
 from debias_course.data import toys
 from debias_course.evaluation import evaluate
-from debias_course.methods import ERM, LossReweighting, Method, knob
+from debias_course.methods import ERM, SMOTE, HardMining, LossReweighting, Method, Unsuitable, knob
 from debias_course.study import Study, mean_over_seeds
 from debias_course.training import train
 
@@ -42,15 +43,15 @@ class Diverging(ERM):
 
 
 def test_every_method_is_tried_as_often_with_the_same_rates_and_decays_its_own_setting_first():
-    plain = candidates("plain", ERM(), 6, lr=0.1, weight_decay=0.0)
-    tuned = candidates("tuned", Tuned(), 6, lr=0.1, weight_decay=0.0)
+    plain = candidates(Trial("plain", ERM(), 0.1, 0.0), 6)
+    tuned = candidates(Trial("tuned", Tuned(), 0.1, 0.0), 6)
     assert [(t.lr, t.weight_decay) for t in plain] == [(t.lr, t.weight_decay) for t in tuned]
     assert (plain[0].lr, plain[0].weight_decay) == (0.1, 0.0) and len(set(plain)) == 6
     assert tuned[0].method == Tuned() and {t.method.factor for t in tuned} <= {1.0, 2.0, 5.0}
     assert len({t.method.factor for t in tuned}) > 1 and {t.method.other for t in tuned} == {3}
-    by_hand = candidates("tuned", Tuned(factor=7.0), 6, lr=0.1, weight_decay=0.0)
+    by_hand = candidates(Trial("tuned", Tuned(factor=7.0), 0.1, 0.0), 6)
     assert {t.method.factor for t in by_hand} == {7.0}
-    renamed = candidates("other", Tuned(), 6, lr=0.1, weight_decay=0.0)
+    renamed = candidates(Trial("other", Tuned(), 0.1, 0.0), 6)
     assert [t.method for t in renamed] == [t.method for t in tuned]  # a name is no setting
 
 
@@ -101,7 +102,7 @@ def test_a_setting_that_diverges_is_not_chosen_and_a_method_that_always_does_say
 
 def test_a_run_that_diverged_is_remembered(monkeypatch, tmp_path):
     monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path))
-    room = sys.modules["debias_course.study"]
+    room = sys.modules["debias_course.study.workers"]
     first = small({"by chance": Diverging()}, seeds=1, trials=6)
     monkeypatch.setattr(room, "run_and_keep", lambda *each: pytest.fail("ran again"))
     again = small({"by chance": Diverging()}, seeds=1, trials=6)
@@ -110,7 +111,7 @@ def test_a_run_that_diverged_is_remembered(monkeypatch, tmp_path):
     how = dict(epochs=3, batch_size=128, optimizer="adamw", select="validation-worst-group")
     how |= dict(lr=lost.lr, weight_decay=lost.weight_decay, model=models.linear, n_jobs=1, progress=False)
     with pytest.raises(FloatingPointError, match="'lost' with seed 990001: the training loss is nan in epoch 1"):
-        room.study({"lost": lost.method}, DATA, seeds=[SEARCH_SEED], **how)
+        study({"lost": lost.method}, DATA, seeds=[SEARCH_SEED], **how)
 
 
 def study_of(**values):
@@ -177,10 +178,11 @@ class Unwilling(ERM):
     """min: plain training, which is refused at the place that is named."""
 
     place: str = knob("loss", choices=("model", "start", "data", "loss"), help="where")
+    error: ClassVar[type] = Unsuitable
 
     def refuse(self, place, otherwise):
         if place == self.place:
-            raise ValueError("there is no moon")
+            raise self.error("there is no moon")
         return otherwise
 
     def model(self, model, data):
@@ -211,6 +213,24 @@ def test_what_cannot_work_is_said_before_the_first_run_or_left_out(place, monkey
     assert found.left_out == {"refused": "there is no moon"} and found.study.names == ["ERM", "weights"]
 
 
+@pytest.mark.parametrize("place", ["model", "start", "data", "loss"])
+def test_a_fault_of_a_method_is_no_reason_to_leave_it_out(place, monkeypatch):
+    """A ValueError that is not `Unsuitable`, such as one of torch or of a slip, is raised as it is."""
+    monkeypatch.setattr(Unwilling, "error", ValueError)
+    with pytest.raises(ValueError, match="^there is no moon"):
+        small({"ERM": ERM(), "faulty": Unwilling(place=place)}, seeds=1, trials=1, leave_out=True)
+
+
+def test_a_rehearsal_of_embeddings_takes_a_few_steps(monkeypatch):
+    """One of the stage and one of the new head, whatever changes the images of the others."""
+    steps, step = [], Method.step
+    monkeypatch.setattr(Method, "step", lambda self, *each: (steps.append(type(self)), step(self, *each))[1])
+    monkeypatch.setattr("debias_course.comparison.run_all", lambda *_, **__: sys.exit("enough"))
+    with pytest.raises(SystemExit):
+        small({"SMOTE": SMOTE(warm_up=2), "mining": HardMining(warm_up=2)}, seeds=1, model=models.mlp, epochs=6)
+    assert steps == [ERM, SMOTE, HardMining, HardMining]
+
+
 def test_the_baseline_is_plain_training_wherever_it_stands():
     found = small({"weights": LossReweighting(), "plain": ERM()}, seeds=1, trials=1)
     assert found.baseline == "plain" and found.left_out == {}
@@ -225,7 +245,7 @@ def test_one_bar_counts_the_search_and_the_test(capsys):
 
 
 def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(monkeypatch):
-    room = sys.modules["debias_course.study"]  # the package has a function of that name
+    room = sys.modules["debias_course.study.workers"]
     calls = {"ERM": ERM(), "weights": LossReweighting()}
     how = dict(seeds=2, trials=2, epochs=4)
     run, done = room.run_and_keep, []

@@ -11,7 +11,7 @@ import torch
 from debias_course import contexts, models
 from debias_course.data import Batch, toys
 from debias_course.methods import METHODS, Method, knobs, method_name
-from debias_course.training import make_optimizer, step, train
+from debias_course.training import make_optimizer, train
 
 PLANE = toys.shortcut(n=64, correlation=0.75, seed=3)
 # The same as images, a channel for each coordinate, with noise: for methods that need a network with stages.
@@ -50,25 +50,42 @@ def ground(method):
 
 
 def setting(method):
+    """A model, a state in the first epoch in which the method does what it is for, and a batch."""
     data, start = ground(method)
     with contexts.isolated_randomness(0):
         model = method.model(copy.deepcopy(start), data.train).train()
-    return model, opened(method.start(model, data.train)), data.train.batch(torch.arange(32))
+        state = opened(method.start(model, data.train), method)
+        seen = method.data(model, data.train, state)
+    return model, state, seen.batch(torch.arange(32))
 
 
-def opened(state):
-    """The state as the training loop hands it to the loss."""
-    state.epoch, state.progress, state.generator = 1, 0.5, torch.Generator().manual_seed(0)
-    return state
+def opened(state, method):
+    """As the training loop hands it to the loss, half-way."""
+    state.epoch = max(state.epoch, method.first_epoch)
+    return state.begin(progress=0.5)
+
+
+def run(method, seed=4, **how):
+    """Two epochs of what the method is for."""
+    data, start = ground(method)
+    epochs = setting(method)[1].epoch + 1
+    return train(start, data.train, method, epochs=epochs, batch_size=16, seed=seed, **how)
+
+
+def moved(method, model, state):
+    """The parameters that the run's optimiser moves."""
+    groups = method.parameters(model, state)
+    return [each for group in groups for each in group["params"] if each.requires_grad]
 
 
 @each_method
-def test_loss_is_a_finite_scalar_and_its_gradient_reaches_the_features(method):
+def test_loss_is_a_finite_scalar_and_its_gradient_reaches_all_that_is_trained(method):
     model, state, batch = setting(method)
     loss = method.loss(model, batch, state)
     assert loss.shape == () and torch.isfinite(loss)
     loss.backward()
-    assert all(p.grad.abs().sum() > 0 for p in model.features.parameters())
+    trained = moved(method, model, state)
+    assert trained and all(p.grad.abs().sum() > 0 for p in trained)
 
 
 def draws(method):
@@ -107,7 +124,7 @@ def test_a_model_may_edit_its_inputs_in_place(method):
         model, state, batch = setting(method)
         model.features[0].register_forward_pre_hook(edit)
         loss = method.loss(model, batch, state)
-        seen.append([loss, *torch.autograd.grad(loss, list(model.features.parameters()))])
+        seen.append([loss, *torch.autograd.grad(loss, moved(method, model, state))])
     assert all(torch.equal(a, b) for a, b in zip(*seen))
 
 
@@ -118,8 +135,8 @@ def test_a_whole_step_runs_on_the_meta_device(method):
     model, state, batch = setting(method)
     model, state = model.to("meta"), state.to("meta")
     state.generator = None  # there is none for this device
-    optimizer = make_optimizer("adamw", model, state, lr=1e-3, weight_decay=0.1)
-    loss = step(model, Batch(*(part.to("meta") for part in batch)), method, state, optimizer)
+    optimizer = make_optimizer("adamw", method.parameters(model, state), 1e-3, 0.1)
+    loss = method.step(model, Batch(*(part.to("meta") for part in batch)), state, optimizer)
     assert loss.device.type == "meta" and loss.shape == ()
 
 
@@ -127,15 +144,14 @@ def test_a_whole_step_runs_on_the_meta_device(method):
 def test_training_leaves_the_global_random_state_and_the_model_alone(method):
     data, model = ground(method)
     before, weights = torch.get_rng_state(), [p.clone() for p in model.parameters()]
-    train(model, data.train, method, epochs=1, batch_size=16, validation=data.validation)
+    run(method, validation=data.validation)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(p, w) and p.grad is None for p, w in zip(model.parameters(), weights))
 
 
 @each_method
 def test_training_is_the_same_for_the_same_seed_only(method):
-    data, start = ground(method)
-    first, again, other = (train(start, data.train, method, epochs=2, batch_size=16, seed=s) for s in (4, 4, 5))
+    first, again, other = (run(method, seed) for seed in (4, 4, 5))
     same = [torch.equal(a, b) for a, b in zip(first.model.parameters(), again.model.parameters())]
     changed = [torch.equal(a, b) for a, b in zip(first.model.parameters(), other.model.parameters())]
     assert all(same) and not any(changed)
@@ -150,7 +166,8 @@ def test_state_survives_saving_and_loading(method):
     file.seek(0)
     fresh = method.start(model, ground(method)[0].train)
     fresh.load_state_dict(torch.load(file))
-    again, loaded = (method.loss(model, batch, opened(each)) for each in (state, fresh))
+    assert (fresh.epoch, fresh.progress) == (state.epoch, 0.5)
+    again, loaded = (method.loss(model, batch, each) for each in (state, fresh))
     assert torch.equal(again, loaded)
 
 

@@ -11,7 +11,7 @@ from torch.autograd.gradcheck import GradcheckError
 from debias_course import contexts, models, train
 from debias_course.data import Batch, GroupedData, toys
 from debias_course.methods import DANN, ERM, METHODS
-from debias_course.methods.dann import RecordedDANN, fooled, frozen_features, per_domain, probe, ramp, reverse
+from debias_course.methods.dann import fooled, frozen_features, per_domain, probe, ramp, reverse
 
 
 def grad(function, x):
@@ -73,8 +73,7 @@ def test_the_published_schedule_by_hand():
 def setting(method, data, *, progress=0.5, hidden=(8,)):
     model = models.mlp(data, hidden=hidden, seed=1)
     state = method.start(model, data)
-    state.epoch, state.progress, state.generator = 1, progress, torch.Generator().manual_seed(0)
-    return model, state, data.batch(torch.arange(0, len(data), 3))
+    return model, state.begin(progress=progress), data.batch(torch.arange(0, len(data), 3))
 
 
 def gradients(loss, *modules):
@@ -327,11 +326,15 @@ def test_every_domain_counts_the_same_so_that_chance_is_known():
     assert per_domain(torch.tensor([True] * 9 + [False]), data).value == 0.75
 
 
-def test_the_record_holds_every_step_and_changes_nothing(toy):
-    start, watched = models.mlp(toy.train, hidden=(4,)), RecordedDANN(strength=0.5)
-    runs = [train(start, toy.train, how, epochs=2, batch_size=100) for how in (DANN(strength=0.5), watched)]
-    assert torch.equal(runs[0].model.head.weight, runs[1].model.head.weight) and len(watched.trace) == 8
-    assert runs[1].records[-1]["loss"] == pytest.approx(float(sum(sum(both) for both in watched.trace[4:])) / 4)
+def test_an_onlooker_sees_both_losses_of_every_step_and_changes_nothing(toy):
+    start, trace = models.mlp(toy.train, hidden=(4,)), []
+
+    def look(model, batch, state, loss):
+        trace.append(state.losses)
+
+    runs = [train(start, toy.train, DANN(strength=0.5), epochs=2, batch_size=100, on_step=f) for f in (None, look)]
+    assert torch.equal(runs[0].model.head.weight, runs[1].model.head.weight) and len(trace) == 8
+    assert runs[1].records[-1]["loss"] == pytest.approx(float(sum(sum(both) for both in trace[4:])) / 4)
 
 
 def test_its_name_on_the_command_line():

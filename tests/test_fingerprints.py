@@ -19,8 +19,8 @@ from scipy.special import expit, exprel
 
 from debias_course import contexts, data, evaluate, methods, models, study, training
 from debias_course.fingerprints import NoFingerprint, fingerprint, reached
-from debias_course.jobs import Job, keyed
 from debias_course.methods import ERM, Method
+from debias_course.study.jobs import Job, keyed
 
 SPLITS = data.toys.shortcut(n=40)
 
@@ -437,7 +437,7 @@ def test_every_process_agrees(seed):
     source = """
         from debias_course import data, methods, models
         from debias_course.fingerprints import fingerprint
-        from debias_course.jobs import Job, keyed
+        from debias_course.study.jobs import Job, keyed
         job = Job("m", methods.GroupDRO(), data.toys.shortcut(n=40), models.mlp, 0, (("epochs", 1),), "cpu")
         print(next(keyed([job])).key, fingerprint({"a", "b", "c"}))
     """

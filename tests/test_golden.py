@@ -8,12 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from debias_course import comparison, evaluation, golden, models, receipts, study, training
+from debias_course import comparison, evaluation, golden, method, models, receipts, training
 from debias_course.data import Splits, biases, changes, grouped, toys
 from debias_course.evaluation import Share
 from debias_course.methods import (
     attacks,
-    base,
     dann,
     group_dro,
     hard_mining,
@@ -24,7 +23,7 @@ from debias_course.methods import (
     spectral_decoupling,
 )
 
-STUDY = sys.modules[study.__module__]
+SEEDS = sys.modules["debias_course.study.seeds"]
 RESTS_ON = {
     topic[:2]: {
         name: values for receipt in receipts.read_receipts(topic) for name, values in receipt["behaviour"].items()
@@ -101,7 +100,7 @@ CHANGES = {
     "the worst epoch": (training.SELECT, "validation-worst-group", lambda report: -report.worst_group.value, ALL),
     "another interval of a share": (evaluation, "wilson", wald, ALL),
     "another interval of a mean": (
-        STUDY,
+        SEEDS,
         "mean_over_seeds",
         lambda values, level=0.95, **how: mean(values, level / 2, **how),
         ALL,
@@ -130,7 +129,7 @@ def batch(self, rows):
     return made._replace(inputs=made.inputs / 2)
 
 
-BATCH, mean, labels = grouped.GroupedData.batch, STUDY.mean_over_seeds, toys._labels
+BATCH, mean, labels = grouped.GroupedData.batch, SEEDS.mean_over_seeds, toys._labels
 
 
 @pytest.mark.parametrize("where, name, value, lectures", CHANGES.values(), ids=CHANGES)
@@ -179,11 +178,11 @@ REFACTORINGS = {
     "weights in other words": (reweighting, "inverse_frequency", closed_form),
     "group means by a product": (group_dro, "group_means", in_two_steps),
     "halved images by slices": (changes, "half_size", sliced),
-    "the cross-entropy by hand": (base, "sample_losses", by_hand),
-    "a wrapper around the mean": (STUDY, "mean_over_seeds", as_a_loop),
+    "the cross-entropy by hand": (method, "sample_losses", by_hand),
+    "a wrapper around the mean": (SEEDS, "mean_over_seeds", as_a_loop),
     "a forward with a name for its features": (models.Classifier, "forward", renamed),
     "one learning-rate constant more": (training, "UNUSED", 3),
-    "a docstring": (training.step, "__doc__", "Another text."),
+    "a docstring": (method.Method.step, "__doc__", "Another text."),
     "another order of the colours' dict for ten": (biases, "COLORS", dict(biases.COLORS)),
 }
 

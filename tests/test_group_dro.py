@@ -9,7 +9,7 @@ from debias_course import models, train
 from debias_course.data import GroupedData, toys
 from debias_course.method import sample_losses
 from debias_course.methods import ERM, GroupDRO
-from debias_course.methods.group_dro import RecordedGroupDRO, exponentiated, greedy, group_means
+from debias_course.methods.group_dro import exponentiated, greedy, group_means
 
 LOSSES = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 EVEN = torch.full((3,), 1 / 3, dtype=torch.float64)
@@ -116,8 +116,7 @@ def test_greedy_follows_a_running_mean_that_starts_at_the_first_loss():
 
 def opened(method, model, data):
     state = method.start(model, data)
-    state.epoch, state.generator = 1, torch.Generator().manual_seed(0)
-    return state
+    return state.begin()
 
 
 def test_two_hundred_steps_equal_a_reference_in_double_precision():
@@ -198,11 +197,16 @@ def test_plain_batches_without_the_rare_groups_are_mentioned():
     assert all(torch.bincount(data.groups[batch], minlength=4).tolist() == [8] * 4 for batch in batches)
 
 
-def test_the_record_holds_every_step_and_changes_nothing(toy):
-    start, watched = models.linear(toy.train), RecordedGroupDRO(step_size=0.5)
-    runs = [train(start, toy.train, how, epochs=2, batch_size=100).model for how in (GroupDRO(step_size=0.5), watched)]
+def test_an_onlooker_sees_the_weights_of_every_step_and_changes_nothing(toy):
+    start, method, trace = models.linear(toy.train), GroupDRO(step_size=0.5), []
+
+    def look(model, batch, state, loss):
+        trace.append((state.used, state.means, loss))
+
+    runs = [train(start, toy.train, method, epochs=2, batch_size=100, on_step=f).model for f in (None, look)]
     assert torch.equal(runs[0].head.weight, runs[1].head.weight)
-    q, means = (torch.stack(part) for part in zip(*watched.trace))
+    q, means, losses = (torch.stack(part) for part in zip(*trace))
+    torch.testing.assert_close((q * means).sum(1), losses)
     assert q.shape == means.shape and q.shape[1] == 4 and torch.allclose(q.sum(1), torch.ones(len(q)))
 
 

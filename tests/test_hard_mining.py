@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from debias_course import models, train
-from debias_course.method import sample_losses
+from debias_course.method import State, sample_losses
 from debias_course.methods import ERM, HardMining
-from debias_course.methods.hard_mining import RecordedMining, drawn_by_loss, hardest, score
+from debias_course.methods.hard_mining import drawn_by_loss, hardest, score
 
 LOSSES = torch.tensor([0.1, 0.4, 2.5, 0.4])
 
@@ -74,8 +74,8 @@ def batch_of(toy, n=64):
 
 def opened(method, model, toy, epoch=1):
     state = method.start(model, toy.train)
-    state.epoch, state.generator = epoch, seeded()
-    return state
+    state.epoch = epoch
+    return state.begin(seed=0)
 
 
 def test_keeping_everything_is_plain_training_to_the_bit(toy):
@@ -146,7 +146,7 @@ def test_scoring_leaves_the_inputs_alone(toy):
     score(model, batch)
     assert torch.equal(batch.inputs, before)
     one, two = (
-        HardMining(keep=0.25, passes=passes).loss(model, batch_of(toy), nn.Module()).item() for passes in ("one", "two")
+        HardMining(keep=0.25, passes=passes).loss(model, batch_of(toy), State()).item() for passes in ("one", "two")
     )
     assert one == pytest.approx(two, rel=1e-6)
 
@@ -177,27 +177,30 @@ def test_a_wrong_label_is_kept_like_a_rare_sample(toy):
     assert flipped[kept].float().mean() > 5 * flipped.float().mean()
 
 
-def test_the_record_of_what_was_kept_changes_nothing_but_itself(toy):
-    start, settings = models.linear(toy.train), dict(epochs=3, batch_size=100, lr=0.1)
-    plain = train(start, toy.train, HardMining(keep=0.1, warm_up=1), **settings)
-    watched = train(start, toy.train, RecordedMining(keep=0.1, warm_up=1), **settings)
+def test_an_onlooker_sees_which_samples_were_kept_and_changes_nothing(toy):
+    start, method = models.linear(toy.train), HardMining(keep=0.1, warm_up=1)
+    settings, kept = dict(epochs=3, batch_size=100, lr=0.1), []
+    plain = train(start, toy.train, method, **settings)
+    look = lambda model, batch, state, loss: kept.append((state.epoch, batch.groups[state.chosen], batch.groups))  # noqa: E731
+    watched = train(start, toy.train, method, on_step=look, **settings)
     assert torch.equal(plain.model.head.weight, watched.model.head.weight)
-    assert [counts.sum().item() for counts in watched.state.kept.values()] == [40, 40]
-    assert sorted(watched.state.kept) == [2, 3] and watched.state.kept[2][1:3].sum() > 0.05 * 40
+    assert [(epoch, len(chosen)) for epoch, chosen, _ in kept] == [(1, 100)] * 4 + [(2, 10)] * 4 + [(3, 10)] * 4
+    groups = torch.cat([chosen for epoch, chosen, _ in kept if epoch == 2])
+    assert ((groups == 1) | (groups == 2)).sum() > 0.05 * 40
 
 
 class Easiest(HardMining):
     """min: wrong, the lowest losses are kept."""
 
-    def chosen(self, losses, batch, state):
-        return super().chosen(-losses, batch, state)
+    def chosen(self, losses, state):
+        return super().chosen(-losses, state)
 
 
 class Uncorrected(HardMining):
     """min: wrong, the correction is forgotten."""
 
-    def chosen(self, losses, batch, state):
-        return super().chosen(losses, batch, state)[0], None
+    def chosen(self, losses, state):
+        return super().chosen(losses, state)[0], None
 
 
 @pytest.mark.parametrize("wrong, claim", [(Easiest, "L03.2a"), (Uncorrected, "L03.1b")])

@@ -11,7 +11,7 @@ from debias_course import models, train
 from debias_course.data import Batch, GroupedData
 from debias_course.data.biases import thin
 from debias_course.evaluation import predict
-from debias_course.method import sample_losses
+from debias_course.method import State, sample_losses
 from debias_course.methods import ERM, LossReweighting
 from debias_course.methods.reweighting import effective_number, inverse_frequency, normalise
 
@@ -104,8 +104,7 @@ def test_the_mean_divides_by_the_batch_not_by_the_weights():
     logits, labels, weights = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1]), torch.tensor([1.0, 3.0])
     losses = F.cross_entropy(logits, labels, reduction="none")
     assert losses.tolist() == pytest.approx([0.1269280, 0.3132617], abs=1e-6)
-    state = torch.nn.Module()
-    state.register_buffer("weights", weights)
+    state = State(weights=weights)
     ours = LossReweighting().loss(torch.nn.Identity(), Batch(logits, *[labels] * 4), state)
     assert ours.item() == pytest.approx(0.5333566, abs=1e-6)
     assert F.cross_entropy(logits, labels, weight=weights).item() == pytest.approx(0.2666783, abs=1e-6)

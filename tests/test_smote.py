@@ -211,7 +211,7 @@ def test_groups_are_not_mixed():
 
 def test_two_stages_keep_the_features_and_train_a_new_head_on_balanced_embeddings(toy):
     start, method = models.mlp(toy.train, hidden=(8,)), SMOTE(by="group", warm_up=2)
-    stage_one = train(start, toy.train, method, epochs=2).model
+    stage_one = train(start, toy.train, epochs=2).model
     run = train(start, toy.train, method, epochs=3)
     assert all(torch.equal(a, b) for a, b in zip(stage_one.features.parameters(), run.model.features.parameters()))
     assert not torch.equal(stage_one.head.weight, run.model.head.weight)

@@ -22,9 +22,11 @@ from debias_course import figures, models, study
 from debias_course.cache import cache_folder
 from debias_course.comparison import SEARCH_SEED, compare
 from debias_course.data import Splits, toys
-from debias_course.jobs import Job, keyed
 from debias_course.methods import ERM, LossReweighting, knob
 from debias_course.study import Study, mean_over_seeds, parse_seeds
+from debias_course.study.jobs import Job, keyed
+
+WORKERS = sys.modules["debias_course.study.workers"]
 
 METHODS = {"plain": ERM(), "weighted": LossReweighting()}
 small = partial(study, data=partial(toys.shortcut, n=80), model=models.linear, epochs=2, n_jobs=1, progress=False)
@@ -128,7 +130,7 @@ def test_the_worst_group_by_epoch_is_a_mean_over_seeds_of_a_minimum_over_groups(
 
 def test_the_same_run_is_not_done_twice(monkeypatch):
     first = small(METHODS, seeds=2)
-    monkeypatch.setattr(sys.modules["debias_course.study"], "run_and_keep", lambda *each: pytest.fail("ran again"))
+    monkeypatch.setattr(WORKERS, "run_and_keep", lambda *each: pytest.fail("ran again"))
     again = small(METHODS, seeds=2)
     assert again.table.equals(first.table) and again.history.equals(first.history)
 
@@ -432,7 +434,7 @@ def test_runs_beyond_what_may_wait_are_built_again_and_come_out_the_same(monkeyp
     first = small(METHODS, seeds=3, n_jobs=2)
     for path in kept():
         path.unlink()
-    monkeypatch.setattr(sys.modules["debias_course.study"], "BUILT", 3000)  # of one seed's data there are 1920 bytes
+    monkeypatch.setattr(WORKERS, "BUILT", 3000)  # of one seed's data there are 1920 bytes
     assert small(METHODS, seeds=3, n_jobs=2).table.drop(columns="seconds").equals(first.table.drop(columns="seconds"))
 
 

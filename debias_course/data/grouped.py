@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import choice, isa, shown
+from ..checks import Unsuitable, choice, isa, shown
 
 PARTS = ("train", "validation", "test")
 
@@ -200,7 +200,7 @@ class GroupedData:
         empty = (self.counts == 0).nonzero().flatten().tolist()
         if empty:
             others = f" (nor have {len(empty) - 1} other groups)" if len(empty) > 1 else ""
-            raise ValueError(f"group '{self.group_names[empty[0]]}' has no example{others}; {remedy}")
+            raise Unsuitable(f"group '{self.group_names[empty[0]]}' has no example{others}; {remedy}")
 
     def table(self):
         """Data frame with one row per group: label, attribute, n, share."""

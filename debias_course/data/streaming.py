@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import isa, whole
+from ..checks import Unsuitable, isa, whole
 from ..fingerprints import fingerprint
 from .grouped import Batch, GroupedData, row_numbers
 
@@ -183,7 +183,7 @@ class StreamedData(GroupedData):
     def batch(self, indices: Tensor) -> Batch:
         needed = 4 * len(indices) * self.inputs.shape[1:].numel()
         if needed > max(self.memory, 2**28):
-            raise ValueError(
+            raise Unsuitable(
                 f"{len(indices):,} images at once take {needed / 1e9:.1f} GB, and these data stream because memory is "
                 f"{self.memory / 1e9:.1f} GB; allow more memory, take a smaller size, or use a method that works "
                 "batch by batch or on embeddings, such as SMOTE(space='embedding')"

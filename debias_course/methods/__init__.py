@@ -1,8 +1,10 @@
 """The methods of the course, in the order of its lectures."""
 
+from ..checks import Unsuitable as Unsuitable
 from ..method import ERM as ERM
 from ..method import Knob as Knob
 from ..method import Method as Method
+from ..method import State as State
 from ..method import knob as knob
 from ..method import knobs as knobs
 from ..method import method_name as method_name

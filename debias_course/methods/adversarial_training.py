@@ -26,7 +26,7 @@ from ..checks import number
 from ..contexts import threads_for
 from ..data import Batch, GroupedData
 from ..evaluation import GroupReport, evaluate, predict
-from ..method import Method, knob
+from ..method import Method, State, knob
 from .attacks import NORMS, attack
 from .attacks import ascent as ascent
 from .attacks import fgsm as fgsm
@@ -125,26 +125,26 @@ class AdversarialTraining(Method):
     random_start: str = knob("yes", choices=("yes", "no"), help="attack from a random point of the ball, or the input")
     ramp: float = knob(0.3, low=0.0, high=1.0, step=0.05, help="share of training over which the radius grows to ε")
 
-    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        state = nn.Module()
+    def start(self, model: nn.Module, data: GroupedData) -> State:
+        state = State()
         state.clip = data.inputs.dtype == torch.uint8
         predicted = torch.zeros(data.n_labels, dtype=torch.int64, device=data.device)
         state.register_buffer("predicted", predicted)  # in this epoch, of each label
         return state
 
-    def data(self, model: nn.Module, data: GroupedData, state: nn.Module) -> GroupedData:
+    def data(self, model: nn.Module, data: GroupedData, state: State) -> GroupedData:
         if state.epoch > 2:  # in its first epoch, a network may not have begun to tell classes apart
             _warn_of_collapse(state.predicted, data, f" of epoch {state.epoch - 1}")
         state.predicted.zero_()
         return data
 
-    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+    def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         logits = model(self.attacked(model, batch, state))
         predicted = logits.detach().argmax(1)
         state.predicted.index_add_(0, predicted, torch.ones_like(predicted))
         return F.cross_entropy(logits, batch.labels, reduction="none").mean()
 
-    def attacked(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+    def attacked(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         """The batch's inputs [B, ...], moved by as much as the ramp allows by now."""
         radius = self.radius * min(1.0, state.progress / self.ramp if self.ramp else 1.0)
         return attack(

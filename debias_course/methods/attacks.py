@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checks
-from ..checks import choice, number, numbers, shown
+from ..checks import Unsuitable, choice, number, numbers, shown
 from ..contexts import evaluating
 
 NORMS = ("max", "L2")
@@ -197,7 +197,7 @@ def _check_given(model: nn.Module, inputs: Tensor, labels: Tensor, clip: bool | 
     if limits and inputs.device.type == "cpu" and inputs.numel():
         low, high = (float(end) for end in inputs.detach().aminmax())
         if low < limits[0] - ROUNDING or high > limits[1] + ROUNDING:
-            raise ValueError(
+            raise Unsuitable(
                 f"inputs reach from {low:g} to {high:g}, and clipping to {list(limits)} would move them by more than "
                 "the radius; let the model normalise pixels, or pass clip=False, or their bounds, clip=(low, high)"
             )

@@ -23,18 +23,18 @@ the label to them, and weighs the samples so that all labels count the same in L
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checks
-from ..checks import number
-from ..contexts import evaluating, isolated_randomness, threads_for
+from ..checks import Unsuitable, number
+from ..contexts import evaluating, fresh_layers, threads_for
 from ..data import Batch, GroupedData
 from ..evaluation import Share, group_counts, weighted, wilson
-from ..method import Method, knob
+from ..method import Method, State, knob
 from .sampling import BatchSampling
 
 UNKNOWN = -100  # the label of a sample that has none; cross_entropy leaves it out
@@ -86,6 +86,8 @@ class DANN(Method):
     width         of the discriminator's one hidden layer
     layer         a submodule of `model.features` whose output the discriminator reads, such as "2"; "" is their end
 
+    For onlookers, `state.losses` are (L_y, L_d) of the last batch.
+
     Raises ValueError for data of one domain, and where a choice would need labels that are taken to be unknown.
     """
 
@@ -110,23 +112,21 @@ class DANN(Method):
     def needs(self) -> str:
         return "group labels" if self.sampling == "groups" else "attribute labels"
 
-    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+    def start(self, model: nn.Module, data: GroupedData) -> State:
         present = data.counts_by("attribute") > 0
         if int(present.sum()) < 2:
-            raise ValueError(
+            raise Unsuitable(
                 f"all samples are of one domain, {data.attribute_names[int(present.int().argmax())]!r}; a "
                 "discriminator needs two: put the other domain's samples into the training data, labelled or not"
             )
         if self.labelled == "first domain" and not present[0]:
-            raise ValueError(f"no sample is of {data.attribute_names[0]!r}, the labelled domain; use labelled='all'")
+            raise Unsuitable(f"no sample is of {data.attribute_names[0]!r}, the labelled domain; use labelled='all'")
         with torch.no_grad(), evaluating(model):
             seen, _ = self.look(model, data.batch(torch.zeros(1, dtype=torch.int64, device=data.device)).inputs)
         inputs = seen.shape[1] + data.n_labels * (self.conditional == "yes")
-        with isolated_randomness(
-            torch.initial_seed() % 2**32
-        ):  # that of the run, which draws on as if nothing had been
+        with fresh_layers():
             hidden, last = nn.Linear(inputs, self.width), nn.Linear(self.width, data.n_attributes)
-        state = nn.Module()
+        state = State()
         state.discriminator = nn.Sequential(hidden, nn.ReLU(), last).to(data.device)
         return state
 
@@ -144,7 +144,7 @@ class DANN(Method):
         try:
             module = model.features.get_submodule(self.layer)
         except AttributeError:
-            raise ValueError(
+            raise Unsuitable(
                 f"the model has no {where}; use layer='' and a model with `features` and `head`, such as models.mlp"
             ) from None
         seen: list[Tensor] = []
@@ -159,13 +159,13 @@ class DANN(Method):
         finally:
             hook.remove()
         if not seen:
-            raise ValueError(
+            raise Unsuitable(
                 f"the model's forward does not call its {where}, so the discriminator sees nothing; let "
                 "it return head(features(inputs)), as models.Classifier does"
             )
         return seen[-1].flatten(1), logits
 
-    def guesses(self, seen: Tensor, labels: Tensor, state: nn.Module) -> Tensor:
+    def guesses(self, seen: Tensor, labels: Tensor, state: State) -> Tensor:
         """The discriminator's logits [B, n_attributes] for features [B, d]."""
         if self.conditional == "yes":
             told = state.discriminator[0].in_features - seen.shape[1]
@@ -179,15 +179,16 @@ class DANN(Method):
         labels = batch.labels.where(batch.attributes == 0, UNKNOWN)
         return F.cross_entropy(logits, labels, reduction="sum") / (batch.attributes == 0).sum().clamp(min=1)
 
-    def losses(self, model: nn.Module, batch: Batch, state: nn.Module) -> tuple[Tensor, Tensor]:
+    def losses(self, model: nn.Module, batch: Batch, state: State) -> tuple[Tensor, Tensor]:
         """L_y and L_d."""
         strength = self.strength * (ramp(state.progress) if self.schedule == "published" else 1.0)
         seen, logits = self.look(model, batch.inputs)
         guesses = self.guesses(reverse(seen, strength), batch.labels, state)
         return self.label_loss(logits, batch), F.cross_entropy(guesses, batch.attributes.long())
 
-    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+    def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         label_loss, domain_loss = self.losses(model, batch, state)
+        state.losses = label_loss.detach(), domain_loss.detach()
         return label_loss + domain_loss
 
 
@@ -210,7 +211,7 @@ def per_domain(right: Tensor, data: GroupedData) -> Share:
     return weighted(shares, [1.0] * len(shares))
 
 
-def fooled(method: DANN, model: nn.Module, state: nn.Module, data: GroupedData) -> Share:
+def fooled(method: DANN, model: nn.Module, state: State, data: GroupedData) -> Share:
     """How often the discriminator itself is right about the domains of `data` (see `per_domain`)."""
     seen = frozen_features(method, model, data)
     checks.isa("state", state, nn.Module, "the `state` of the run")
@@ -235,19 +236,3 @@ def probe(model: nn.Module, fit: GroupedData, test: GroupedData, *, method: DANN
     reader.fit(((x - center) / scale).numpy(), fit.attributes.cpu().numpy())
     read = reader.predict(((unseen - center) / scale).numpy())
     return per_domain(torch.from_numpy(read) == test.attributes.cpu(), test)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordedDANN(DANN):
-    """DANN for the onlooker: `trace` has (L_y, L_d) of every step of the last run, on the device."""
-
-    trace: list = field(default_factory=list, compare=False, repr=False)
-
-    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        self.trace.clear()
-        return super().start(model, data)
-
-    def losses(self, model: nn.Module, batch: Batch, state: nn.Module) -> tuple[Tensor, Tensor]:
-        both = super().losses(model, batch, state)
-        self.trace.append(tuple(each.detach() for each in both))
-        return both

@@ -14,13 +14,14 @@ a training example, and not over all. The loss that is returned, and so reported
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from ..checks import Unsuitable
 from ..data import Batch, GroupedData
-from ..method import Method, knob, sample_losses, several
+from ..method import Method, State, knob, sample_losses, several
 from .sampling import BatchSampling
 
 
@@ -59,6 +60,8 @@ class GroupDRO(Method):
     normalize        "yes" divides the adjusted losses by their sum before they update q
     sampling         "balanced" batches hold the same number of each group, so that all weights are updated alike;
                      "plain" ones are those of ERM
+
+    For onlookers, `state.used` are the weights q [G] of the last batch, and `state.means` its L_g [G].
     """
 
     step_size: float = knob(
@@ -80,12 +83,12 @@ class GroupDRO(Method):
         if self.adjustments and self.adjustment:
             raise ValueError(f"adjustments are {self.adjustments}; give these, or a single `adjustment`, not both")
 
-    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+    def start(self, model: nn.Module, data: GroupedData) -> State:
         counts = data.counts.cpu().double()
         adjustments = torch.tensor(self.adjustments or [self.adjustment] * len(counts), dtype=torch.float64)
         if len(adjustments) != len(counts):
-            raise ValueError(f"adjustments are {self.adjustments}; give one for each of the {len(counts)} groups")
-        state = nn.Module()
+            raise Unsuitable(f"adjustments are {self.adjustments}; give one for each of the {len(counts)} groups")
+        state = State()
         state.names = data.group_names
         present = counts > 0
         buffers = dict(
@@ -115,12 +118,13 @@ class GroupDRO(Method):
         present = (data.counts > 0).tolist()
         return tuple(each / sum(present) for each in present)
 
-    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+    def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         means, counts = group_means(sample_losses(model, batch), batch.groups, len(state.log_q))
         q = self.weights(means.detach(), counts, state)
+        state.used, state.means = q, means.detach()
         return (q * means).sum()
 
-    def weights(self, means: Tensor, counts: Tensor, state: nn.Module) -> Tensor:
+    def weights(self, means: Tensor, counts: Tensor, state: State) -> Tensor:
         """Update the state with the group means [G] of a batch that holds `counts` [G] of each; the weights q [G]."""
         if means.device.type == "cpu" and not torch.isfinite(means).all():  # a GPU would have to be waited for
             bad = [name for name, mean in zip(state.names, means.tolist()) if not abs(mean) < torch.inf]
@@ -138,19 +142,3 @@ class GroupDRO(Method):
             adjusted = adjusted / adjusted.sum().clamp(min=torch.finfo(adjusted.dtype).tiny)
         state.log_q.copy_(exponentiated(state.log_q, adjusted, self.step_size))
         return state.log_q.exp()
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordedGroupDRO(GroupDRO):
-    """GroupDRO for the onlooker: `trace` has (q [G], group means [G]) of every step of the last run, on the device."""
-
-    trace: list = field(default_factory=list, compare=False, repr=False)
-
-    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        self.trace.clear()
-        return super().start(model, data)
-
-    def weights(self, means: Tensor, counts: Tensor, state: nn.Module) -> Tensor:
-        q = super().weights(means, counts, state)
-        self.trace.append((q.clone(), means))
-        return q

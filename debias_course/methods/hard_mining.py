@@ -11,7 +11,6 @@ whole. Here the loss itself stands for the bound, no sample is drawn twice, and 
 
 from __future__ import annotations
 
-import collections
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 from .. import checks
 from ..checks import number
 from ..contexts import evaluating
-from ..data import Batch, GroupedData
-from ..method import Method, knob, sample_losses
+from ..data import Batch
+from ..method import Method, State, knob, sample_losses
 
 
 def hardest(losses: Tensor, keep: int) -> Tensor:
@@ -77,6 +76,8 @@ class HardMining(Method):
                       graph of all N and takes the gradient of those that count
 
     The mean divides by B, not by N, which would be a smaller learning rate. `warm_up` epochs train plainly.
+
+    For onlookers, `state.chosen` are the places of S in the last batch, int64 [B].
     """
 
     keep: float = knob(0.25, low=0.01, high=1.0, search=(0.1, 0.5), help="B/N: which share of the batch is learnt from")
@@ -85,42 +86,31 @@ class HardMining(Method):
     passes: str = knob("two", choices=("two", "one"), help="score first and forward the kept again, or forward once")
     warm_up: int = knob(0, low=0, high=20, search=(5,), help="epochs of plain training first")
 
-    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+    @property
+    def first_epoch(self) -> int:
+        return self.warm_up + 1
+
+    def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         n = len(batch.labels)
-        if self.keep == 1 and self.choose == "highest" or getattr(state, "epoch", self.warm_up + 1) <= self.warm_up:
+        state.chosen = torch.arange(n, device=batch.labels.device)
+        if self.keep == 1 and self.choose == "highest" or state.epoch <= self.warm_up:
             return sample_losses(model, batch).mean()
         losses = sample_losses(model, batch) if self.passes == "one" else score(model, batch)
-        chosen, probability = self.chosen(losses.detach(), batch, state)
+        chosen, probability = self.chosen(losses.detach(), state)
+        state.chosen = chosen
         if self.passes == "one":
             kept = losses.index_select(0, chosen)
         else:
             kept = sample_losses(model, Batch(*(part.index_select(0, chosen) for part in batch)))
         return kept.mean() if probability is None else (kept / probability).sum() / n
 
-    def chosen(self, losses: Tensor, batch: Batch, state: nn.Module) -> tuple[Tensor, Tensor | None]:
+    def chosen(self, losses: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
         """The indices of the samples to learn from, given the losses of the batch [N], and what to divide by."""
         count = max(1, round(self.keep * len(losses)))
         if self.choose == "highest":
             return hardest(losses, count), None
-        chosen, probability = drawn_by_loss(losses, count, generator=getattr(state, "generator", None))
+        chosen, probability = drawn_by_loss(losses, count, generator=state.generator)
         return chosen, probability if self.correct == "yes" else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordedMining(HardMining):
-    """HardMining for the onlooker: `state.kept` [n_groups] of each epoch tells which groups it learnt from. Training
-    does not look at them."""
-
-    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        state = nn.Module()
-        state.kept = collections.defaultdict(lambda: torch.zeros(data.n_groups, dtype=torch.int64, device=data.device))
-        return state
-
-    def chosen(self, losses: Tensor, batch: Batch, state: nn.Module) -> tuple[Tensor, Tensor | None]:
-        chosen, probability = super().chosen(losses, batch, state)
-        counts = state.kept[state.epoch]
-        counts += torch.bincount(batch.groups[chosen], minlength=len(counts))
-        return chosen, probability
 
 
 def score(model: nn.Module, batch: Batch) -> Tensor:

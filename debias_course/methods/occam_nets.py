@@ -24,10 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checks
-from ..checks import choice
+from ..checks import Unsuitable, choice
 from ..contexts import evaluating, threads_for
 from ..data import Batch, GroupedData
-from ..method import Method, knob
+from ..method import Method, State, knob
 from ..models import Staged
 
 KINDS = ("published", "light")  # of exits
@@ -98,7 +98,7 @@ class Exit(nn.Module):
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if self.training and self.kind == "published" and len(maps) < 2:
-            raise ValueError(
+            raise Unsuitable(
                 "published exits normalise over the batch, which a batch of one does not allow in training; use a "
                 "larger batch_size, or OccamNets(exits='light')"
             )
@@ -121,7 +121,7 @@ class OccamNet(nn.Module):
     def __init__(self, trunk: Staged, n_labels: int, *, exits: str = "published", threshold: float = 0.5):
         super().__init__()
         if len(getattr(trunk, "widths", ())) < 2 or not hasattr(trunk, "stages"):
-            raise ValueError(
+            raise Unsuitable(
                 f"OccamNets put an exit after each of several stages, and {type(trunk).__name__} has no such stages; "
                 "use models.staged or models.resnet18"
             )
@@ -198,8 +198,8 @@ class OccamNets(Method):
         threshold = self.threshold if self.gates == "yes" else math.inf
         return OccamNet(model, data.n_labels, exits=self.exits, threshold=threshold)
 
-    def start(self, model: OccamNet, data: GroupedData) -> nn.Module:
-        state, exits = nn.Module(), len(model.widths)
+    def start(self, model: OccamNet, data: GroupedData) -> State:
+        state, exits = State(), len(model.widths)
         buffers = dict(
             of_epoch=torch.zeros((), dtype=torch.int64),  # to which the next three belong
             peak=torch.zeros(exits),  # the largest weight
@@ -213,7 +213,7 @@ class OccamNets(Method):
             state.register_buffer(name, values.to(data.device))
         return state
 
-    def loss(self, model: OccamNet, batch: Batch, state: nn.Module) -> Tensor:
+    def loss(self, model: OccamNet, batch: Batch, state: State) -> Tensor:
         said, labels = model.exits(batch.inputs), batch.labels
         losses = F.cross_entropy(said.logits.transpose(1, 2), labels.expand(len(said.gates), -1), reduction="none")
         small = sum(suppression(maps, labels) for maps in said.maps) if self.suppression else 0.0
@@ -225,19 +225,19 @@ class OccamNets(Method):
         told = sum(gate_loss(gate, answers) for gate, answers in zip(said.gates, right))
         return ((weights + 0.1) * losses).mean(1).sum() + self.suppression * small + told
 
-    def _open_epoch(self, state: nn.Module) -> None:
+    def _open_epoch(self, state: State) -> None:
         """Start to count anew where the last batch was of another epoch."""
         for counted in (state.peak, state.right, state.seen):
             counted.mul_(state.of_epoch == state.epoch)
         state.of_epoch.fill_(state.epoch)
 
-    def weights(self, losses: Tensor, gates: Tensor, state: nn.Module) -> Tensor:
+    def weights(self, losses: Tensor, gates: Tensor, state: State) -> Tensor:
         """w [E, B], between 0 and 1, from the exits' losses and the gates' logits, both [E, B]."""
         weights = exit_weights(torch.exp(-losses[0]), gates, self.first_exponent, self.exponent)
         state.peak.copy_(torch.maximum(state.peak, weights.amax(1)))
         return weights / (state.peak[:, None] + EPSILON)
 
-    def targets(self, right: Tensor, batch: Batch, state: nn.Module) -> Tensor:
+    def targets(self, right: Tensor, batch: Batch, state: State) -> Tensor:
         """What the gates learn, bool [E, B]: which exits are right now, or were when last remembered."""
         labels = (batch.labels[:, None] == torch.arange(len(state.seen), device=right.device)).float()
         state.seen.add_(labels.sum(0))

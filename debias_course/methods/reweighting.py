@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .. import checks
 from ..checks import choice, number
 from ..data import Batch, GroupedData
-from ..method import Method, knob, sample_losses
+from ..method import Method, State, knob, sample_losses
 
 OVER = ("samples", "populations", "none")
 
@@ -107,11 +107,11 @@ class LossReweighting(Method):
         shape = {"group": (-1, data.n_attributes), "label": (-1, 1), "attribute": (1, -1)}[self.by]
         return weights.view(shape).expand(data.n_labels, data.n_attributes).reshape(-1).float().to(data.device)
 
-    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        state = nn.Module()
+    def start(self, model: nn.Module, data: GroupedData) -> State:
+        state = State()
         state.register_buffer("weights", self.weights(data))
         return state
 
-    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+    def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         weights = state.weights.index_select(0, batch.groups)  # refuses unknown groups; -1 does not wrap around
         return (weights * sample_losses(model, batch)).mean()

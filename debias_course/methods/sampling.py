@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from ..checks import number
+from ..checks import Unsuitable, number
 from ..data import GroupedData
 from ..method import Method, cut, epoch_generator, knob, several
 
@@ -149,7 +149,7 @@ class EpochSampling(Method):
     def targets(self, counts: Tensor) -> Tensor:
         """T_c for each population, from the n_c [C]."""
         if len(self.counts) != len(counts) or not sum(self.counts):
-            raise ValueError(
+            raise Unsuitable(
                 f"counts are {self.counts}; give one whole number per {self.by}, {len(counts)} in all, not all zero"
             )
         return torch.tensor(self.counts)
@@ -247,7 +247,7 @@ class BatchSampling(Method):
         """f_c, float64 [C]; ValueError with a remedy where they cannot be had."""
         shares = torch.tensor(self.shares or [1 / len(counts)] * len(counts), dtype=torch.float64)
         if len(shares) != len(counts) or abs(float(shares.sum()) - 1) > 1e-6:
-            raise ValueError(
+            raise Unsuitable(
                 f"shares are {self.shares}; give one number from 0 per {self.by}, {len(counts)} in all, with sum 1"
             )
         if ((counts == 0) & (shares > 0)).any():
@@ -256,7 +256,7 @@ class BatchSampling(Method):
             )
         smallest = float(shares[shares > 0].min())
         if smallest * batch_size < 1 - 1e-9:
-            raise ValueError(
+            raise Unsuitable(
                 f"a batch of {batch_size} has no seat for a share of {smallest:.3g}; "
                 f"use batch_size={math.ceil(1 / smallest - 1e-9)} or more, or other shares"
             )

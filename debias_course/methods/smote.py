@@ -21,10 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from .. import checks
-from ..checks import choice, number, numbers
+from ..checks import Unsuitable, choice, number, numbers
+from ..contexts import fresh_layers
 from ..data import Batch, GroupedData
 from ..evaluation import predict
-from ..method import Method, knob, sample_losses, several
+from ..method import Method, State, knob, sample_losses, several
+from ..stages import stage
 from .neighbours import neighbours
 
 DEFAULT_K = 5
@@ -75,11 +77,11 @@ def smote(
         [max(have) if n else 0 for n in have] if counts is None else numbers("counts", counts, "population", whole=True)
     )
     if len(wanted) != len(have):
-        raise ValueError(f"counts are {wanted}; give one whole number for each of the {len(have)} populations")
+        raise Unsuitable(f"counts are {wanted}; give one whole number for each of the {len(have)} populations")
     flat, made, starts = x.flatten(1), [x.flatten(1)[:0]], [labels[:0].long()]
     for label, (name, n, want) in enumerate(zip(names, have, wanted)):
         if want < n or (want and not n):
-            raise ValueError(
+            raise Unsuitable(
                 f"{name} has {n} samples and {want} are wanted; new ones need at least one, and none is taken"
             )
         if want > n:
@@ -124,7 +126,7 @@ def neighbours_of(x: Tensor, k: int | str, name: str) -> Tensor:
     if k >= n:
         legal = f"k={n - 1} or less, or k='auto'" if n > 1 else "k='auto', which repeats it"
         legal += " (k=0 for the method)"
-        raise ValueError(f"{name} has {n} sample{'s' * (n > 1)}; k={k} neighbours need at least {k + 1}: use {legal}")
+        raise Unsuitable(f"{name} has {n} sample{'s' * (n > 1)}; k={k} neighbours need at least {k + 1}: use {legal}")
     return neighbours(x, k)
 
 
@@ -148,10 +150,10 @@ def among_others(new: Tensor, new_labels: Tensor, x: Tensor, labels: Tensor) -> 
 class SMOTE(Method):
     """min_θ (1/n') Σ_{i ≤ n'} ℓ(f_θ(x_i), y_i),   the n' - n new x = x_i + u (x_j - x_i), x_j a neighbour of x_i
 
-    space="embedding"  `warm_up` epochs of plain training; then the features stand still, the training data are
-                       embedded once, new embeddings fill up the small populations, and a new head is trained on all
-                       (two stages as in Kang et al. 2020; embeddings after Dablain et al. 2021). A run of no more than
-                       `warm_up` epochs is plain training
+    space="embedding"  the first `warm_up` epochs of the run are a stage of plain training; then the features stand
+                       still, the training data are embedded once, new embeddings fill up the small populations, and a
+                       new head is trained on all for the epochs that are left (two stages as in Kang et al. 2020;
+                       embeddings after Dablain et al. 2021)
     space="input"      new inputs from the first epoch on: mixtures of pixels, for images
 
     k = 0 takes 5 neighbours, or all others where a population has fewer. `counts` are the samples wanted of each
@@ -172,25 +174,35 @@ class SMOTE(Method):
     def needs(self) -> str:
         return {"group": "group labels", "label": "nothing"}[self.by]
 
-    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        if self.space == "embedding" and not (hasattr(model, "features") and hasattr(model, "head")):
-            raise ValueError(
+    def model(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        if self.space == "input":
+            return model
+        if not (hasattr(model, "features") and hasattr(model, "head")):
+            raise Unsuitable(
                 f"embeddings need a model with features and head, which {type(model).__name__} has not; "
                 "wrap it in models.Classifier(features, head), or use space='input'"
             )
-        state = nn.Module()
+        if self.warm_up:
+            model = stage(model, data, epochs=self.warm_up)
+        with fresh_layers():
+            for layer in model.head.modules():
+                if hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()
+        return model
+
+    def start(self, model: nn.Module, data: GroupedData) -> State:
+        state = State()
         state.enlarged = None
+        state.epoch += self.warm_up if self.space == "embedding" else 0
         return state
 
-    def data(self, model: nn.Module, data: GroupedData, state: nn.Module) -> GroupedData:
-        if self.space == "embedding" and state.epoch <= self.warm_up:
-            return data
+    def parameters(self, model: nn.Module, state: State) -> list[dict]:
+        return [dict(params=(model if self.space == "input" else model.head).parameters())]
+
+    def data(self, model: nn.Module, data: GroupedData, state: State) -> GroupedData:
         if state.enlarged is None:
             if self.space == "embedding":
                 data = dataclasses.replace(data, inputs=predict(model.features, data))
-                for layer in model.head.modules():
-                    if hasattr(layer, "reset_parameters"):
-                        layer.reset_parameters()  # the training loop has seeded what this draws from
             state.enlarged = self.enlarge(data, generator=state.generator)
         return state.enlarged
 
@@ -213,6 +225,5 @@ class SMOTE(Method):
         }
         return dataclasses.replace(data, inputs=torch.cat([inputs, new]), **rest)
 
-    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
-        on_embeddings = self.space == "embedding" and state.enlarged is not None
-        return sample_losses(model.head if on_embeddings else model, batch).mean()
+    def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
+        return sample_losses(model if self.space == "input" else model.head, batch).mean()

@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checks
-from ..checks import choice, numbers
+from ..checks import Unsuitable, choice, numbers
 from ..data import Batch, GroupedData
-from ..method import Method, knob, several
+from ..method import Method, State, knob, several
 
 VARIANTS = ("margin", "all", "sum", "true")
 SWITCH, SCALE = 450, 2e-5  # of the authors' Colored-MNIST schedule
@@ -51,9 +51,9 @@ def penalty(
     if len(logits) != len(labels):
         raise ValueError(f"{len(logits)} rows of logits with {len(labels)} labels; give one label for each")
     if variant == "margin" and n_labels != 2:
-        raise ValueError(f"the margin z_1 - z_0 is for two classes, not {n_labels}; use variant 'all' or 'true'")
+        raise Unsuitable(f"the margin z_1 - z_0 is for two classes, not {n_labels}; use variant 'all' or 'true'")
     if offsets and len(offsets) != n_labels:
-        raise ValueError(f"offsets are {offsets}; give one number for each of the {n_labels} classes")
+        raise Unsuitable(f"offsets are {offsets}; give one number for each of the {n_labels} classes")
     if variant == "margin":
         z = logits.diff(dim=1)
     else:
@@ -93,12 +93,12 @@ class SpectralDecoupling(Method):
     )
     offsets: tuple[float, ...] = several("class")
 
-    def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        state = nn.Module()
+    def start(self, model: nn.Module, data: GroupedData) -> State:
+        state = State()
         state.register_buffer("steps", torch.zeros((), dtype=torch.int64, device=data.device))
         return state
 
-    def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+    def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         logits = model(batch.inputs)
         risk = F.cross_entropy(logits, batch.labels, reduction="none").mean()
         if self.strength == 0 and self.schedule == "constant":

@@ -1,0 +1,78 @@
+"""Where the runs of a study happen: in this process, in workers, on a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from numbers import Integral
+from typing import Any
+
+from ..cache import cache_folder
+from .jobs import BUILT, Job, keyed, size_of
+from .records import Sent, read, run_and_keep
+
+
+def progress_bar(total: int, *, show: bool):
+    """A bar of `total` runs, with an estimate of the time that is left from the mean time of those that were done."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc="runs", unit="run", smoothing=0, disable=not show, file=sys.stderr)
+
+
+def run_all(jobs: Sequence[Job], bar, *, n_jobs: int | None = None) -> list[dict[str, Any]]:
+    """The records of all jobs, of one device, in their order; those that are kept are read, the others run and kept.
+    All are counted on `bar`, a `progress_bar` with room for them. Raises WorkerDied where the system ended a worker."""
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs < 1):
+        raise ValueError(f"{n_jobs!r} runs at a time are none; use a whole number from 1")
+    folder, sizes = cache_folder() / "runs", {}
+    records: list[dict | None] = []
+    missing = []
+    for job, each in zip(jobs, keyed(jobs)):
+        path = folder / f"{each.key}.json"
+        records.append(read(path))
+        if records[-1] and "diverged" in records[-1] and not job.may_diverge:
+            raise FloatingPointError(f"{job.name!r} with seed {job.seed}: {records[-1]['diverged']}")
+        if records[-1] is None:
+            sizes[id(each.job.data)] = size_of(each.job.data)
+            if sum(sizes.values()) > BUILT:
+                del sizes[id(each.job.data)]
+                each = replace(each, job=job)
+            missing.append((Sent(each), path, len(records) - 1, os.getpid()))
+    kept = len(jobs) - len(missing)
+    if not bar.disable:
+        bar.n, bar.initial = bar.n + kept, bar.initial + kept  # they took no time and say nothing of the others
+        bar.refresh()
+    on_cpu = all(job.device == "cpu" for job in jobs)  # one GPU is one worker
+    n_jobs = min(n_jobs or _cores(), len(missing)) if on_cpu else 1
+    try:
+        for i, record in _done(missing, n_jobs):
+            records[i] = record or run_and_keep(*next(each for each in missing if each[2] == i))[1]
+            bar.update()
+    except BrokenProcessPool as error:
+        raise WorkerDied(
+            "a worker process was ended from outside, most likely because memory ran out; finished runs are kept: "
+            f"repeat the call with fewer runs at a time than {n_jobs} (n_jobs=1, or --jobs 1), and it goes on"
+        ) from error
+    return records
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _done(missing: Sequence[tuple], n_jobs: int) -> Iterable[tuple[int, dict[str, Any]]]:
+    """What `run_and_keep` returns of each, as it comes; with threads, which share random generators, one by one."""
+    import joblib
+
+    backend, _ = joblib.parallel.get_active_backend()
+    if n_jobs <= 1 or isinstance(backend, joblib.parallel.BACKENDS["threading"]):
+        return (run_and_keep(*each) for each in missing)
+    how = "generator_unordered" if backend.supports_return_generator else "list"  # then the bar moves at the end
+    return joblib.Parallel(n_jobs=n_jobs, return_as=how)(joblib.delayed(run_and_keep)(*each) for each in missing)
+
+
+class WorkerDied(ChildProcessError):
+    """A worker process of a study is gone."""
