@@ -139,20 +139,20 @@ def network(name: str, data: GroupedData) -> Callable[..., torch.nn.Module]:
 
 def claims(args: argparse.Namespace) -> int:
     from . import claims as measured
-    from . import receipts as kept
+    from .claims import front_page, receipts, topics
 
-    chosen = [nearest(args.topic, kept.topics(), "topic")] if args.topic else kept.topics()
+    chosen = [nearest(args.topic, topics.topics(), "topic")] if args.topic else topics.topics()
     seeds = None if args.seeds is None else parse_seeds(args.seeds)
     wrong = 0
     for topic in chosen:
         print(f"{topic}")
-        found, receipts = measured.measure_topic(topic, seeds=seeds, budget=args.budget)
+        found, made = measured.measure_topic(topic, seeds=seeds, budget=args.budget)
         for claim in found:
             print(f"  {claim!r}\n      {claim.numbers}")
         wrong += sum(claim.verdict != "holds" for claim in found)
         if args.save:
-            print(f"  receipts: {kept.save_receipts(topic, receipts)}")
-            kept.update_front_page()
+            print(f"  receipts: {receipts.save_receipts(topic, made)}")
+            front_page.update_front_page()
     print(f"{wrong} claim{'s' * (wrong != 1)} did not hold" if wrong else "every claim holds")
     return 1 if wrong else 0
 
@@ -169,7 +169,7 @@ def list_methods(args: argparse.Namespace) -> int:
 
 
 def lab(args: argparse.Namespace) -> int:
-    from .receipts import notebooks_folder
+    from .claims.topics import notebooks_folder
 
     folder = notebooks_folder()
     if args.port and not port_is_free(args.port):

@@ -38,14 +38,29 @@ def toy():
 
 @pytest.fixture
 def verdict_with(monkeypatch):
-    """verdict_with(topic, wrong, needed, claim, seeds=...): of a claim, when the method that `wrong` derives from is
-    replaced by it and only the cells that hold one of the words `needed` are run."""
+    """verdict_with(lesson, wrong, claim, seeds=...): of a claim, when the method that `wrong` derives from is replaced
+    by it in the module that measures."""
+
+    def verdict(lesson, wrong, claim, *, seeds):
+        module = sys.modules[lesson.__module__]
+        right = next(base.__name__ for base in wrong.__mro__[1:] if hasattr(module, base.__name__))
+        monkeypatch.setattr(module, right, wrong)
+        return lesson(seeds=seeds).measured(claim).verdict
+
+    return verdict
+
+
+@pytest.fixture
+def verdict_with_cells(monkeypatch):  # goes with cells.py
+    """verdict_with_cells(topic, wrong, needed, claim, seeds=...): of a claim, when the method that `wrong` derives
+    from is replaced by it and only the cells that hold one of the words `needed` are run."""
     from debias_course import claims, methods
+    from debias_course.claims import cells as room
 
     def verdict(topic, wrong, needed, claim, *, seeds):
-        cells = claims.claim_cells(topic)
+        cells = room.claim_cells(topic)
         chosen = [cells[0], *(cell for cell in cells if any(words in cell for words in needed))]
-        monkeypatch.setattr(claims, "claim_cells", lambda _: chosen)
+        monkeypatch.setattr(room, "claim_cells", lambda _: chosen)
         right = next(base.__name__ for base in wrong.__mro__[1:] if hasattr(methods, base.__name__))
         monkeypatch.setattr(methods, right, wrong)
         measured, _ = claims.measure_topic(topic, seeds=seeds)

@@ -487,6 +487,6 @@ class Unused(AdversarialTraining):
 
 
 @pytest.mark.parametrize("wrong", [Descending, Unused])
-def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong):
+def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, wrong):
     needed = ("def measured", '"L08.1a"')
-    assert verdict_with("08_adversarial_training", wrong, needed, "L08.1a", seeds=3) == "fails"
+    assert verdict_with_cells("08_adversarial_training", wrong, needed, "L08.1a", seeds=3) == "fails"

@@ -1,12 +1,26 @@
 """claims: bands, verdicts, receipts, and wrong code that has to turn them."""
 
-import json
+import importlib
 import math
+import sys
+from functools import cached_property
 
 import pytest
 
-from debias_course import claims, golden_runs, receipts
-from debias_course.claims import Band, Claim, above, below, lesson, within
+from debias_course import claims, lectures
+from debias_course.claims import (
+    Band,
+    Claim,
+    Lesson,
+    above,
+    below,
+    claim,
+    front_page,
+    golden_runs,
+    receipts,
+    topics,
+    within,
+)
 from debias_course.study import Mean
 
 
@@ -43,57 +57,118 @@ def test_the_verdict_is_the_repr_and_the_digits_are_in_the_rich_form():
     assert repr(claim) == "HOLDS: Water is <wet> [L99.1: above 0.5]"
     rich = claim._repr_html_()
     assert "Water is &lt;wet&gt;" in rich and "1.000 (95% 0.752 to 1.248, 3 seeds)" in rich and "seeds 0 to 2" in rich
+    assert "<details>" not in rich
+
+
+def double(value):
+    return 2 * value
+
+
+class Seeds(Lesson):
+    topic = "97_seeds"
+
+    @cached_property
+    def asked(self):
+        """Counted by the tests."""
+        return []
+
+    @claim("X", "Seeds are above six", holds=above(5.0))
+    def above_six(self, seed):
+        self.asked.append(seed)
+        return double(seed) / 2
+
+    @claim("Y", "Nothing", holds=above(0))
+    def nothing(self, seed):
+        return math.nan if seed == 7 else None
 
 
 def test_a_lesson_measures_every_seed_once_and_shows_the_claim(capsys):
-    here = lesson("00_dataset_bias", seeds="7:10")
+    here = Seeds(seeds="7:10")
     assert "seeds 7 to 9" in capsys.readouterr().out
-    for _ in range(2):  # running a cell again does not make a second claim
-        here.claim("X", "Seeds are above six", measure=lambda seed: seed, holds=above(5.0))
-    assert "HOLDS: Seeds are above six [X: above 5]" in capsys.readouterr().out
-    assert [claim.values for claim in here.claims] == [(7.0, 8.0, 9.0)]
+    for _ in range(2):  # running a cell again does not measure again
+        here.claim("X")
+        assert "HOLDS: Seeds are above six [X: above 5]" in capsys.readouterr().out
+    assert [claim.values for claim in here.claims.values()] == [(7.0, 8.0, 9.0)] and here.asked == [7, 8, 9]
     with pytest.raises(ValueError, match="claim Y measured no finite number on seed 7"):
-        here.claim("Y", "Nothing", measure=lambda seed: math.nan, holds=above(0))
-    with pytest.raises(ValueError, match="two claims are called X; give each statement its own id"):
-        here.claim("X", "Another sentence", measure=lambda seed: seed, holds=above(5.0))
+        here.claim("Y")
+    with pytest.raises(ValueError, match="97_seeds makes no claim 'Z'; there are X, Y"):
+        here.claim("Z")
     with pytest.raises(ValueError, match="the band from 0.1 to -0.1 is empty"):
         within(0.1, -0.1)
     with pytest.raises(ValueError, match="budget is 'huge'; use 'quick' or 'full'"):
-        lesson("00_dataset_bias", budget="huge")
+        Seeds(budget="huge")
 
 
-NOTEBOOK = {
-    "cells": [
-        {"cell_type": "markdown", "metadata": {}, "source": ["# not run"]},
-        {
-            "cell_type": "code",
-            "metadata": {"tags": ["setup"]},
-            "source": [
-                "from debias_course.claims import above, lesson\n",
-                "from debias_course.data.biases import thin\n",
-                "here = lesson('98_test')",
-            ],
-        },
-        {"cell_type": "code", "metadata": {}, "source": ["raise RuntimeError('a picture, not a claim')"]},
-        {
-            "cell_type": "code",
-            "metadata": {"tags": ["claim"]},
-            "source": ["here.claim('X1', 'Seeds are large', measure=lambda seed: seed, holds=above(3.0))"],
-        },
-    ]
-}
+def test_two_claims_with_one_id_are_refused_when_the_lesson_is_defined():
+    with pytest.raises(ValueError, match="two claims of Twice are called X; give each its own id"):
+
+        class Twice(Lesson):
+            one = claim("X", "A sentence", holds=above(5.0))(lambda self, seed: seed)
+            other = claim("X", "Another sentence", holds=above(5.0))(lambda self, seed: seed)
+
+
+def test_a_claim_shows_how_it_is_measured():
+    """The method, and what it names of the lesson and of the module, and nothing else."""
+    how = Seeds.how("above_six")
+    assert (
+        all(words in how for words in ('@claim("X"', "def above_six", "def asked", "def double")) and "nan" not in how
+    )
+    rich = Seeds(seeds=[9]).measured("X")._repr_html_()
+    assert "<details><summary>how it is measured</summary>" in rich and "@claim(&quot;X&quot;" in rich
+
+
+LECTURE = """
+from functools import cached_property
+from debias_course.claims import Lesson, above, claim
+from debias_course.data.biases import thin
+
+class TestLesson(Lesson):
+    topic = "98_test"
+
+    @cached_property
+    def part(self):
+        return thin
+
+    @claim("X1", "Seeds are large", holds=above(3.0))
+    def large(self, seed):
+        return seed
+"""
+COSTLY = """
+    @claim("X2", "It is costly", holds=above(3.0), costly=True)
+    def expensive(self, seed):
+        return seed
+"""
 
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
+    """A clone with one lecture, 98_test; course.write(text) writes what it measures."""
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "98_test.ipynb").write_text(json.dumps(NOTEBOOK))
-    monkeypatch.setattr(receipts, "notebooks_folder", lambda: tmp_path / "notebooks")
-    return tmp_path
+    (tmp_path / "notebooks" / "98_test.ipynb").write_text("not read")
+    (tmp_path / "lectures" / "test").mkdir(parents=True)
+    monkeypatch.setattr(topics, "notebooks_folder", lambda: tmp_path / "notebooks")
+    monkeypatch.setattr(front_page, "notebooks_folder", lambda: tmp_path / "notebooks")
+    monkeypatch.setattr(front_page, "topics", lambda: ["98_test"])
+    monkeypatch.setattr(lectures, "__path__", [*lectures.__path__, str(tmp_path / "lectures")])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    write(tmp_path, LECTURE)
+    yield tmp_path
+    forget()
 
 
-def test_a_topic_is_measured_from_its_notebook_with_the_seeds_asked_for(course):
-    assert receipts.topics() == ["98_test"]
+def forget():
+    for name in [name for name in sys.modules if name.startswith("debias_course.lectures.test")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def write(course, text):
+    (course / "lectures" / "test" / "measurements.py").write_text(text)
+    forget()
+
+
+def test_a_topic_is_measured_from_its_lesson_with_the_seeds_asked_for(course):
+    assert topics.topics() == ["98_test"]
     found, _ = claims.measure_topic("98_test")
     assert found[0].verdict == "undecided" and found[0].seeds == (0, 1, 2, 3, 4)
     (found,), (receipt,) = claims.measure_topic("98_test", seeds="1000:1005")
@@ -114,20 +189,16 @@ def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
     with monkeypatch.context() as edited:
         edited.setitem(golden_runs.GOLDEN, "thin", golden_runs.Golden(lambda: [1.0, 2.0]))
         assert [receipt["changed"] for receipt in receipts.read_receipts("98_test")] == [["thin"], ["thin"]]
-    other = "\nhere.claim('X2', 'Another', measure=lambda seed: seed, holds=above(3.0))"
+    other = COSTLY.replace(", costly=True", "")
     for edit, changed in (("seed  # a remark\n", []), ("seed", []), ("seed + 0", ["statement"])):
-        text = NOTEBOOK["cells"][3]["source"][0].replace("lambda seed: seed", f"lambda seed: {edit}")
-        cells = [*NOTEBOOK["cells"][:3], NOTEBOOK["cells"][3] | {"source": [text, other]}]
-        (course / "notebooks" / "98_test.ipynb").write_text(json.dumps({"cells": cells}))
+        write(course, LECTURE.replace("return seed", f"return {edit}") + other)
         assert [receipt["changed"] for receipt in receipts.read_receipts("98_test")] == [changed, changed]
+    write(course, LECTURE.replace("return thin", "return thin, thin"))  # what measures may use it
+    assert [receipt["changed"] for receipt in receipts.read_receipts("98_test")] == [["statement"], ["statement"]]
 
 
 def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receipt_on_the_quick_one(course, monkeypatch):
-    cells = [dict(cell) for cell in NOTEBOOK["cells"]]
-    costly = "here.claim('X2', 'It is costly', measure=lambda seed: seed, holds=above(3.0), costly=True)"
-    (course / "notebooks" / "98_test.ipynb").write_text(
-        json.dumps({"cells": [*cells, cells[3] | {"source": [costly]}]})
-    )
+    write(course, LECTURE + COSTLY)
     found, made = claims.measure_topic("98_test")
     assert found[1].verdict == "undecided" and "too costly for this budget" in found[1].numbers
     assert [each["id"] for each in made] == ["X1"]
@@ -152,51 +223,47 @@ def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receip
 
 
 def test_a_claim_that_became_costly_leaves_no_stale_receipt_behind(course):
-    path = course / "notebooks" / "98_test.ipynb"
-    path.write_text(json.dumps(NOTEBOOK))
     receipts.save_receipts("98_test", claims.measure_topic("98_test")[1])
-    path.write_text(json.dumps(NOTEBOOK).replace("holds=", "costly=True, holds="))
+    write(course, LECTURE.replace("holds=", "costly=True, holds="))
     receipts.save_receipts("98_test", claims.measure_topic("98_test", budget="full", seeds=4)[1])  # some, not all
     assert [(r["budget"], r["stale"]) for r in receipts.read_receipts("98_test")] == [("full", False), ("quick", True)]
     receipts.save_receipts("98_test", claims.measure_topic("98_test", budget="full", seeds=6)[1])
     assert [(r["budget"], len(r["seeds"])) for r in receipts.read_receipts("98_test")] == [("full", 6)]
 
 
-def test_a_notebook_may_bring_the_seeds_of_its_quick_budget(course):
-    path = course / "notebooks" / "98_test.ipynb"
-    path.write_text(json.dumps(NOTEBOOK).replace("lesson('98_test')", "lesson('98_test', seeds=8)"))
+def test_a_lesson_may_bring_the_seeds_of_its_quick_budget(course):
+    write(course, LECTURE.replace('    topic = "98_test"', '    topic = "98_test"\n    quick_seeds = 8'))
     asked = [{}, dict(seeds="1000:1003"), dict(budget="full")]
     assert [len(claims.measure_topic("98_test", **each)[0][0].seeds) for each in asked] == [8, 3, 20]
 
 
-def test_cells_may_define_classes_and_a_topic_without_claims_says_so(course):
-    cells = [dict(cell) for cell in NOTEBOOK["cells"]]
-    defined = "from dataclasses import dataclass\n@dataclass(frozen=True, kw_only=True)\nclass A:\n    x: int = 1\n"
-    cells[3] = cells[3] | {"source": [defined, *cells[3]["source"]]}
-    path = course / "notebooks" / "98_test.ipynb"
-    path.write_text(json.dumps({"cells": cells}))
-    assert claims.measure_topic("98_test", seeds="1000:1002")[0][0].verdict == "holds"
-    path.write_text(json.dumps({"cells": cells[:2]}))
-    with pytest.raises(ValueError, match="98_test makes no claim"):
+def test_a_topic_without_claims_or_lesson_says_so(course):
+    write(course, LECTURE.partition("    @claim")[0])
+    with pytest.raises(ValueError, match="98_test makes no claim; put @claim over the methods of TestLesson"):
+        claims.measure_topic("98_test")
+    write(course, LECTURE.replace("98_test", "99_other"))
+    with pytest.raises(ValueError, match=r'test.measurements has no lesson; define .* topic = "98_test"'):
         claims.measure_topic("98_test")
 
 
 def test_the_front_page_shows_the_receipts_of_the_shipped_seeds(course):
-    text = "# Title\n" + "".join(receipts.MARKS) + "\nend"
+    text = "# Title\n" + "".join(front_page.MARKS) + "\nend"
     (course / "README.md").write_text(text)
     for seeds in (None, "1000:1005"):
         receipts.save_receipts("98_test", claims.measure_topic("98_test", seeds=seeds)[1])
-    receipts.update_front_page()
+    front_page.update_front_page()
     page = (course / "README.md").read_text()
     assert page.startswith("# Title") and page.endswith("end") and "98 test: 0 of 1 claims hold" in page
     assert page.count("| X1 | Seeds are large | undecided | 2.000 (0.037 to 3.963) | above 3 |") == 1
-    receipts.update_front_page()
+    front_page.update_front_page()
     assert (course / "README.md").read_text() == page
 
 
 def test_the_readme_is_up_to_date():
-    readme = (receipts.notebooks_folder().parent / "README.md").read_text(encoding="utf-8")
-    assert receipts.MARKS[0] + receipts.front_page() + receipts.MARKS[1] in readme, "run: debias-course claims --save"
+    readme = (topics.notebooks_folder().parent / "README.md").read_text(encoding="utf-8")
+    assert front_page.MARKS[0] + front_page.front_page() + front_page.MARKS[1] in readme, (
+        "run: debias-course claims --save"
+    )
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"behaviours": [], "receipts": [{"id": 3}]}'])
@@ -210,17 +277,22 @@ def test_a_damaged_receipt_is_named_with_its_remedy(course, damage):
 @pytest.mark.parametrize(
     "wrong, sentence",
     [
-        (dict(measure=lambda seed: None), "claim X measured None on seed 0; return one number"),
-        (dict(measure=lambda seed: "much"), "claim X measured 'much' on seed 0"),
-        (dict(measure=3.0), "measure of claim X is 3.0; pass a function of the seed"),
+        (lambda self, seed: None, "claim X measured None on seed 0; return one number"),
+        (lambda self, seed: "much", "claim X measured 'much' on seed 0"),
+        (3.0, "claim X stands over 3.0; put it over a method that takes the seed"),
         (dict(holds=0.1), "holds of claim 'X' is 0.1; give a Band, as in above"),
         (dict(sentence=None), "sentence of claim 'X' is None; give a str"),
     ],
 )
 def test_what_cannot_be_a_claim_is_refused(wrong, sentence):
-    right = dict(id="X", sentence="Seeds are large", measure=lambda seed: seed, holds=above(3.0))
+    told = dict(id="X", sentence="Seeds are large", holds=above(3.0)) | (wrong if isinstance(wrong, dict) else {})
     with pytest.raises(TypeError, match=sentence):
-        lesson("00_dataset_bias").claim(**(right | wrong))
+
+        class Refused(Lesson):
+            topic = "97_refused"
+            measure = claim(**told)(wrong)
+
+        Refused().claim("X")
 
 
 def test_equal_values_need_the_trials_behind_them():
@@ -232,6 +304,6 @@ def test_equal_values_need_the_trials_behind_them():
 
 
 def test_an_installation_without_notebooks_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(receipts, "__file__", str(tmp_path / "site" / "debias_course" / "receipts.py"))
+    monkeypatch.setattr(topics, "__file__", str(tmp_path / "site" / "debias_course" / "claims" / "topics.py"))
     with pytest.raises(FileNotFoundError, match="clone the repository"):
-        receipts.notebooks_folder()
+        topics.notebooks_folder()

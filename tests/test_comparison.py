@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from debias_course import claims, models, study
+from debias_course.claims import cells as cells_room
 from debias_course.comparison import SEARCH_SEED, Trial, candidates, compare
 from debias_course.data import toys
 from debias_course.evaluation import evaluate
@@ -267,12 +268,12 @@ def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(monkeypa
 
 @pytest.mark.parametrize("wrong, verdict", [(False, "holds"), (True, "undecided")])  # 0 on every seed
 def test_choosing_the_worst_setting_turns_a_claim(monkeypatch, wrong, verdict):
-    cells = claims.claim_cells("10_method_comparison")
+    cells = cells_room.claim_cells("10_method_comparison")
     words = "lesson(", "def four_groups", "def side_by_side", "untuned"
     needed = [cell for cell in cells if any(word in cell for word in words)]
     for_plain_training = [cell.replace("others | balancing", '{"plain": ERM()}') for cell in needed]
     assert for_plain_training != needed
-    monkeypatch.setattr(claims, "claim_cells", lambda _: for_plain_training)
+    monkeypatch.setattr(cells_room, "claim_cells", lambda _: for_plain_training)
     if wrong:
         monkeypatch.setattr("debias_course.comparison.best", lambda trials: min(trials, key=lambda t: t.score))
     measured, _ = claims.measure_topic("10_method_comparison", seeds=3)

@@ -359,6 +359,6 @@ class Subtracting(Helping):
 
 
 @pytest.mark.parametrize("wrong, claim", [(Helping, "B09.2a"), (Subtracting, "B09.2d")])
-def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim):
+def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, wrong, claim):
     needed = ("def two_domains", "def measured", "methods = {", '"B09.2a"', '"B09.2d"')
-    assert verdict_with("09_dann", wrong, needed, claim, seeds=2) == "fails"
+    assert verdict_with_cells("09_dann", wrong, needed, claim, seeds=2) == "fails"

@@ -330,13 +330,14 @@ def test_toys_are_what_they_say():
 def test_a_bias_that_is_not_planted_turns_the_claims_of_lecture_00(monkeypatch):
     """Deliberately wrong: colours that ignore the correlation."""
     from debias_course import claims
+    from debias_course.claims import cells as room
 
     def unbiased(*, correlation=0.95, **options):
         return colored_digits(correlation=0.5, **options)
 
-    cells = claims.claim_cells("00_dataset_bias")
+    cells = room.claim_cells("00_dataset_bias")
     needed = [cells[0], *(cell for cell in cells if "runs = study(" in cell or '"L00.1b"' in cell or '"B00.2"' in cell)]
-    monkeypatch.setattr(claims, "claim_cells", lambda topic: needed)
+    monkeypatch.setattr(room, "claim_cells", lambda topic: needed)
     monkeypatch.setattr("debias_course.data.colored_digits", unbiased)
     measured, _ = claims.measure_topic("00_dataset_bias", seeds=4)
     verdicts = {claim.id: claim.verdict for claim in measured}

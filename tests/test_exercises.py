@@ -7,15 +7,15 @@ import pkgutil
 import pytest
 import torch
 
-from debias_course import exercises
-from debias_course.exercises import Exercise
+from debias_course import lectures
+from debias_course.lectures.exercises import Exercise
 
-TOPICS = [module.name for module in pkgutil.iter_modules(exercises.__path__)]
+TOPICS = [module.name for module in pkgutil.iter_modules(lectures.__path__) if module.ispkg]
 
 
 def each_exercise():
     for topic in TOPICS:
-        module = importlib.import_module(f"debias_course.exercises.{topic}")
+        module = importlib.import_module(f"debias_course.lectures.{topic}.exercises")
         for name, value in vars(module).items():
             if isinstance(value, Exercise):
                 yield pytest.param(value, id=f"{topic}.{name}")
@@ -182,15 +182,15 @@ def interval(gains, factor):
         ("smote", "pairs", lambda n, k: k, "towards each of its 2 neighbours"),
         ("smote", "pairs", lambda n, k: n * (n - 1), "there are fewer pairs"),
         ("smote", "nearest_other", lambda x: torch.cdist(x, x).topk(1).indices, "shape [5] for five rows"),
-        ("hard_mining", "worst_mean", lambda losses, share: losses.sort().values[-2:].sum() / 4, "not by all"),
-        ("hard_mining", "single_draw", lambda losses, i: losses[i], "divide it by N · p"),
+        ("hard_example_mining", "worst_mean", lambda losses, share: losses.sort().values[-2:].sum() / 4, "not by all"),
+        ("hard_example_mining", "single_draw", lambda losses, i: losses[i], "divide it by N · p"),
         (
-            "hard_mining",
+            "hard_example_mining",
             "kept_of_group",
             lambda v, g, w, k: (g[v.argsort(descending=True)[:k]] == w).sum() / (g == w).sum(),
             "not by the group's",
         ),
-        ("hard_mining", "kept_of_group", lambda v, g, w, k: (g == w).float().mean(), "look at the kept ones"),
+        ("hard_example_mining", "kept_of_group", lambda v, g, w, k: (g == w).float().mean(), "look at the kept ones"),
         ("dann", "reversal", lambda x, s: -s * x, "on the way forward nothing should change"),
         ("dann", "reversal", lambda x, s: x.detach(), "no gradient comes back"),
         ("dann", "reversal", lambda x, s: s * x + (1 - s) * x.detach(), "look at the sign"),
@@ -207,18 +207,23 @@ def interval(gains, factor):
         ("dann", "label_loss", lambda v, d: v.mean(), "only the samples of domain 0 have labels"),
         ("dann", "label_loss", lambda v, d: (v * (d == 0)).mean(), "not by the size of the batch"),
         ("dann", "label_loss", lambda v, d: v[d == 0].mean(), "not 0 / 0"),
-        ("reweighting", "group_weights", lambda n: 1 / n, "should sum to 8"),
-        ("reweighting", "group_weights", lambda n: n / n.sum(), "should weigh the same in all"),
+        ("loss_reweighting", "group_weights", lambda n: 1 / n, "should sum to 8"),
+        ("loss_reweighting", "group_weights", lambda n: n / n.sum(), "should weigh the same in all"),
         (
-            "reweighting",
+            "loss_reweighting",
             "weighted_loss",
             lambda losses, g, w: (w[g] * losses).sum() / w[g].sum(),
             "divide by the size of the batch",
         ),
-        ("reweighting", "learning_rate_factor", lambda n: (n * (4 / n / (1 / n).sum())).sum() / 0 + 1, "about 0.136"),
-        ("reweighting", "learning_rate_factor", lambda n: 7.3495, "the other way round"),
+        (
+            "loss_reweighting",
+            "learning_rate_factor",
+            lambda n: (n * (4 / n / (1 / n).sum())).sum() / 0 + 1,
+            "about 0.136",
+        ),
+        ("loss_reweighting", "learning_rate_factor", lambda n: 7.3495, "the other way round"),
     ],
 )
 def test_common_mistakes_get_their_own_answer(topic, name, attempt, words):
-    exercise = getattr(importlib.import_module(f"debias_course.exercises.{topic}"), name)
+    exercise = getattr(importlib.import_module(f"debias_course.lectures.{topic}.exercises"), name)
     assert words in exercise.verdict(attempt)

@@ -6,10 +6,11 @@ from functools import partial
 import pytest
 import torch
 
-from debias_course import explore, figures, models
+from debias_course import figures, models
 from debias_course.comparison import compare
 from debias_course.data import toys
 from debias_course.evaluation import GroupReport
+from debias_course.lectures.dataset_bias.panel import fit_shortcut
 from debias_course.methods import ERM, HardMining, LossReweighting
 from debias_course.study import study
 
@@ -49,7 +50,7 @@ def test_bars_show_the_report_and_leave_empty_groups_out():
 
 
 def test_regions_show_every_group_with_its_own_marker():
-    data, model = explore.fit_shortcut(ERM(), 0.9)
+    data, model = fit_shortcut(ERM(), 0.9)
     figure = figures.regions({"a": model, "b": model}, data.test)
     assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
     labels = figure.axes[0].get_legend_handles_labels()[1]

@@ -204,6 +204,6 @@ class Uncorrected(HardMining):
 
 
 @pytest.mark.parametrize("wrong, claim", [(Easiest, "L03.2a"), (Uncorrected, "L03.1b")])
-def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim):
+def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, wrong, claim):
     needed = ("def kept_shares", "methods = {", f'"{claim}"')
-    assert verdict_with("03_hard_example_mining", wrong, needed, claim, seeds=5) == "fails"
+    assert verdict_with_cells("03_hard_example_mining", wrong, needed, claim, seeds=5) == "fails"

@@ -11,12 +11,13 @@ import jupytext
 import nbformat
 import pytest
 
-from debias_course import receipts
+from debias_course.claims import receipts, topics
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 each = pytest.mark.parametrize("name", NAMES)
 EXEMPT = {"nbval-ignore-output", "nbval-skip"}
+CLAIM = r"""["']([BL]\d\d\.\w+)["']"""
 
 
 def read(name):
@@ -50,7 +51,7 @@ def test_no_check_is_vacuous(name):
         assert not any(output.output_type == "error" for output in cell.outputs)
         if "claim" in tags(cell):
             shown = [output.data["text/plain"] for output in cell.outputs if "data" in output]
-            stated = len(re.findall(r"here\.claim\(", cell.source))
+            stated = len(re.findall(CLAIM, cell.source))
             assert len(shown) == stated >= 1 and all(text.startswith("HOLDS: ") for text in shown)
         if {"claim", "exercise"} & tags(cell):
             assert not EXEMPT & tags(cell) and cell.outputs
@@ -116,8 +117,14 @@ def test_nothing_personal_random_or_large_is_stored(name):
 
 @each
 def test_every_claim_has_its_receipt(name):
-    calls = [part for cell in code_cells(name) for part in cell.source.split("here.claim(")[1:]]
-    stated = {re.match(r"\s*\"([^\"]+)\"", call)[1]: "costly=True" in call for call in calls}
+    if topics.has_measurements(name):
+        measures = topics.lesson_of(name).measures
+        stated = {id: measure.statement.costly for id, measure in measures.items()}
+        shown = [id for cell in code_cells(name) if "claim" in tags(cell) for id in re.findall(CLAIM, cell.source)]
+        assert shown == list(measures), "the notebook shows the claims of its lesson, each once, in their order"
+    else:  # goes with cells.py
+        calls = [part for cell in code_cells(name) for part in cell.source.split("here.claim(")[1:]]
+        stated = {re.match(r"\s*\"([^\"]+)\"", call)[1]: "costly=True" in call for call in calls}
     held = {
         (r["id"], r["budget"], r["seeds"][0])
         for r in receipts.read_receipts(name)

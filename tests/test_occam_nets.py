@@ -342,7 +342,7 @@ class Flipped(OccamNets):
         return ~super().targets(right, batch, state)
 
 
-def test_a_wrong_implementation_turns_a_claim(verdict_with, monkeypatch):
+def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, monkeypatch):
     """In five epochs, and in this process. (By then the right one sends conflicting digits deeper, by about what the
     claim asks for.)"""
 
@@ -352,4 +352,4 @@ def test_a_wrong_implementation_turns_a_claim(verdict_with, monkeypatch):
     monkeypatch.setattr("debias_course.train", quick)
     with joblib.parallel_config(backend="sequential"):
         needed = ("def digits", "def examined", "def share")
-        assert verdict_with("07_occam_nets", Flipped, needed, "L07.2a", seeds=3) == "fails"
+        assert verdict_with_cells("07_occam_nets", Flipped, needed, "L07.2a", seeds=3) == "fails"

@@ -215,8 +215,8 @@ class DividedByWeights(LossReweighting):
         (DividedByWeights, "with_sgd = study(", "B01.4b", "undecided"),  # the scale makes no difference on any seed
     ],
 )
-def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, study, claim, verdict):
-    assert verdict_with("01_loss_reweighting", wrong, (study, f'"{claim}"'), claim, seeds=4) == verdict
+def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, wrong, study, claim, verdict):
+    assert verdict_with_cells("01_loss_reweighting", wrong, (study, f'"{claim}"'), claim, seeds=4) == verdict
 
 
 def test_smoothing_keeps_the_mean_weight_of_a_sample_at_one():

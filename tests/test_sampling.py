@@ -268,5 +268,5 @@ class OnAverage(BatchSampling):
         (OnAverage, ('"L02.2b"',), "L02.2b"),
     ],
 )
-def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, needed, claim):
-    assert verdict_with("02_sampling", wrong, needed, claim, seeds=4) == "fails"
+def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, wrong, needed, claim):
+    assert verdict_with_cells("02_sampling", wrong, needed, claim, seeds=4) == "fails"

@@ -271,8 +271,8 @@ class Far(SMOTE):
 @pytest.mark.parametrize(
     "wrong, needed, claim", [(Far, ("def made", '"B04.4b"'), "B04.4b"), (Outside, ("votes = {", '"L04.1c"'), "L04.1c")]
 )
-def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, needed, claim):
-    assert verdict_with("04_smote", wrong, needed, claim, seeds=3) == "fails"
+def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, wrong, needed, claim):
+    assert verdict_with_cells("04_smote", wrong, needed, claim, seeds=3) == "fails"
 
 
 def test_the_new_data_are_data(toy):

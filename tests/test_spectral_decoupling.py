@@ -174,6 +174,6 @@ class TrueOnly(SpectralDecoupling):
     "wrong, needed, claim",
     [(Unfelt, ("def fitted", "def right"), "L06.2a"), (TrueOnly, ("def fitted", "variants = {"), "B06.3b")],
 )
-def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, needed, claim):
+def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, wrong, needed, claim):
     """Both make two networks one, which differ in nothing on any seed: then there is no interval."""
-    assert verdict_with("06_spectral_decoupling", wrong, needed, claim, seeds=3) == "undecided"
+    assert verdict_with_cells("06_spectral_decoupling", wrong, needed, claim, seeds=3) == "undecided"

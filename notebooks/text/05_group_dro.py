@@ -15,18 +15,19 @@
 
 # %% tags=["setup", "nbval-ignore-output"]
 import inspect
-from dataclasses import replace
 
 import torch
 
-from debias_course import data, explore, figures, models, study, train
-from debias_course.claims import above, below, lesson, within
-from debias_course.exercises import group_dro as exercises
+from debias_course import data, figures, models, train
+from debias_course.lectures.group_dro import exercises
+from debias_course.lectures.group_dro.measurements import GroupDROLesson
+from debias_course.lectures.group_dro.panel import draw_group_dro
+from debias_course.lectures.panels import panel
 from debias_course.method import sample_losses
-from debias_course.methods import ERM, BatchSampling, GroupDRO, Knob, LossReweighting
+from debias_course.methods import ERM, GroupDRO, Knob, LossReweighting
 from debias_course.methods import group_dro as library
 
-here = lesson("05_group_dro")
+here = GroupDROLesson()
 
 # %% [markdown]
 # **What you will be able to claim:**
@@ -120,9 +121,10 @@ assert torch.allclose(library.exponentiated(equal.log(), means, 1.0).exp(), torc
 # %%
 figure, axes = figures.new_figure(11.0, 3.8, 1, 3, sharey=True)
 for axis, step_size in zip(axes, (0.01, 0.1, 1.0)):
-    watched = library.RecordedGroupDRO(step_size=step_size)
-    train(models.mlp(splits.train), splits.train, watched, epochs=10)
-    q = torch.stack([q for q, _ in watched.trace])
+    used = []
+    look = lambda model, batch, state, loss: used.append(state.used)  # after every step
+    train(models.mlp(splits.train), splits.train, GroupDRO(step_size=step_size), epochs=10, on_step=look)
+    q = torch.stack(used)
     lines = {group: (range(len(q)), q[:, g].tolist()) for g, group in enumerate(splits.train.group_names)}
     figures.curves(lines, x=f"step (η = {step_size:g})", y="weight of the group", axis=axis, ylim=(0, 1.02))
 figures.picture(
@@ -136,8 +138,8 @@ figures.picture(
 # losses? What does `adjustment` do to the weights of the rare groups?
 
 # %% tags=["widget", "nbval-ignore-output"]
-explore.panel(
-    explore.draw_group_dro,
+panel(
+    draw_group_dro,
     GroupDRO(step_size=0.1),
     weight_decay=Knob(0.0, low=0.0, high=30.0, help="of AdamW, decoupled from the loss"),
 )
@@ -148,14 +150,8 @@ explore.panel(
 # The network and the rule of lecture 02: of ten epochs, the one with the best worst group on validation is tested.
 
 # %% tags=["measure", "nbval-ignore-output"]
-methods = {
-    "ERM": ERM(),
-    "weights": LossReweighting(),
-    "balanced batches": BatchSampling(),
-    "Group DRO": GroupDRO(),
-    "Group DRO, plain batches": GroupDRO(sampling="plain"),
-}
-runs = study(methods, data.colored_digits, seeds=here.seeds, epochs=10, select="validation-worst-group")
+print(here.how("runs"))
+runs = here.runs
 
 # %%
 figures.picture(
@@ -164,51 +160,8 @@ figures.picture(
     takeaway="Group DRO is far above plain training, and where the simpler methods are.",
 )
 
-
 # %% tags=["claim"]
-def worst_training_loss(method, seed):
-    """After five epochs, the largest of the groups' mean training losses."""
-    part = data.colored_digits(seed=seed).train
-    model = train(models.mlp(part, seed=seed), part, method, epochs=5, seed=seed).model
-    everything = part.batch(torch.arange(len(part)))
-    with torch.no_grad():
-        return float(library.group_means(sample_losses(model, everything), everything.groups, 4)[0].max())
-
-
-def lead(name, other, seed):
-    return runs.value(name, seed) - runs.value(other, seed)
-
-
-here.claim(
-    "L05.1a",
-    "After five epochs the worst group's training loss is less than half of what plain training leaves",
-    measure=lambda seed: worst_training_loss(GroupDRO(), seed) / worst_training_loss(ERM(), seed),
-    holds=below(0.5),
-)
-here.claim(
-    "B05.1e",
-    "And within a tenth of what balanced batches alone leave",
-    measure=lambda seed: worst_training_loss(GroupDRO(), seed) / worst_training_loss(BatchSampling(), seed),
-    holds=within(0.9, 1.1),
-)
-here.claim(
-    "L05.1b",
-    "Group DRO lifts the worst group on test by more than ten points over plain training",
-    measure=lambda seed: lead("Group DRO", "ERM", seed),
-    holds=above(0.10),
-)
-here.claim(
-    "B05.1c",
-    "But balanced batches alone are within three points of it",
-    measure=lambda seed: lead("Group DRO", "balanced batches", seed),
-    holds=within(-0.03, 0.03),
-)
-here.claim(
-    "B05.1d",
-    "Without balanced batches it lifts the worst group, too, by more than ten points",
-    measure=lambda seed: lead("Group DRO, plain batches", "ERM", seed),
-    holds=above(0.10),
-)
+here.claim("L05.1a", "B05.1e", "L05.1b", "B05.1c", "B05.1d")
 
 # %% [markdown]
 # With the usual step size of $0.01$ the weights hardly leave one quarter in so short a training, as the picture of the weights
@@ -219,56 +172,31 @@ here.claim(
 # plain training and fixed weights at the same decay.
 
 # %% tags=["measure", "nbval-ignore-output"]
-steps, decays = (0.01, 0.1, 1.0), (0.0, 10.0, 30.0)
-rows = {f"η = {step:g}": GroupDRO(step_size=step) for step in steps} | {"ERM": ERM(), "weights": LossReweighting()}
-mapped = {decay: study(rows, data.colored_digits, seeds=here.seeds, epochs=6, weight_decay=decay) for decay in decays}
+print(here.how("mapped"))
+mapped = here.mapped
 
 # %%
-cells = [[mapped[decay].mean(name).value for decay in decays] for name in rows]
+names = mapped[0.0].names
+cells = [[each.mean(name).value for each in mapped.values()] for name in names]
 figures.picture(
-    figures.heat(
-        cells, rows={"": list(rows)}, columns={"weight decay": [f"{d:g}" for d in decays]}, of="worst group, test"
-    ),
+    figures.heat(cells, rows={"": names}, columns={"weight decay": [f"{d:g}" for d in mapped]}, of="worst group, test"),
     alt="Map of worst-group accuracy: good for small step sizes with much weight decay, near zero for the largest step size.",
     takeaway="The largest step size is bad everywhere, and useless with decay; the small ones are alike, near fixed weights.",
 )
 
-
 # %% tags=["claim"]
-def span(seed):
-    values = [mapped[decay].value(f"η = {step:g}", seed) for step in steps for decay in decays]
-    return max(values) - min(values)
-
-
-here.claim(
-    "L05.2a",
-    "Over the map, the worst group of Group DRO spans more than twenty-five points",
-    measure=span,
-    holds=above(0.25),
-)
-here.claim(
-    "L05.2b",
-    "At a weight decay of 30, a step size of 1 is worse than one of 0.01 by more than thirty points",
-    measure=lambda seed: mapped[30.0].value("η = 0.01", seed) - mapped[30.0].value("η = 1", seed),
-    holds=above(0.30),
-)
+here.claim("L05.2a", "L05.2b")
 
 # %% [markdown]
 # **The adjustment** is the second knob: none against $C = 10$, at a weight decay of 10, after ten epochs.
 
 # %% tags=["measure", "nbval-ignore-output"]
-adjustments = {f"C = {c:g}": GroupDRO(adjustment=c) for c in (0.0, 10.0)}
-adjusted = study(adjustments, data.colored_digits, seeds=here.seeds, epochs=10, weight_decay=10.0)
-for name in adjusted.names:
-    print(name, "worst group", adjusted.mean(name))
+print(here.how("adjusted"))
+for name in here.adjusted.names:
+    print(name, "worst group", here.adjusted.mean(name))
 
 # %% tags=["claim"]
-here.claim(
-    "L05.2c",
-    "At a weight decay of 10, an adjustment of C = 10 lifts the worst group by more than three points",
-    measure=lambda seed: adjusted.value("C = 10", seed) - adjusted.value("C = 0", seed),
-    holds=above(0.03),
-)
+here.claim("L05.2c")
 
 # %% [markdown]
 # ## When it breaks
@@ -280,17 +208,10 @@ here.claim(
 # **With the wrong groups.** The adversary can only protect groups that it is told. Shuffle the colours in the training
 # data's table (not in the images), so that a group is a class and a coin toss.
 
-
 # %% tags=["measure", "nbval-ignore-output"]
-def shuffled_groups(seed):
-    parts = data.colored_digits(seed=seed)
-    order = torch.randperm(len(parts.train), generator=torch.Generator().manual_seed(seed))
-    return parts._replace(train=replace(parts.train, attributes=parts.train.attributes[order]))
-
-
-two = {name: methods[name] for name in ("ERM", "Group DRO")}
-long = study(two, data.colored_digits, seeds=here.seeds, epochs=30)
-wrong = study({"Group DRO": GroupDRO()}, shuffled_groups, seeds=here.seeds, epochs=10, select="validation-worst-group")
+print(here.how("long"))
+print(here.how("wrong"))
+long = here.long
 
 # %%
 figures.picture(
@@ -300,24 +221,7 @@ figures.picture(
 )
 
 # %% tags=["claim"]
-here.claim(
-    "B05.3a",
-    "At epoch 30 the lead over plain training is more than five points smaller than at the epochs that validation chose",
-    measure=lambda seed: lead("Group DRO", "ERM", seed) - (long.value("Group DRO", seed) - long.value("ERM", seed)),
-    holds=above(0.05),
-)
-here.claim(
-    "B05.3b",
-    "With shuffled groups the worst true group is more than ten points worse than with the true ones",
-    measure=lambda seed: wrong.value("Group DRO", seed) - runs.value("Group DRO", seed),
-    holds=below(-0.10),
-)
-here.claim(
-    "B05.3c",
-    "It gains less than fifteen points over plain training then",
-    measure=lambda seed: wrong.value("Group DRO", seed) - runs.value("ERM", seed),
-    holds=below(0.15),
-)
+here.claim("B05.3a", "B05.3b", "B05.3c")
 
 # %% [markdown]
 # ## Exercises

@@ -1,0 +1,1 @@
+"""Lecture 09: DANN."""

@@ -1,0 +1,1 @@
+"""Lecture 05: Group DRO."""

@@ -1,0 +1,35 @@
+"""The weights of Group DRO, while it trains."""
+
+from __future__ import annotations
+
+import torch
+
+from ... import figures, models, training
+from ...data import colored_digits
+from ...evaluation import evaluate
+from ...methods import GroupDRO
+from ..panels import while_training, worst
+
+
+def draw_group_dro(method: GroupDRO, *, weight_decay: float = 0.0, epochs: int = 10, progress=None):
+    """Group DRO on coloured digits: the groups' weights and training losses, while it trains, and its test report."""
+    data = colored_digits()
+    trace = []
+
+    def look(model, batch, state, loss):
+        trace.append((state.used, state.means))
+
+    def figure():
+        drawn, axes = figures.new_figure(9.0, 3.8, 1, 2)
+        for axis, part, name in (axes[0], 0, "weight of the group"), (axes[1], 1, "training loss of the group"):
+            rows = torch.stack([step[part].cpu() for step in trace])
+            rows = rows.unfold(0, min(10, len(rows)), 1).mean(2)  # over ten steps
+            lines = {group: (range(len(rows)), rows[:, g].tolist()) for g, group in enumerate(data.train.group_names)}
+            figures.curves(lines, x="step", y=name, axis=axis, ylim=(0, 1.02 if part == 0 else None))
+        return drawn
+
+    settings = dict(
+        epochs=epochs, weight_decay=weight_decay, validation=data.validation, progress=while_training(progress, figure)
+    )
+    run = training.train(models.mlp(data.train), data.train, method, on_step=look, **settings)
+    return figure(), worst("on test, after the last epoch", evaluate(run.model, data.test))

@@ -1,0 +1,1 @@
+"""Lecture 03: Hard example mining."""

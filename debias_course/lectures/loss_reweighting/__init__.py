@@ -1,0 +1,1 @@
+"""Lecture 01: Re-weighting the loss."""

@@ -1,0 +1,1 @@
+"""Lecture 10: Method comparison."""

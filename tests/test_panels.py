@@ -1,0 +1,285 @@
+"""panels: widgets made from a method's own fields; callbacks are plain functions."""
+
+import io
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import ipywidgets as widgets
+import pytest
+import torch
+from PIL import Image
+
+from debias_course import training
+from debias_course.data import toys
+from debias_course.figures import new_figure
+from debias_course.lectures import panels
+from debias_course.lectures.adversarial_training.panel import draw_adversarial_training
+from debias_course.lectures.dann.panel import draw_dann
+from debias_course.lectures.dataset_bias.panel import draw_digits, draw_shortcut
+from debias_course.lectures.group_dro.panel import draw_group_dro
+from debias_course.lectures.hard_example_mining.panel import draw_mining
+from debias_course.lectures.method_comparison.panel import draw_comparison, duel_figure
+from debias_course.lectures.occam_nets.panel import draw_occam_nets, exits_figure
+from debias_course.lectures.smote.panel import draw_smote
+from debias_course.lectures.spectral_decoupling.panel import draw_moons
+from debias_course.methods import (
+    DANN,
+    ERM,
+    METHODS,
+    SMOTE,
+    AdversarialTraining,
+    GroupDRO,
+    HardMining,
+    Knob,
+    LossReweighting,
+    Method,
+    OccamNets,
+    SpectralDecoupling,
+    knob,
+    knobs,
+)
+from debias_course.study import mean_over_seeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example(Method):
+    """min nothing"""
+
+    step: float = knob(0.01, low=1e-4, high=1.0, log=True, help="a step")
+    depth: int = knob(3, low=1, high=9, help="a depth")
+    kind: str = knob("a", choices=("a", "b"), help="a kind")
+
+
+def drawing(method, **extra):
+    if extra.get("level") == 0.0:
+        raise ValueError("level 0 makes no <picture>")
+    figure, axis = new_figure(2, 2, layout="none")
+    axis.plot([0, 1], [0, getattr(method, "depth", 1)])
+    return figure, f"{method} {extra}"
+
+
+def test_every_field_becomes_its_widget():
+    made = panels.panel(drawing, Example(depth=5), level=Knob(0.5, low=0.0, high=1.0))
+    assert isinstance(made.controls["step"], widgets.FloatLogSlider)
+    assert isinstance(made.controls["depth"], widgets.IntSlider) and made.controls["depth"].value == 5
+    assert made.controls["kind"].options == ("a", "b")
+    assert (made.controls["level"].min, made.controls["level"].max) == (0.0, 1.0)
+    assert all(not each.continuous_update for each in made.controls.values() if hasattr(each, "continuous_update"))
+
+
+@pytest.mark.parametrize("kind", METHODS.values())
+def test_every_value_that_a_widget_offers_is_legal(kind):
+    for name, declared in knobs(kind).items():
+        made = panels.control(name, declared)
+        ends = made.options if declared.choices else (made.min, made.max)
+        if declared.log:
+            ends = (10**made.min, 10**made.max)
+        for value in ends:
+            assert getattr(kind(**{name: value}), name) == value
+
+
+def test_moving_a_control_redraws():
+    made = panels.panel(drawing, Example(), level=Knob(0.5, low=0.0, high=1.0))
+    before = made.picture.value
+    made.controls["depth"].value = 9
+    assert made.picture.value != before and "depth=9" in made.text.value
+    assert Image.open(io.BytesIO(made.picture.value)).format == "PNG"
+
+
+def test_a_setting_that_is_refused_is_explained_and_the_picture_stays():
+    made = panels.panel(drawing, Example(), level=Knob(0.5, low=0.0, high=1.0))
+    before = made.picture.value
+    made.controls["level"].value = 0.0
+    assert made.text.value == "<b>Not possible:</b> level 0 makes no &lt;picture&gt;" and made.picture.value == before
+    made.controls["level"].value = 0.7
+    assert "Not possible" not in made.text.value
+
+
+def test_a_slow_drawing_moves_the_bar_and_hides_it_at_the_end():
+    seen = []
+
+    def slow(method, *, progress):
+        for done in (1, 2):
+            progress(done, 2)
+            seen.append((made_bar().value, made_bar().layout.visibility))
+        return drawing(method)
+
+    def made_bar():
+        return made[0].progress
+
+    made = []
+
+    class Recorded(panels.Panel):
+        def update(self, change=None):
+            made.append(self)
+            super().update(change)
+
+    Recorded(slow, Example())
+    assert seen == [(0.5, "visible"), (1.0, "hidden")]
+
+
+def test_no_output_widget_anywhere():
+    def walk(widget):
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from walk(child)
+
+    made = panels.panel(drawing, Example())
+    assert not any(isinstance(each, widgets.Output) for each in walk(made))
+    assert repr(made) == "Panel of Example: step, depth, kind"
+
+
+def test_the_toy_drawing_shows_the_lesson():
+    """Weighting levels the boundary: the sentence below the picture says that the worst group gains."""
+    _, sentence = draw_shortcut(LossReweighting(), correlation=0.95)
+    plain, weighted = (float(part.rsplit(" ", 1)[1]) for part in sentence.split(" · "))
+    assert weighted > plain + 0.2
+
+
+def test_the_digits_drawing_trains_in_the_open():
+    seen = []
+    figure, sentence = draw_digits(LossReweighting(), epochs=2, progress=lambda *at: seen.append(at))
+    assert seen == [(1, 2), (2, 2)] and sentence.startswith("on test: group-balanced")
+    assert [line.get_label() for line in figure.axes[0].lines] == [
+        "digit<5, orange",
+        "digit<5, blue",
+        "digit≥5, orange",
+        "digit≥5, blue",
+    ]
+
+
+def test_the_mining_drawing_tells_rare_from_wrong():
+    seen = []
+    method = HardMining(keep=0.1, warm_up=2)
+    figure, sentence = draw_mining(method, wrong=0.1, epochs=4, progress=lambda *at: seen.append(at))
+    assert seen[-1] == (4, 4) and sentence.startswith("plain: group-balanced")
+    bands = [area.get_label() for area in figure.axes[0].collections]
+    assert bands == ["follows the pattern", "against the pattern", "wrong label"] and figure.axes[0].get_xlim() == (
+        3,
+        4,
+    )
+    clean = draw_mining(method, epochs=4)[0]
+    assert [area.get_label() for area in clean.axes[0].collections] == bands[:2]
+    nothing = draw_mining(HardMining(warm_up=4), epochs=4)[0]
+    assert "nothing was chosen" in nothing.axes[0].get_title()
+
+
+def test_the_smote_drawing_counts_what_lands_among_the_others():
+    counts = {}
+    for name, method in {"few": SMOTE(k=5), "many": SMOTE(k=15), "apart": SMOTE(k=9, by="group")}.items():
+        figure, sentence = draw_smote(method)
+        counts[name] = int(sentence.split(" of 180 new samples")[0])
+    assert counts["few"] <= 5 and counts["apart"] <= 5 and counts["many"] > 20
+    assert "new, among others" in figure.axes[0].get_legend_handles_labels()[1] or counts["apart"] == 0
+    with pytest.raises(ValueError, match=r"rare has 4 samples; k=5 neighbours need at least 6: use k=3 or less"):
+        draw_smote(SMOTE(k=5), rare=4)
+
+
+def test_the_group_dro_drawing_shows_weights_while_it_trains():
+    seen = []
+    method = GroupDRO(step_size=0.5)
+    figure, sentence = draw_group_dro(method, epochs=3, progress=lambda *at: seen.append(at))
+    assert [(done, of) for done, of, _ in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert seen[0][2].axes[0].lines[0].get_xdata()[-1] < figure.axes[0].lines[0].get_xdata()[-1] and seen[2][2] is None
+    weights = sum(line.get_ydata() for line in figure.axes[0].lines)
+    assert weights == pytest.approx(1.0) and sentence.startswith("on test, after the last epoch: group-balanced")
+
+
+def test_the_moons_drawing_tells_what_the_penalty_adds():
+    figure, sentence = draw_moons(SpectralDecoupling(strength=0.1, variant="margin"), gap=0.3)
+    plain, decoupled = (float(part.split(": ")[1].split(" ")[0]) for part in sentence.split(" · "))
+    assert decoupled > plain + 0.03 and len(figure.axes) == 3
+    _, same = draw_moons(SpectralDecoupling(strength=0.0), gap=0.3)
+    assert same == f"plain training: {plain:.2f} right on test · this setting: {plain:.2f} right on test"
+
+
+def test_the_adversarial_drawing_fools_the_plain_network_only():
+    figure, sentence = draw_adversarial_training(AdversarialTraining(radius=0.1, steps=10), digit=7)
+    plain, robust = sentence.split(" · ")
+    assert plain.startswith("plain training: says 7") and "after the attack 7" not in plain
+    assert robust.startswith("adversarial training: says 7") and "after the attack 7" in robust
+    assert [axis.get_title() for axis in figure.axes].count("change, at most 0.10") == 2
+    begun = draw_adversarial_training(AdversarialTraining(radius=0.1), done=0.15)[0]
+    assert begun.axes[1].get_title() == "change, at most 0.05"
+    nothing = draw_adversarial_training(AdversarialTraining(radius=0.0))[0]
+    assert nothing.axes[0].get_title() == nothing.axes[2].get_title()
+
+
+@pytest.mark.parametrize("digits, level, names", [("coloured", 10, ["label"]), ("textured", 2, ["plain", "textured"])])
+def test_the_dann_drawing_asks_the_discriminator_and_a_fresh_probe(digits, level, names):
+    seen = []
+    method = DANN(strength=0.1, sampling="domains")
+    figure, sentence = draw_dann(method, digits=digits, epochs=2, progress=lambda *at: seen.append(at))
+    assert [(done, of) for done, of, _ in seen] == [(1, 2), (2, 2)] and seen[0][2] is not None
+    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    assert list(lines) == ["of the label", "of the domain", "of guessing the domain"]
+    assert lines["of guessing the domain"][0] == pytest.approx(math.log(level))
+    assert figure.axes[1].lines[0].get_xdata()[0] == pytest.approx(1 / level)
+    shares = {part.rsplit(" ", 1)[0]: float(part.rsplit(" ", 1)[1]) for part in sentence.split(": ")[1].split(" · ")}
+    assert [name.split(", ")[-1] for name in shares] == [*names, "discriminator", "fresh probe"]
+    assert shares["fresh probe"] > 1.5 / level
+    bars = [bar.get_width() for bar in figure.axes[1].patches]
+    assert bars == pytest.approx(list(shares.values()), abs=0.006)
+
+
+def test_the_occam_drawing_trains_once_and_then_only_moves_the_threshold(monkeypatch):
+    seen = []
+    figure, sentence = draw_occam_nets(OccamNets(), epochs=1, progress=lambda *at: seen.append(at))
+    assert seen == [(1, 1)] and sentence.startswith("aligned: accuracy 0.") and "conflicting: accuracy" in sentence
+    monkeypatch.setattr(training, "train", lambda *a, **k: pytest.fail("trained again"))
+
+    def taken(threshold):
+        figure, sentence = draw_occam_nets(OccamNets(threshold=threshold), epochs=1)
+        return [bar.get_height() for bar in figure.axes[0].patches], sentence
+
+    assert taken(0.0)[0] == [0, 1, 0] * 2 and taken(1.0)[0] == [0, 0, 1] * 2
+    assert "leave by exit 2.00 on average" in taken(1.0)[1]
+    assert [tick.get_text() for tick in figure.axes[1].get_xticklabels()] == [
+        *(f"exit {e}" for e in range(3)),
+        "as they leave",
+    ]
+
+
+def test_the_exits_figure_counts_by_hand():
+    ten = toys.shortcut(n=8).test
+    aligned = ten.labels == ten.attributes
+    right = torch.stack([aligned, aligned, torch.ones_like(aligned)])
+    figure, sentence = exits_figure(ten, right, torch.where(aligned, 1, 2))
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [0, 1, 0, 0, 0, 1]
+    assert [bar.get_height() for bar in figure.axes[1].patches] == [1, 1, 1, 1, 0, 0, 1, 1]
+    parts = ("aligned: accuracy 1.00, leave by exit 1.00", "conflicting: accuracy 1.00, leave by exit 2.00")
+    assert all(part + " on average" in sentence for part in parts)
+
+
+def test_the_comparison_drawing_pairs_by_seed():
+    seen = []
+    draw = partial(draw_comparison, ERM(), progress=lambda *at: seen.append(at))
+    figure, sentence = draw(ours="loss-reweighting", seeds=3)
+    assert seen == [(1, 3), (2, 3), (3, 3)] and "loss-reweighting is ahead" in sentence and "3 seeds" in sentence
+    pairs = [line.get_ydata() for line in figure.axes[0].lines]
+    assert len(pairs) == 3 and f"erm: {sum(b - a for a, b in pairs) / 3:.3f} (" in sentence
+    assert "loss-reweighting is ahead" in draw(ours="erm", theirs="loss-reweighting", seeds=3)[1]
+    assert "not told apart" in draw(ours="loss-reweighting", seeds=1)[1]  # one seed tells nothing
+    many = draw(ours="loss-reweighting", seeds=3, at_once=66)[1]
+    assert "99.9% " in many and many.split(" (")[0] == sentence.split(" (")[0]
+    with pytest.raises(ValueError, match="both are erm"):
+        draw(ours="erm")
+
+
+def test_the_duel_figure_shows_what_pairing_is_worth():
+    values = {"erm": [0.2, 0.4, 0.6], "other": [0.3, 0.52, 0.68]}
+    gain = mean_over_seeds([0.1, 0.12, 0.08])
+    figure = duel_figure(values, gain)
+    paired, unpaired = (bar.get_segments()[0][:, 0] for bar in figure.axes[1].collections)
+    assert paired == pytest.approx([gain.low, gain.high])
+    spread = sum(torch.tensor(each).var().item() for each in values.values())
+    half = 2.7764 * (spread / 3) ** 0.5  # t with four degrees of freedom
+    assert unpaired == pytest.approx([0.1 - half, 0.1 + half], abs=1e-4) and unpaired[0] < -0.25 < paired[0]
+
+
+def test_a_drawing_so_far_is_shown_while_it_goes_on():
+    made = panels.panel(drawing, Example())
+    before = made.picture.value
+    made.show_progress(1, 2, drawing(Example(depth=9))[0])
+    assert made.picture.value != before and made.progress.value == 0.5
