@@ -118,13 +118,22 @@ assert torch.allclose(library.exponentiated(equal.log(), means, 1.0).exp(), torc
 #
 # The weights over the steps of ten epochs, for three step sizes.
 
+
 # %%
+def weights_by_step(method):
+    """q after every step of ten epochs, [steps, groups]."""
+    used = []
+
+    def look(model, batch, state, loss):
+        used.append(state.used)
+
+    train(models.mlp(splits.train), splits.train, method, epochs=10, on_step=look)
+    return torch.stack(used)
+
+
 figure, axes = figures.new_figure(11.0, 3.8, 1, 3, sharey=True)
 for axis, step_size in zip(axes, (0.01, 0.1, 1.0)):
-    used = []
-    look = lambda model, batch, state, loss: used.append(state.used)  # after every step
-    train(models.mlp(splits.train), splits.train, GroupDRO(step_size=step_size), epochs=10, on_step=look)
-    q = torch.stack(used)
+    q = weights_by_step(GroupDRO(step_size=step_size))
     lines = {group: (range(len(q)), q[:, g].tolist()) for g, group in enumerate(splits.train.group_names)}
     figures.curves(lines, x=f"step (η = {step_size:g})", y="weight of the group", axis=axis, ylim=(0, 1.02))
 figures.picture(
