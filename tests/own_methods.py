@@ -23,6 +23,7 @@ class SAM(Method):
 
     def step(self, model, batch, state, optimizer):
         weights = [p for p in model.parameters() if p.requires_grad]
+        again = batch._replace(inputs=batch.inputs.clone())  # the model may edit its inputs
         loss = self.loss(model, batch, state)
         gradients = torch.autograd.grad(loss, weights)
         length = torch.stack([g.norm() for g in gradients]).norm() + 1e-12
@@ -32,7 +33,7 @@ class SAM(Method):
             for p, move in zip(weights, moves):
                 p.add_(move)
         optimizer.zero_grad(set_to_none=True)
-        self.loss(model, batch, state).backward()
+        self.loss(model, again, state).backward()
         with torch.no_grad():
             for p, old in zip(weights, before):
                 p.copy_(old)
@@ -48,10 +49,11 @@ class SAMInLoss(SAM):
 
     def loss(self, model, batch, state):
         named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        again = batch.inputs.clone()
         gradients = torch.autograd.grad(super().loss(model, batch, state), list(named.values()))
         length = torch.stack([g.norm() for g in gradients]).norm() + 1e-12
         moved = {name: p + self.radius * g / length for (name, p), g in zip(named.items(), gradients)}
-        return F.cross_entropy(functional_call(model, moved, batch.inputs.clone()), batch.labels)
+        return F.cross_entropy(functional_call(model, moved, again), batch.labels)
 
 
 @dataclass(frozen=True, kw_only=True)

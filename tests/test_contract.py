@@ -7,6 +7,7 @@ import io
 
 import pytest
 import torch
+from own_methods import OWN
 
 from debias_course import contexts, models
 from debias_course.data import Batch, toys
@@ -27,12 +28,15 @@ IMAGES = PLANE._replace(
 
 
 def variants():
-    """Each method with its defaults, and once for every choice of every knob that offers choices."""
+    """Each method with its defaults, and once for every choice of every knob that offers choices; and small ones that
+    show what the other hooks are for."""
     for name, kind in METHODS.items():
         yield pytest.param(kind(), id=name)
         for knob, declared in knobs(kind).items():
             for choice in declared.choices[1:]:
                 yield pytest.param(kind(**{knob: choice}), id=f"{name}-{knob}-{choice}")
+    for kind in OWN:
+        yield pytest.param(kind(), id=f"own-{method_name(kind)}")
 
 
 each_method = pytest.mark.parametrize("method", list(variants()))
@@ -114,7 +118,7 @@ def test_int32_and_int64_groups_agree(method):
 
 @each_method
 def test_a_model_may_edit_its_inputs_in_place(method):
-    """Whoever needs them again hands it a copy: loss and gradients are those of a model that leaves them alone."""
+    """Whoever needs them again hands it a copy: an update is that of a model that leaves them alone."""
     edits = dict(
         in_place=lambda module, given: (given[0].sub_(0.5).div_(0.25),),
         apart=lambda module, given: (given[0].sub(0.5).div(0.25),),
@@ -123,8 +127,9 @@ def test_a_model_may_edit_its_inputs_in_place(method):
     for edit in edits.values():
         model, state, batch = setting(method)
         model.features[0].register_forward_pre_hook(edit)
-        loss = method.loss(model, batch, state)
-        seen.append([loss, *torch.autograd.grad(loss, moved(method, model, state))])
+        optimizer = make_optimizer("sgd", method.parameters(model, state), 0.1, 0.0)
+        loss = method.step(model, batch, state, optimizer)
+        seen.append([loss, *moved(method, model, state)])
     assert all(torch.equal(a, b) for a, b in zip(*seen))
 
 
@@ -190,7 +195,7 @@ def test_a_method_is_frozen_described_and_rebuilt_from_its_fields(method):
     assert isinstance(method, Method) and dataclasses.replace(method) == method
     with pytest.raises(dataclasses.FrozenInstanceError):
         method.anything = 1
-    assert METHODS[method_name(method)] is type(method)
+    assert METHODS.get(method_name(method), type(method)) is type(method)
     first = type(method).__doc__.strip().splitlines()[0]
     assert "min" in first, f"the docstring of {type(method).__name__} should open with its equation"
     for name, declared in knobs(method).items():
