@@ -28,7 +28,7 @@ from debias_course.data.biases import (
     texture,
 )
 from debias_course.data.changes import mislabel, thin
-from debias_course.data.digits import split_indices
+from debias_course.data.digits import in_box, split_indices
 from debias_course.data.grouped import group_ids, label_and_attribute
 
 
@@ -99,10 +99,31 @@ def test_fingerprint_tells_content():
 
 def test_the_digits_are_real_and_balanced():
     images, labels = load_digits()
-    assert images.shape == (5000, 28, 28) and images.dtype == torch.uint8
+    assert images.shape == (5000, 20, 20) and images.dtype == torch.uint8
     assert torch.bincount(labels).tolist() == [500] * 10
     ink = images.float().mean((1, 2))
     assert ink[labels == 0].mean() > 1.5 * ink[labels == 1].mean()  # a zero takes more ink than a one
+
+
+def test_the_box_of_a_digit_holds_all_of_its_ink_in_the_middle():
+    framed, labels = load_digits(framed=True)
+    boxed, same = load_digits()
+    assert framed.shape == (5000, 28, 28) and torch.equal(labels, same)
+    assert torch.equal(framed.long().sum((1, 2)), boxed.long().sum((1, 2)))
+    for flat in (boxed.any(1), boxed.any(2)):  # columns and rows with ink: as many empty ones before as after
+        before, after = flat.int().argmax(1), flat.flip(1).int().argmax(1)
+        assert set((after - before).tolist()) == {0, 1}
+
+
+def test_a_box_by_hand():
+    """Ink in rows 4 to 17 and columns 25 to 27: 14 rows, three above them; 3 columns, eight before them, so that the
+    box reaches beyond the frame."""
+    image = torch.zeros(1, 28, 28, dtype=torch.uint8)
+    image[0, 4:18, 25:] = torch.arange(1, 43, dtype=torch.uint8).view(14, 3)
+    expected = torch.zeros(1, 20, 20, dtype=torch.uint8)
+    expected[0, 3:17, 8:11] = image[0, 4:18, 25:]
+    assert torch.equal(in_box(image), expected)
+    assert torch.equal(in_box(torch.zeros(2, 28, 28)), torch.zeros(2, 20, 20))
 
 
 def test_the_full_digits_are_read_where_they_are(tmp_path):
@@ -114,7 +135,7 @@ def test_the_full_digits_are_read_where_they_are(tmp_path):
         (raw / f"{name}-images-idx3-ubyte").write_bytes(header + pixels[: n * 784].tobytes())
         header = b"".join(v.to_bytes(4, "big") for v in (2049, n))
         (raw / f"{name}-labels-idx1-ubyte").write_bytes(header + bytes(i % 10 for i in range(n)))
-    images, labels = load_digits(full=True, root=tmp_path)
+    images, labels = load_digits(full=True, framed=True, root=tmp_path)
     assert images.flatten().tolist() == pixels.tolist() and labels.tolist() == [i % 10 for i in range(20)]
 
 
@@ -180,7 +201,7 @@ def test_paint_by_hand():
 
 def test_textures_come_in_the_counts_of_colours_and_start_anywhere():
     ten, colored = textured_digits(correlation=0.9, seed=2), colored_digits(classes=10, correlation=0.9, seed=2)
-    assert ten.train.inputs.shape == (3000, 1, 28, 28) and ten.train.inputs.dtype == torch.uint8
+    assert ten.train.inputs.shape == (3000, 1, 20, 20) and ten.train.inputs.dtype == torch.uint8
     assert torch.equal(ten.train.counts, colored.train.counts) and ten.test.counts.tolist() == [10] * 100
     assert torch.equal(ten.train.labels, colored.train.labels) and ten.train.attribute_names == tuple(TEXTURES)
     assert ten.train.fingerprint() == textured_digits(correlation=0.9, seed=2).train.fingerprint()
@@ -193,7 +214,7 @@ def test_textures_come_in_the_counts_of_colours_and_start_anywhere():
 
 
 def test_a_texture_lies_behind_the_strokes_and_is_told_by_its_pattern_not_by_a_pixel_or_its_brightness():
-    blank = torch.zeros(2000, 28, 28, dtype=torch.uint8)
+    blank = torch.zeros(2000, 20, 20, dtype=torch.uint8)
     kinds = torch.arange(10).repeat(200)
     grounds = texture(blank, kinds, generator=torch.Generator().manual_seed(0))[:, 0]
     assert set(grounds.unique().tolist()) == {0, GROUND}
@@ -209,14 +230,14 @@ def test_a_texture_lies_behind_the_strokes_and_is_told_by_its_pattern_not_by_a_p
         vertical[kinds == names.index("bars")] == 1
     ).all()
     assert horizontal[kinds == names.index("noise")].mean() == pytest.approx(0.5, abs=0.02)
-    strokes = texture(torch.full((10, 28, 28), 255, dtype=torch.uint8), torch.arange(10), generator=torch.Generator())
+    strokes = texture(torch.full((10, 20, 20), 255, dtype=torch.uint8), torch.arange(10), generator=torch.Generator())
     assert (strokes == 255).all()
 
 
 def test_two_domains_show_the_same_digits_on_two_grounds():
     first = domain_digits(seed=1)
     assert first.train.counts.tolist() == [150] * 20 and first.test.counts.tolist() == [100] * 20
-    assert first.train.inputs.shape == (3000, 1, 28, 28) and first.train.attribute_names == ("plain", "textured")
+    assert first.train.inputs.shape == (3000, 1, 20, 20) and first.train.attribute_names == ("plain", "textured")
     plain, textured = first.test.inputs[:1000].int(), first.test.inputs[1000:].int()
     assert torch.equal(first.test.labels[:1000], first.test.labels[1000:])
     assert torch.equal(plain == 255, (plain == 255) & (textured == 255))
@@ -233,8 +254,8 @@ def test_two_domains_show_the_same_digits_on_two_grounds():
 
 
 def test_clouds_are_soft_and_differ_from_each_other():
-    soft = clouds(50, 28, 28, generator=torch.Generator().manual_seed(0))
-    assert soft.shape == (50, 28, 28) and 0 <= soft.min() < 0.05 and 0.95 < soft.max() <= 1
+    soft = clouds(50, 20, 20, generator=torch.Generator().manual_seed(0))
+    assert soft.shape == (50, 20, 20) and 0 <= soft.min() < 0.05 and 0.95 < soft.max() <= 1
     assert soft.diff(dim=2).abs().max() < 0.2501 and not torch.equal(soft[0], soft[1])
 
 
@@ -279,7 +300,7 @@ def test_wrong_labels_are_spread_over_the_other_labels():
 def test_a_long_tail_is_exponential_and_only_in_training():
     splits = long_tailed_digits(seed=1)
     assert splits.train.counts.tolist() == [300, 180, 108, 65, 39, 23, 14, 8, 5, 3]
-    assert splits.test.counts.tolist() == [100] * 10 and splits.train.inputs.shape[1:] == (1, 28, 28)
+    assert splits.test.counts.tolist() == [100] * 10 and splits.train.inputs.shape[1:] == (1, 20, 20)
     assert splits.train.fingerprint() != long_tailed_digits(seed=2).train.fingerprint()
     assert long_tailed_digits(ratio=1).train.counts.tolist() == [300] * 10
     with pytest.raises(ValueError, match="ratio is 0.5"):

@@ -119,7 +119,7 @@ def test_evidence_shows_image_and_maps_in_one_frame(digits, n):
     figure = figures.evidence(images, maps, rows=[f"digit {i}" for i in range(n)])
     assert len(figure.axes) == 3 * n and [axis.get_title() for axis in figure.axes[:3]] == ["image", "exit 1", "exit 2"]
     assert [axis.get_ylabel() for axis in figure.axes[::3]] == [f"digit {i}" for i in range(n)]
-    assert figure.axes[1].images[0].get_extent() == figure.axes[0].images[0].get_extent() == [0, 28, 28, 0]
+    assert figure.axes[1].images[0].get_extent() == figure.axes[0].images[0].get_extent() == [0, 20, 20, 0]
     assert torch.equal(torch.tensor(figure.axes[1].images[0].get_array().data), maps["exit 1"][0])
 
 

@@ -34,7 +34,7 @@ def test_a_cnn_needs_images(toy):
 
 def test_stages_lead_to_the_features(digits):
     inputs = digits.train.batch(torch.arange(4)).inputs
-    for model, sides in (models.staged(digits.train), (28, 14, 7)), (models.resnet18(digits.train, stem="small"), None):
+    for model, sides in (models.staged(digits.train), (20, 10, 5)), (models.resnet18(digits.train, stem="small"), None):
         model.eval()
         maps, each = [], inputs
         for stage in model.stages:
@@ -74,7 +74,7 @@ def toy_images():
 def test_a_network_of_torchvision_gets_a_new_head(toy_images):
     model = models.pretrained(toy_images, name="shufflenet_v2_x0_5", weights=False, seed=3)
     logits = model.eval()(toy_images.batch(torch.arange(2)).inputs)
-    assert logits.shape == (2, 10) and model.head.in_features == model.features(torch.rand(1, 1, 28, 28)).shape[1]
+    assert logits.shape == (2, 10) and model.head.in_features == model.features(torch.rand(1, 1, 20, 20)).shape[1]
     again = models.pretrained(toy_images, name="shufflenet_v2_x0_5", weights=False, seed=3)
     assert torch.equal(model.head.weight, again.head.weight)
 

@@ -124,7 +124,7 @@ TEXTURES = {
     "falling": lambda y, x, u: (y - x) % 8 < 4,
     "grid": lambda y, x, u: (y % 7 < 2) | (x % 7 < 2),
     "zigzag": lambda y, x, u: (y + (x % 8 - 4).abs()) % 8 < 4,
-    "rings": lambda y, x, u: ((y - 17.5) ** 2 + (x - 17.5) ** 2).sqrt() % 6 < 3,
+    "rings": lambda y, x, u: ((y - 13.5) ** 2 + (x - 13.5) ** 2).sqrt() % 6 < 3,
 }
 GROUND = 140  # brightness of a texture's light parts; strokes are 255
 
@@ -152,7 +152,7 @@ def textured_digits(
     seed: int = 0,
     full: bool = False,
 ) -> Splits:
-    """Digits whose background texture goes along with the label: grey images, uint8 [N, 1, 28, 28].
+    """Digits whose background texture goes along with the label: grey images, uint8 [N, 1, 20, 20].
 
     All else is as in `colored_digits`: splits, exact counts, unbiased validation and test, ten classes by ten textures
     or two by two. A texture is not one pixel's value but how pixels lie beside each other, and where it starts is
@@ -179,7 +179,7 @@ def clouds(n: int, height: int, width: int, *, generator: torch.Generator) -> Te
 
 
 def domain_digits(*, seed: int = 0, full: bool = False) -> Splits:
-    """The same digits in two domains, plain and on a cloudy ground: grey images, uint8 [N, 1, 28, 28], ten labels.
+    """The same digits in two domains, plain and on a cloudy ground: grey images, uint8 [N, 1, 20, 20], ten labels.
 
     Attribute 0, "plain": white strokes on black, as they are. Attribute 1, "textured": on `clouds` of another shape for
     each image, up to CLOUD bright (a sparing stand-in for MNIST-M, whose grounds are crops of photographs: Ganin et
@@ -205,7 +205,7 @@ def domain_digits(*, seed: int = 0, full: bool = False) -> Splits:
 
 
 def long_tailed_digits(*, ratio: float = 100.0, seed: int = 0, full: bool = False) -> Splits:
-    """Grey digits of which some are rare: uint8 [N, 1, 28, 28], ten labels, one attribute.
+    """Grey digits of which some are rare: uint8 [N, 1, 20, 20], ten labels, one attribute.
 
     In training, label y keeps a share ratio^(-y/9) of its images (the exponential profile of Cui et al. 2019), so that
     the most frequent is `ratio` times as frequent as the rarest: at 100, of 300 images each 300, 180, ... 5 and 3. The
@@ -234,7 +234,7 @@ def colored_mnist(*, correlation: float = 0.85, label_noise: float = 0.25, seed:
     """
     correlation, label_noise = share("correlation", correlation), share("label_noise", label_noise)
     generator = seeded(seed)
-    images, numbers = load_digits(full=full)
+    images, numbers = load_digits(full=full, framed=True)
     images = torch.nn.functional.avg_pool2d(images[:, None].float(), 2)[:, 0].round().to(torch.uint8)
     first, second, third = split_indices(numbers)
     parts = []
