@@ -48,7 +48,7 @@ def test_offsets_and_means_per_class_by_hand(toy):
     """The authors' setting for CelebA: offsets 0.44 and 2.5, a mean per class, 0.1 without the factor ½."""
     how = dict(variant="margin", offsets=(0.44, 2.5))
     assert penalty(LOGITS, LABELS, per_class=True, **how).item() == pytest.approx(1.2886)
-    method = SpectralDecoupling(strength=0.2, per_class="yes", **how)
+    method = SpectralDecoupling(strength=0.2, per_class=True, **how)
     assert loss_of(toy, method, LOGITS, LABELS) == pytest.approx(0.6002822, abs=1e-6)
     one_class = penalty(LOGITS[1:], LABELS[1:], per_class=True, **how)
     assert torch.isfinite(one_class) and one_class.item() == pytest.approx(1.0386)

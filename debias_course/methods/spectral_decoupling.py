@@ -85,7 +85,7 @@ class SpectralDecoupling(Method):
         0.1, low=0.0, high=10.0, step=0.05, search=(0.01, 1.0), help="λ: how strongly logits are kept small"
     )
     variant: str = knob("all", choices=("all", "margin", "sum", "true"), help="which logits are squared")
-    per_class: str = knob("no", choices=("no", "yes"), help="average within each class, so that all count alike")
+    per_class: bool = knob(False, help="average within each class, so that all count alike")
     schedule: str = knob(
         "constant",
         choices=("constant", "colored-mnist", "colored-mnist-unscaled"),
@@ -103,7 +103,7 @@ class SpectralDecoupling(Method):
         risk = F.cross_entropy(logits, batch.labels, reduction="none").mean()
         if self.strength == 0 and self.schedule == "constant":
             return risk
-        how = dict(variant=self.variant, offsets=self.offsets, per_class=self.per_class == "yes")
+        how = dict(variant=self.variant, offsets=self.offsets, per_class=self.per_class)
         squares = penalty(logits, batch.labels, **how)
         if self.schedule == "constant":
             return risk + self.strength / 2 * squares
