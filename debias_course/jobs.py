@@ -20,7 +20,7 @@ import torch
 
 from . import contexts, training
 from .cache import keep
-from .data import GroupedData, Splits, StreamedData
+from .data import GroupedData, Splits
 from .evaluation import GroupReport, evaluate
 from .fingerprints import fingerprint
 from .methods import Method
@@ -153,7 +153,7 @@ def _rest(job: Job, once: Callable[[Any], str]) -> str:
 
 def _more(part: GroupedData) -> dict[str, Any]:
     """The fields that a class of somebody else's has beyond those of ours."""
-    ours = {each.name for kind in (GroupedData, StreamedData) for each in fields(kind)}
+    ours = {each.name for each in fields(GroupedData)}
     return {each.name: getattr(part, each.name) for each in fields(part) if each.name not in ours}
 
 

@@ -197,7 +197,7 @@ def frozen_features(method: DANN, model: nn.Module, data: GroupedData) -> Tensor
     checks.network(model)
     checks.grouped(data)
     checks.isa("method", method, DANN, "the method that the model was trained with, such as DANN()")
-    data = data.to(next(model.parameters(), data.inputs).device)
+    data = data.to(next(model.parameters(), data.labels).device)
     everything = data.batch(torch.arange(len(data), device=data.device))
     with evaluating(model), threads_for(model):
         return method.look(model, everything.inputs)[0]

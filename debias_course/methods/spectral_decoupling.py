@@ -122,7 +122,7 @@ def single_logit(data: GroupedData, *, hidden: int = 300, seed: int = 0) -> nn.M
 
     checks.grouped(data)
     with isolated_randomness(seed):
-        width = data.inputs[0].numel()
+        width = data.inputs.shape[1:].numel()
         layers = [nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 1)]
         for layer in layers:
             nn.init.xavier_uniform_(layer.weight)
