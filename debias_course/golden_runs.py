@@ -28,7 +28,7 @@ from .methods import (
     occam_nets,
     smote,
 )
-from .methods.spectral_decoupling import single_logit
+from .methods.spectral_decoupling import ColoredMNISTDecoupling, single_logit
 from .study import Study, mean_over_seeds
 
 
@@ -292,10 +292,10 @@ def _goldens() -> dict[str, Golden]:
     found["single_logit"] = Golden(partial(network, single_logit, points), (single_logit,))
     for name, kind in METHODS.items():
         for variant, method in variants(kind).items():
-            long = dict(epochs=120, lr=1e-3) if "colored-mnist" in variant else {}
-            if long:
-                method = replace(method, variant="margin")
-            found[name + variant] = Golden(partial(trained, method, **long), (kind,))
+            found[name + variant] = Golden(partial(trained, method), (kind,))
+    recipe_of, long = ColoredMNISTDecoupling, dict(epochs=120, lr=1e-3)  # beyond its switch
+    for variant, method in variants(recipe_of).items():
+        found[f"colored-mnist-decoupling{variant}"] = Golden(partial(trained, method, **long), (recipe_of,))
     found["search"] = Golden(searched, (comparison.compare,))
     found["attack"] = Golden(attacked, (adversarial_training.attack, adversarial_training.robust_evaluate))
     mining = (hard_mining.hardest, hard_mining.score, hard_mining.drawn_by_loss)

@@ -1,4 +1,5 @@
-"""What every method promises, whichever it is. A new method in `methods.METHODS` is tested without being named."""
+"""What every method promises, whichever it is. A new method in `methods.METHODS` is tested without being named; recipes
+that are not there are named in `RECIPES`."""
 
 import copy
 import dataclasses
@@ -10,9 +11,10 @@ import torch
 
 from debias_course import contexts, models
 from debias_course.data import Batch, toys
-from debias_course.methods import METHODS, Method, knobs, method_name
+from debias_course.methods import METHODS, ColoredMNISTDecoupling, Method, knobs, method_name
 from debias_course.training import make_optimizer, step, train
 
+RECIPES = {"colored-mnist-decoupling": ColoredMNISTDecoupling}
 PLANE = toys.shortcut(n=64, correlation=0.75, seed=3)
 # The same as images, a channel for each coordinate, with noise: for methods that need a network with stages.
 IMAGES = PLANE._replace(
@@ -28,7 +30,7 @@ IMAGES = PLANE._replace(
 
 def variants():
     """Each method with its defaults, and once for every other choice of every knob that offers choices."""
-    for name, kind in METHODS.items():
+    for name, kind in (METHODS | RECIPES).items():
         yield pytest.param(kind(), id=name)
         for knob, declared in knobs(kind).items():
             for choice in declared.choices:
@@ -174,7 +176,7 @@ def test_a_method_is_frozen_described_and_rebuilt_from_its_fields(method):
     assert isinstance(method, Method) and dataclasses.replace(method) == method
     with pytest.raises(dataclasses.FrozenInstanceError):
         method.anything = 1
-    assert METHODS[method_name(method)] is type(method)
+    assert type(method) in RECIPES.values() or METHODS[method_name(method)] is type(method)
     first = type(method).__doc__.strip().splitlines()[0]
     assert "min" in first, f"the docstring of {type(method).__name__} should open with its equation"
     for name, declared in knobs(method).items():
