@@ -8,12 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from debias_course import comparison, evaluation, golden, models, receipts, study, training
+from debias_course import comparison, evaluation, golden, method, models, receipts, study, training
 from debias_course.data import Splits, biases, changes, grouped, toys
 from debias_course.evaluation import Share
 from debias_course.methods import (
     attacks,
-    base,
     dann,
     group_dro,
     hard_mining,
@@ -179,7 +178,7 @@ REFACTORINGS = {
     "weights in other words": (reweighting, "inverse_frequency", closed_form),
     "group means by a product": (group_dro, "group_means", in_two_steps),
     "halved images by slices": (changes, "half_size", sliced),
-    "the cross-entropy by hand": (base, "sample_losses", by_hand),
+    "the cross-entropy by hand": (method, "sample_losses", by_hand),
     "a wrapper around the mean": (STUDY, "mean_over_seeds", as_a_loop),
     "a forward with a name for its features": (models.Classifier, "forward", renamed),
     "one learning-rate constant more": (training, "UNUSED", 3),
