@@ -116,18 +116,19 @@ def parse_methods(text: str) -> dict[str, Method]:
             if name in values:
                 raise UsageError(f"{part} sets {name} twice; set it once")
             default = knobs(kind)[nearest(name, knobs(kind), f"knob of {match[1]}")].default
-            values[name] = value if isinstance(default, str) else _as_number(name, value)
+            values[name] = value if isinstance(default, str) else _as(type(default), name, value)
         if part in chosen:
             raise UsageError(f"{part} is there twice; name it once, or with other knobs")
         chosen[part] = kind(**values)
     return chosen
 
 
-def _as_number(name: str, text: str) -> float:
+def _as(kind: type, name: str, text: str) -> float | bool:
     try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"{name} is {text!r}; give a number") from None
+        return {"true": True, "yes": True, "false": False, "no": False}[text.lower()] if kind is bool else float(text)
+    except (KeyError, ValueError):
+        give = "true or false, or yes or no" if kind is bool else "a number"
+        raise UsageError(f"{name} is {text!r}; give {give}") from None
 
 
 def parser() -> Parser:

@@ -73,6 +73,14 @@ def whole(name: str, value: Any, low: int = 0, high: float = LARGEST) -> int:
     return number(name, value, low, high, whole=True)
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False, of Python, NumPy or torch."""
+    given = plain(value)
+    if not isinstance(given, bool):
+        raise ValueError(f"{name} is {shown(value)}; use True or False")
+    return given
+
+
 def share(name: str, value: Any) -> float:
     """A share of samples, 0 to 1."""
     return number(name, value, 0, 1, what="it is a share of samples: ")

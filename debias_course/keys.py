@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .data import GroupedData, StreamedData
+from .data import GroupedData
 from .fingerprints import fingerprint
 
 
@@ -19,7 +19,7 @@ def content(parts: Iterable[GroupedData]) -> str:
 
 def _more(part: GroupedData) -> dict[str, Any]:
     """The fields that a class of somebody else's has beyond those of ours."""
-    ours = {each.name for kind in (GroupedData, StreamedData) for each in fields(kind)}
+    ours = {each.name for each in fields(GroupedData)}
     return {each.name: getattr(part, each.name) for each in fields(part) if each.name not in ours}
 
 

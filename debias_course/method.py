@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .checks import LARGEST, choice, number, numbers, plain
+from .checks import LARGEST, choice, flag, number, numbers, plain
 from .data import Batch, GroupedData
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Knob:
-    """The range of one hyper-parameter: low to high (`log`: on a logarithmic scale), or one of `choices`.
+    """The range of one hyper-parameter: low to high (`log`: on a logarithmic scale), or one of `choices`. A
+    yes or no, `knob(False)`, has True and False for choices.
 
     `step` is how far a slider moves at a time; by default about a fiftieth of the range. `search` are the values that a
     search for good settings tries beside the default."""
@@ -51,17 +52,21 @@ class Knob:
     low: float | None = None
     high: float | None = None
     log: bool = False
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] | tuple[bool, ...] = ()
     step: float | None = None
     search: tuple[Any, ...] = ()
     help: str = ""
 
     def __post_init__(self):
+        if isinstance(self.default, bool):
+            object.__setattr__(self, "choices", (True, False))
         if not self.choices and (self.low is None or self.high is None):
             raise ValueError(f"a knob with default {self.default!r} has no range; give low and high, or choices")
 
     def check(self, name: str, value: Any) -> Any:
         """`value` in the default's type; ValueError with the legal range where it is not in it."""
+        if isinstance(self.default, bool):
+            return flag(name, value)
         if self.choices:
             return choice(name, value, self.choices)
         whole, value = isinstance(self.default, int), plain(value)
@@ -70,8 +75,8 @@ class Knob:
         return number(name, value, self.low, self.high, whole=whole)
 
     def range(self) -> str:
-        """ "0 to 2", "0.001 to 1 (log)" or "group | label", for lists and labels."""
-        return " | ".join(self.choices) or f"{self.low:g} to {self.high:g}" + (" (log)" if self.log else "")
+        """ "0 to 2", "0.001 to 1 (log)", "group | label" or "True | False", for lists and labels."""
+        return " | ".join(map(str, self.choices)) or f"{self.low:g} to {self.high:g}" + (" (log)" if self.log else "")
 
 
 def knob(default: Any, **declaration: Any) -> Any:

@@ -401,8 +401,8 @@ def test_without_a_radius_it_is_plain_training_to_the_bit(digits):
     for method in (
         AdversarialTraining(radius=0.0, steps=2),
         AdversarialTraining(radius=0.0, steps=2, norm="L2"),
-        AdversarialTraining(steps=0, random_start="no"),
-        AdversarialTraining(reach=0.0, steps=2, random_start="no"),
+        AdversarialTraining(steps=0, random_start=False),
+        AdversarialTraining(reach=0.0, steps=2, random_start=False),
     ):
         same = train(start, part, method, epochs=2, batch_size=32).model
         assert all(torch.equal(a, b) for a, b in zip(same.parameters(), plain.parameters()))
@@ -411,7 +411,7 @@ def test_without_a_radius_it_is_plain_training_to_the_bit(digits):
 def test_the_loss_is_that_of_the_attacked_batch(digits):
     model, part = models.mlp(digits.train, hidden=(8,)), digits.train
     batch = part.batch(torch.arange(20))
-    method = AdversarialTraining(radius=0.1, steps=3, random_start="no")
+    method = AdversarialTraining(radius=0.1, steps=3, random_start=False)
     moved = attack(model, batch.inputs, batch.labels, radius=0.1, steps=3, random_start=False)
     loss = method.loss(model, batch, opened(method, model, part))
     torch.testing.assert_close(loss, losses(model, moved, batch.labels).mean())

@@ -11,8 +11,8 @@ from folders import make
 from debias_course.data import (
     FolderError,
     GroupedData,
+    ImageFiles,
     Splits,
-    StreamedData,
     colored_digits,
     domain_digits,
     half_size,
@@ -26,7 +26,6 @@ from debias_course.data import (
 )
 from debias_course.data.biases import colored_mnist, correlated_attributes, paint
 from debias_course.data.changes import thin
-from debias_course.data.streaming import blank
 
 NAN, INF = float("nan"), float("inf")
 LABELS = torch.tensor([0, 1, 1])
@@ -39,7 +38,9 @@ def grouped(kind=GroupedData, **how):
 
 
 def streamed(**how):
-    return grouped(StreamedData, **(dict(inputs=blank(3, 8), root=".", files=np.array(["a", "b", "c"], object)) | how))
+    labels = how.pop("labels", LABELS)
+    files = dict(root=".", files=np.array(["a", "b", "c"], object), size=8) | how
+    return grouped(inputs=ImageFiles(**files), labels=labels)
 
 
 def plain(seed):
@@ -109,10 +110,10 @@ ROWS = {
         (lambda: streamed().subset(None), r"the indices are None; give whole numbers"),
     ],
     "streamed data": [
-        (partial(streamed, inputs=None), r"inputs is None; give a tensor, such as blank"),
+        (partial(streamed, size=0), r"size is 0; use a whole number from 1"),
         (partial(streamed, labels=[0, 1, 1]), r"labels is \[0, 1, 1\]; give a tensor"),
         (partial(streamed, files=None), r"files is None; give an array of texts"),
-        (partial(streamed, files=np.array(["a"])), r"3 inputs but 1 files; give one file per input"),
+        (partial(streamed, files=np.array(["a"])), r"1 inputs but labels of shape \(3,\); give one value per input"),
         (partial(streamed, workers=0), r"workers is 0; use a whole number from 1"),
     ],
     "splits": [

@@ -15,7 +15,7 @@ import pytest
 from debias_course import cli
 from debias_course.arguments import parse_methods
 from debias_course.claims import Claim, above
-from debias_course.methods import ERM, METHODS, LossReweighting, knobs
+from debias_course.methods import ERM, METHODS, LossReweighting, OccamNets, knobs
 
 FAST = ["--epochs", "1", "--model", "linear", "--seeds", "100:102", "--trials", "2"]
 
@@ -43,6 +43,8 @@ def test_methods_are_written_as_they_are_called():
     parsed = parse_methods("erm, loss-reweighting(by=label,power=0.5),loss-reweighting")
     assert list(parsed.values()) == [ERM(), LossReweighting(by="label", power=0.5), LossReweighting()]
     assert list(parse_methods("all")) == list(METHODS)
+    for text, value in {"true": True, "Yes": True, "FALSE": False, "no": False}.items():
+        assert list(parse_methods(f"occam-nets(gates={text})").values()) == [OccamNets(gates=value)]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,7 @@ def test_methods_are_written_as_they_are_called():
             "LossReweighting.power is 9.0; use a number from 0 to 2",
         ),
         (["compare", "--methods", "loss-reweighting(power=x)"], "power is 'x'; give a number"),
+        (["compare", "--methods", "hard-mining(correct=1)"], "correct is '1'; give true or false, or yes or no"),
         (["compare", "--methods", "erm("], "cannot read the method 'erm('"),
         (["compare", "--seeds", "many"], "seeds are 'many'; use a count such as 5 or a range such as 100:105"),
         (["compare", "--jobs", "0", "--methods", "erm"], "--jobs is '0'; use a whole number from 1"),

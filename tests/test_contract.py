@@ -1,4 +1,5 @@
-"""What every method promises, whichever it is. A new method in `methods.METHODS` is tested without being named."""
+"""What every method promises, whichever it is. A new method in `methods.METHODS` is tested without being named; recipes
+that are not there are named in `RECIPES`."""
 
 import copy
 import dataclasses
@@ -11,9 +12,10 @@ from own_methods import OWN
 
 from debias_course import contexts, models
 from debias_course.data import Batch, toys
-from debias_course.methods import METHODS, Method, knobs, method_name
+from debias_course.methods import METHODS, ColoredMNISTDecoupling, Method, knobs, method_name
 from debias_course.training import make_optimizer, train
 
+RECIPES = {"colored-mnist-decoupling": ColoredMNISTDecoupling}
 PLANE = toys.shortcut(n=64, correlation=0.75, seed=3)
 # The same as images, a channel for each coordinate, with noise: for methods that need a network with stages.
 IMAGES = PLANE._replace(
@@ -28,13 +30,14 @@ IMAGES = PLANE._replace(
 
 
 def variants():
-    """Each method with its defaults, and once for every choice of every knob that offers choices; and small ones that
-    show what the other hooks are for."""
-    for name, kind in METHODS.items():
+    """Each method with its defaults, and once for every other choice of every knob that offers choices; and small ones
+    that show what the other hooks are for."""
+    for name, kind in (METHODS | RECIPES).items():
         yield pytest.param(kind(), id=name)
         for knob, declared in knobs(kind).items():
-            for choice in declared.choices[1:]:
-                yield pytest.param(kind(**{knob: choice}), id=f"{name}-{knob}-{choice}")
+            for choice in declared.choices:
+                if choice != declared.default:
+                    yield pytest.param(kind(**{knob: choice}), id=f"{name}-{knob}-{choice}")
     for kind in OWN:
         yield pytest.param(kind(), id=f"own-{method_name(kind)}")
 

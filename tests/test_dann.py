@@ -134,8 +134,8 @@ def test_the_discriminator_has_a_start_of_its_own_for_each_seed_and_leaves_the_g
 
 
 def test_a_conditional_discriminator_sees_the_label(toy):
-    for conditional, changes in (("no", False), ("yes", True)):
-        method = DANN(conditional=conditional)
+    for changes in (False, True):
+        method = DANN(conditional=changes)
         model, state, batch = setting(method, toy.train)
         other = batch._replace(labels=1 - batch.labels)
         domain = [method.losses(model, each, state)[1] for each in (batch, other)]
@@ -231,7 +231,7 @@ def test_labels_of_the_target_change_nothing(toy, sampling):
 
 def test_unknown_labels_cannot_be_asked_for():
     with pytest.raises(ValueError, match="a conditional discriminator needs the labels of all domains"):
-        DANN(labelled="first domain", conditional="yes")
+        DANN(labelled="first domain", conditional=True)
     with pytest.raises(ValueError, match="sampling by groups needs the labels of all domains"):
         DANN(labelled="first domain", sampling="groups")
 
@@ -274,7 +274,7 @@ def test_a_saved_discriminator_goes_on_where_it_was(toy):
 
 def test_forty_steps_equal_two_networks_with_two_losses_in_double_precision(toy):
     """Without a reversal: the features descend L_y - λ L_d, the head L_y and the discriminator L_d."""
-    method, lr = DANN(strength=0.8, conditional="yes"), 0.1
+    method, lr = DANN(strength=0.8, conditional=True), 0.1
     model, state, _ = setting(method, toy.train)
     model, state = model.double(), state.double()
     other, judge = models.mlp(toy.train, hidden=(8,), seed=1).double(), method.start(model.float(), toy.train).double()

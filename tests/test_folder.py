@@ -13,7 +13,7 @@ from folders import SIDE, celeba, make, problems
 from PIL import Image
 
 from debias_course import evaluate, models, train
-from debias_course.data import GroupedData, StreamedData, image_folder, inspect_folder
+from debias_course.data import ImageFiles, half_size, image_folder, inspect_folder
 from debias_course.data.folder import folder_source
 from debias_course.data.streaming import AHEAD, decode
 from debias_course.evaluation import predict
@@ -247,9 +247,13 @@ def test_an_image_is_turned_scaled_and_cut_to_the_middle(tmp_path):
 
 def test_streamed_batches_are_those_from_memory(both):
     kept, streamed = both
-    assert type(streamed.train) is StreamedData and type(kept.train) is GroupedData
-    assert streamed.train.inputs.device.type == "meta" and streamed.train.inputs.shape == kept.train.inputs.shape
-    assert streamed.train.device == torch.device("cpu") and repr(streamed.train).startswith("StreamedData(36 × 3×16×16")
+    ours, theirs = streamed.train.inputs, kept.train.inputs
+    assert type(ours) is ImageFiles and type(theirs) is torch.Tensor
+    assert repr(ours).startswith("ImageFiles(36 × 3×16×16 in ")
+    for name in ("shape", "dtype", "ndim", "nbytes"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert streamed.train.device == torch.device("cpu")
+    assert repr(streamed.train).startswith("GroupedData(36 × 3×16×16 uint8 on disk: ")
     generator = torch.Generator().manual_seed(0)
     parts = torch.randint(36, (90,), generator=generator).split(8)
     for ours, theirs in zip(streamed.train.batches(parts), kept.train.batches(parts), strict=True):
@@ -266,7 +270,7 @@ def test_subset_and_move_keep_streaming(both):
     for chosen in (torch.tensor([5, 2, 2]), kept.train.labels == 1):
         ours, theirs = streamed.train.subset(chosen), kept.train.subset(chosen)
         rows = torch.arange(len(theirs))
-        assert type(ours) is StreamedData and ours.split == "train" and len(ours) == len(theirs)
+        assert type(ours.inputs) is ImageFiles and ours.split == "train" and len(ours) == len(theirs)
         assert all(torch.equal(a, b) for a, b in zip(ours.batch(rows), theirs.batch(rows)))
     assert streamed.train.to("cpu") is streamed.train
 
@@ -296,7 +300,15 @@ def test_every_method_streams(both, name):
 def test_embeddings_of_streamed_images_are_ordinary_data(both):
     data = both[1].train
     run = train(models.cnn(data), data, SMOTE(warm_up=1, by="group", counts=(12,) * 4), epochs=3, device="cpu")
-    assert type(run.state.enlarged) is GroupedData and len(run.state.enlarged) == 48
+    assert type(run.state.enlarged.inputs) is torch.Tensor and len(run.state.enlarged) == 48
+
+
+def test_what_takes_all_pixels_at_once_says_that_they_stay_on_disk(both):
+    words = r"images that stay on disk have no 'float'; decode some with data.batch\(indices\).inputs, or all by"
+    with pytest.raises(AttributeError, match=words):
+        half_size(both[1])
+    with pytest.raises(TypeError, match=r"the rows of images that stay on disk is 0; give a tensor, and decode them"):
+        both[1].train.inputs[0]
 
 
 def test_new_pixels_from_more_images_than_memory_takes_are_refused(both, monkeypatch):
@@ -358,7 +370,7 @@ def test_the_fingerprint_follows_files_labels_and_settings(tmp_path):
     load = lambda **how: image_folder(tmp_path, **(dict(size=SIDE, memory=0) | how)).train  # noqa: E731
     data = load()
     assert data.fingerprint() == load().fingerprint() == pickle.loads(pickle.dumps(data)).fingerprint()
-    assert data.subset(torch.arange(5)).files.tolist() == data.files[:5].tolist()
+    assert data.subset(torch.arange(5)).inputs.files.tolist() == data.inputs.files[:5].tolist()
     others = [load(size=8), load(label="place", attribute="y"), data.subset(torch.arange(35))]
     assert len({each.fingerprint() for each in [data, *others]}) == 4
     before = data.fingerprint()

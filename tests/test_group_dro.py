@@ -100,9 +100,9 @@ def test_adjustments_are_given_per_group_and_may_be_zero():
 
 
 def test_normalised_losses_by_hand():
-    q, _ = weights(GroupDRO(normalize="yes", step_size=0.1), with_counts(5, 5, 5), [0.5, 1.0, 2.0, 0.0])
+    q, _ = weights(GroupDRO(normalize=True, step_size=0.1), with_counts(5, 5, 5), [0.5, 1.0, 2.0, 0.0])
     assert q[:3].tolist() == pytest.approx((0.3269921902, 0.3316970332, 0.3413107765), abs=1e-6)
-    q, _ = weights(GroupDRO(normalize="yes"), with_counts(5, 5, 5, 5), [0.0] * 4)
+    q, _ = weights(GroupDRO(normalize=True), with_counts(5, 5, 5, 5), [0.0] * 4)
     assert q.tolist() == [0.25] * 4
 
 

@@ -116,7 +116,7 @@ def test_corrected_draws_are_unbiased_and_uncorrected_ones_focus(toy):
     """One draw per batch: with the correction, the mean of the drawn losses is the batch's; without, Σ L² / Σ L."""
     model, batch = models.mlp(toy.train, hidden=(8,)), batch_of(toy, 16)
     losses = sample_losses(model, batch).detach()
-    for correct, expected in ("yes", losses.mean()), ("no", losses.square().sum() / losses.sum()):
+    for correct, expected in (True, losses.mean()), (False, losses.square().sum() / losses.sum()):
         method = HardMining(keep=1 / 16, choose="drawn", correct=correct)
         state = opened(method, model, toy)
         drawn = torch.stack([method.loss(model, batch, state).detach() for _ in range(3000)])

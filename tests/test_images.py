@@ -11,7 +11,7 @@ import torch
 from folders import SIDE, make, problems
 from PIL import EpsImagePlugin, Image
 
-from debias_course.data import StreamedData, image_folder, inspect_folder
+from debias_course.data import GroupedData, ImageFiles, image_folder, inspect_folder
 from debias_course.data.streaming import MOST_PIXELS, decode, verdict
 
 PASSING = [
@@ -154,17 +154,15 @@ def test_where_no_image_of_a_split_can_be_used_the_reason_is_said_first(birds):
 def test_streams_that_share_files_are_refused_as_train_and_test(birds):
     splits = image_folder(birds, size=SIDE, memory=0)
     with pytest.raises(ValueError, match="3 of the 15 samples of test are in train, too"):
-        files = np.concatenate([splits.test.files, splits.train.files[:3]])
+        here = splits.test.inputs
+        files = ImageFiles(here.root, np.concatenate([here.files, splits.train.inputs.files[:3]]), SIDE)
         rest = [
             torch.cat([getattr(splits.test, name), getattr(splits.train, name)[:3]])
             for name in ("labels", "attributes")
         ]
-        inputs = torch.empty(15, 3, SIDE, SIDE, dtype=torch.uint8, device="meta")
-        test = StreamedData(
-            inputs, *rest, splits.test.label_names, splits.test.attribute_names, root=splits.test.root, files=files
-        )
-        splits._replace(test=test)
+        splits._replace(test=GroupedData(files, *rest, splits.test.label_names, splits.test.attribute_names))
     assert len(splits._replace(test=splits.test.subset([0, 1])).test) == 2
+    assert len(splits._replace(test=image_folder(birds, size=SIDE).test).test) == 12  # one part in memory
 
 
 def test_streams_take_the_rows_that_data_in_memory_take(birds):

@@ -175,14 +175,14 @@ def test_weights_carry_no_gradient_so_the_loss_moves_gates_by_their_own_loss_onl
     assert not weights.requires_grad
 
 
-@pytest.mark.parametrize("how", [dict(gates="no"), dict(first_exponent=0.0, exponent=0.0)])
+@pytest.mark.parametrize("how", [dict(gates=False), dict(first_exponent=0.0, exponent=0.0)])
 def test_without_gates_and_suppression_it_is_the_sum_of_the_exits_mean_losses(how):
     """Times 1.1; with exponents of zero instead, the gates' own loss comes on top."""
     method, batch = OccamNets(suppression=0.0, **how), DATA.batch(torch.arange(24))
     model, state = opened(method)
     said = model.exits(batch.inputs)
     expected = 1.1 * sum(F.cross_entropy(logits, batch.labels) for logits in said.logits)
-    if method.gates == "yes":
+    if method.gates:
         expected += sum(gate_loss(g, each.argmax(1) == batch.labels) for g, each in zip(said.gates, said.logits))
     torch.testing.assert_close(method.loss(model, batch, state), expected, rtol=1e-5, atol=0)
 
@@ -257,7 +257,7 @@ def test_what_it_predicts_is_what_the_chosen_exit_says():
     torch.testing.assert_close(predict(run.model, DATA), expected)
     run.model.threshold = math.inf
     torch.testing.assert_close(predict(run.model, DATA), said.logits[-1])
-    ungated = OccamNets(gates="no").model(models.staged(DATA), DATA)
+    ungated = OccamNets(gates=False).model(models.staged(DATA), DATA)
     assert ungated.threshold == math.inf and not any("gate" in name for name, _ in ungated.named_parameters())
 
 

@@ -49,6 +49,7 @@ class Example(Method):
     step: float = knob(0.01, low=1e-4, high=1.0, log=True, help="a step")
     depth: int = knob(3, low=1, high=9, help="a depth")
     kind: str = knob("a", choices=("a", "b"), help="a kind")
+    twice: bool = knob(True, help="a yes or no")
 
 
 def drawing(method, **extra):
@@ -64,6 +65,7 @@ def test_every_field_becomes_its_widget():
     assert isinstance(made.controls["step"], widgets.FloatLogSlider)
     assert isinstance(made.controls["depth"], widgets.IntSlider) and made.controls["depth"].value == 5
     assert made.controls["kind"].options == ("a", "b")
+    assert isinstance(made.controls["twice"], widgets.Checkbox) and made.controls["twice"].value is True
     assert (made.controls["level"].min, made.controls["level"].max) == (0.0, 1.0)
     assert all(not each.continuous_update for each in made.controls.values() if hasattr(each, "continuous_update"))
 
@@ -72,7 +74,7 @@ def test_every_field_becomes_its_widget():
 def test_every_value_that_a_widget_offers_is_legal(kind):
     for name, declared in knobs(kind).items():
         made = panels.control(name, declared)
-        ends = made.options if declared.choices else (made.min, made.max)
+        ends = declared.choices or (made.min, made.max)
         if declared.log:
             ends = (10**made.min, 10**made.max)
         for value in ends:
@@ -83,7 +85,8 @@ def test_moving_a_control_redraws():
     made = panels.panel(drawing, Example(), level=Knob(0.5, low=0.0, high=1.0))
     before = made.picture.value
     made.controls["depth"].value = 9
-    assert made.picture.value != before and "depth=9" in made.text.value
+    made.controls["twice"].value = False
+    assert made.picture.value != before and "depth=9" in made.text.value and "twice=False" in made.text.value
     assert Image.open(io.BytesIO(made.picture.value)).format == "PNG"
 
 
@@ -127,7 +130,7 @@ def test_no_output_widget_anywhere():
 
     made = panels.panel(drawing, Example())
     assert not any(isinstance(each, widgets.Output) for each in walk(made))
-    assert repr(made) == "Panel of Example: step, depth, kind"
+    assert repr(made) == "Panel of Example: step, depth, kind, twice"
 
 
 def test_the_toy_drawing_shows_the_lesson():

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from debias_course import models, train
 from debias_course.data.biases import colored_mnist
-from debias_course.methods import ERM, SpectralDecoupling
+from debias_course.methods import ERM, ColoredMNISTDecoupling, SpectralDecoupling
 from debias_course.methods.spectral_decoupling import SCALE, penalty, single_logit
 
 Z = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
@@ -48,7 +48,7 @@ def test_offsets_and_means_per_class_by_hand(toy):
     """The authors' setting for CelebA: offsets 0.44 and 2.5, a mean per class, 0.1 without the factor ½."""
     how = dict(variant="margin", offsets=(0.44, 2.5))
     assert penalty(LOGITS, LABELS, per_class=True, **how).item() == pytest.approx(1.2886)
-    method = SpectralDecoupling(strength=0.2, per_class="yes", **how)
+    method = SpectralDecoupling(strength=0.2, per_class=True, **how)
     assert loss_of(toy, method, LOGITS, LABELS) == pytest.approx(0.6002822, abs=1e-6)
     one_class = penalty(LOGITS[1:], LABELS[1:], per_class=True, **how)
     assert torch.isfinite(one_class) and one_class.item() == pytest.approx(1.0386)
@@ -107,8 +107,8 @@ def test_two_hundred_random_steps_equal_a_reference_in_double_precision(toy):
         assert loss_of(toy, method, logits, labels) == pytest.approx(expected / 9, rel=1e-12)
 
 
-def test_the_authors_schedule_changes_everything_at_step_450(toy):
-    method = SpectralDecoupling(schedule="colored-mnist", variant="margin")
+def test_the_authors_recipe_changes_everything_at_step_450(toy):
+    method = ColoredMNISTDecoupling()
     state = method.start(None, toy.train)
     batch = toy.train.batch(torch.arange(3))._replace(inputs=LOGITS, labels=LABELS)
     losses = [method.loss(Fixed(), batch, state).item() for _ in range(452)]
@@ -118,8 +118,11 @@ def test_the_authors_schedule_changes_everything_at_step_450(toy):
     fresh = method.start(None, toy.train)
     fresh.load_state_dict(state.state_dict())
     assert method.loss(Fixed(), batch, fresh).item() == losses[451]
-    unscaled = SpectralDecoupling(schedule="colored-mnist-unscaled", variant="margin")
+    unscaled = ColoredMNISTDecoupling(last_factor=False)
     assert unscaled.loss(Fixed(), batch, fresh).item() == pytest.approx(risk + 1.75)
+    three = batch._replace(inputs=torch.zeros(3, 3))
+    with pytest.raises(ValueError, match="the recipe is for two classes, not 3; use SpectralDecoupling"):
+        method.loss(Fixed(), three, state)
 
 
 @pytest.mark.parametrize(

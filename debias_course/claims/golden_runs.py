@@ -28,7 +28,7 @@ from ..methods import (
     occam_nets,
     smote,
 )
-from ..methods.spectral_decoupling import single_logit
+from ..methods.spectral_decoupling import ColoredMNISTDecoupling, single_logit
 from ..study import Study, mean_over_seeds
 
 
@@ -109,12 +109,12 @@ TOGETHER: dict[str, list[dict[str, Any]]] = {
     "over-sampling": [dict(counts=(10, 20, 30, 4)), dict(repeats="random", counts=(10, 20, 30, 4))],
     "under-sampling": [dict(counts=(10, 5, 8, 4))],
     "batch-sampling": [dict(shares=(0.5, 0.125, 0.125, 0.25))],
-    "hard-mining": [dict(choose="drawn", correct="yes"), dict(choose="drawn", passes="one", keep=0.5)],
+    "hard-mining": [dict(choose="drawn", correct=True), dict(choose="drawn", passes="one", keep=0.5)],
     "smote": [dict(space="input", by="group", k=3), dict(space="input", counts=(50, 60))],
     "group-dro": [dict(weighting="greedy", alpha=0.6), dict(adjustments=(1.0, 2.0, 0.0, 3.0), step_size=1.0)],
-    "spectral-decoupling": [dict(strength=1.0, offsets=(1.0, -1.0), variant="true", per_class="yes")],
+    "spectral-decoupling": [dict(strength=1.0, offsets=(1.0, -1.0), variant="true", per_class=True)],
     "adversarial-training": [dict(norm="L2", radius=1.0, ramp=0.0)],
-    "dann": [dict(conditional="yes", sampling="groups", schedule="constant"), dict(labelled="first domain", layer="0")],
+    "dann": [dict(conditional=True, sampling="groups", schedule="constant"), dict(labelled="first domain", layer="0")],
 }
 
 
@@ -292,10 +292,10 @@ def _goldens() -> dict[str, Golden]:
     found["single_logit"] = Golden(partial(network, single_logit, points), (single_logit,))
     for name, kind in METHODS.items():
         for variant, method in variants(kind).items():
-            long = dict(epochs=120, lr=1e-3) if "colored-mnist" in variant else {}
-            if long:
-                method = replace(method, variant="margin")
-            found[name + variant] = Golden(partial(trained, method, **long), (kind,))
+            found[name + variant] = Golden(partial(trained, method), (kind,))
+    recipe_of, long = ColoredMNISTDecoupling, dict(epochs=120, lr=1e-3)  # beyond its switch
+    for variant, method in variants(recipe_of).items():
+        found[f"colored-mnist-decoupling{variant}"] = Golden(partial(trained, method, **long), (recipe_of,))
     found["search"] = Golden(searched, (comparison.compare,))
     found["attack"] = Golden(attacked, (adversarial_training.attack, adversarial_training.robust_evaluate))
     mining = (hard_mining.hardest, hard_mining.score, hard_mining.drawn_by_loss)

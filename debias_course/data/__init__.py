@@ -16,7 +16,7 @@ from .grouped import Batch as Batch
 from .grouped import GroupedData as GroupedData
 from .metadata import FolderError as FolderError
 from .splits import Splits as Splits
-from .streaming import StreamedData as StreamedData
+from .streaming import ImageFiles as ImageFiles
 
 # Data sets that the command line knows by name: each is called with seed=... and returns Splits.
 DATASETS = {

@@ -49,7 +49,7 @@ from .folder_report import FolderReport
 from .grouped import PARTS, GroupedData
 from .metadata import FolderError, Problem, can_be_left_out, lead_out, listed, read_table
 from .splits import Splits
-from .streaming import MOST_PIXELS, StreamedData, blank, decode_all, stamp
+from .streaming import MOST_PIXELS, ImageFiles, decode_all, stamp
 
 
 def _read(path, size, columns, label, attribute, memory, workers) -> FolderReport:
@@ -170,8 +170,8 @@ def _part(report: FolderReport, split: int, pixels: np.ndarray | None, workers: 
     rest = (labels, attributes, table.label_names, table.attribute_names)
     if pixels is not None:
         return GroupedData(torch.from_numpy(pixels), *rest)
-    files = dict(root=str(table.root), files=part["file"].to_numpy(dtype=object))
-    return StreamedData(blank(len(part), report.size), *rest, **files, workers=workers, memory=report.memory)
+    files = part["file"].to_numpy(dtype=object)
+    return GroupedData(ImageFiles(str(table.root), files, report.size, workers, report.memory), *rest)
 
 
 def folder_source(path: str | Path, **options: Any) -> Callable[..., Splits]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..checks import Unsuitable, choice, isa, shown
+from .streaming import ImageFiles
 
 PARTS = ("train", "validation", "test")
 
@@ -95,9 +96,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GroupedData:
-    """Samples with labels and attributes, kept as whole tensors on one device and indexed there.
+    """Samples with labels and attributes, kept as whole tensors on one device and indexed there; images may stay on
+    disk instead, and are decoded batch by batch.
 
-    inputs      uint8 [N, C, H, W] (images, read as float in [0, 1]) or float [N, ...] (kept as float32)
+    inputs      uint8 [N, C, H, W] (images, read as float in [0, 1]), float [N, ...] (kept as float32) or `ImageFiles`
     labels      integer [N], values in 0 .. n_labels-1
     attributes  integer [N], values in 0 .. n_attributes-1
     label_names, attribute_names  fix n_labels and n_attributes: different texts, in a tuple or a list
@@ -107,7 +109,7 @@ class GroupedData:
     name, and inputs that are not finite as float32.
     """
 
-    inputs: Tensor
+    inputs: Tensor | ImageFiles
     labels: Tensor
     attributes: Tensor
     label_names: tuple[str, ...]
@@ -116,11 +118,11 @@ class GroupedData:
     groups: Tensor = field(init=False)
 
     def __post_init__(self):
-        for name in ("inputs", "labels", "attributes"):
-            isa(name, getattr(self, name), Tensor, f"a tensor, such as torch.as_tensor({name})")
+        for name, kinds in ("inputs", (Tensor, ImageFiles)), ("labels", Tensor), ("attributes", Tensor):
+            isa(name, getattr(self, name), kinds, f"a tensor, such as torch.as_tensor({name})")
         if not self.inputs.ndim:
             raise ValueError("inputs are a single number; give one row per sample, [N, ...]")
-        if not self.inputs.device == self.labels.device == self.attributes.device:
+        if len({x.device for x in (self.inputs, self.labels, self.attributes) if isinstance(x, Tensor)}) > 1:
             raise ValueError("inputs, labels and attributes lie on different devices; move them to one")
         for name in ("label_names", "attribute_names"):
             object.__setattr__(self, name, _names(name, getattr(self, name)))
@@ -148,7 +150,7 @@ class GroupedData:
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.inputs.shape[1:]))
-        kind = str(self.inputs.dtype).removeprefix("torch.")
+        kind = str(self.inputs.dtype).removeprefix("torch.") + " on disk" * isinstance(self.inputs, ImageFiles)
         counts = self.counts.tolist()
         first = " | ".join(f"{name} {n}" for name, n in list(zip(self.group_names, counts))[:4])
         more = f" | … {self.n_groups} groups" if self.n_groups > 4 else ""
@@ -168,7 +170,8 @@ class GroupedData:
 
     @property
     def device(self) -> torch.device:
-        return self.inputs.device
+        """Where batches are."""
+        return self.labels.device
 
     @cached_property
     def group_names(self) -> tuple[str, ...]:
@@ -214,14 +217,19 @@ class GroupedData:
 
     def batch(self, indices: Tensor) -> Batch:
         """Samples `indices` (int64 [B], same device), images as float in [0, 1]; no host copy."""
-        inputs = self.inputs.index_select(0, indices)
+        return self._batch(self.inputs.index_select(0, indices), indices)
+
+    def _batch(self, inputs: Tensor, indices: Tensor) -> Batch:
         if inputs.dtype == torch.uint8:
             inputs = inputs.float().mul_(1 / 255)
         rest = (each.index_select(0, indices) for each in (self.labels, self.attributes, self.groups))
         return Batch(inputs, *rest, indices)
 
     def batches(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
-        """`batch` of each of the parts, in order; data that lie elsewhere read ahead here."""
+        """`batch` of each of the parts, in order; images on disk are read ahead, until the iterator ends."""
+        if isinstance(self.inputs, ImageFiles):
+            parts = list(parts)
+            return (self._batch(*each) for each in zip(self.inputs.read(parts), parts))
         return map(self.batch, parts)
 
     def subset(self, indices: Tensor | np.ndarray | Sequence) -> GroupedData:
@@ -230,9 +238,12 @@ class GroupedData:
         return replace(self, inputs=self.inputs[rows], labels=self.labels[rows], attributes=self.attributes[rows])
 
     def common(self, other: GroupedData) -> int:
-        """How many samples of `other` are certainly samples of these data: rows that lie at the same place in memory;
-        and all, where both are equal throughout. Copies of single rows are not told from rows that look alike."""
+        """How many samples of `other` are certainly samples of these data: those of the same files, rows that lie at
+        the same place in memory, and all, where both are equal throughout. Copies of single rows are not told from rows
+        that look alike."""
         mine, theirs = self.inputs, other.inputs
+        if isinstance(mine, ImageFiles) or isinstance(theirs, ImageFiles):
+            return mine.common(theirs) if type(mine) is type(theirs) else 0
         if mine.device != theirs.device or not mine.numel() or not theirs.numel():
             return 0
         if mine.untyped_storage().data_ptr() == theirs.untyped_storage().data_ptr():
@@ -249,8 +260,9 @@ class GroupedData:
         return replace(self, **moved)
 
     def fingerprint(self) -> str:
-        """Hash of the content: equal data have equal fingerprints, on every device."""
+        """Hash of the content: equal data have equal fingerprints, on every device. Of images on disk, it is that of
+        the files' names, sizes and modification times, and of how images are decoded."""
         digest = hashlib.sha256(repr((self.label_names, self.attribute_names, self.inputs.shape)).encode())
-        for tensor in (self.inputs, self.labels, self.attributes):
-            digest.update(tensor.cpu().contiguous().numpy())
+        for x in (self.inputs, self.labels, self.attributes):
+            digest.update(x.stamp().encode() if isinstance(x, ImageFiles) else x.cpu().contiguous().numpy())
         return digest.hexdigest()

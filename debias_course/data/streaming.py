@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from torch import Tensor
 
 from ..checks import Unsuitable, isa, whole
 from ..fingerprints import fingerprint
-from .grouped import Batch, GroupedData, row_numbers
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow hands others, such as EPS, to other programs
 MOST_PIXELS = 50_000_000  # of one image: 0.2 to 0.4 GB in each thread while it is decoded
@@ -139,61 +139,72 @@ def stamp(root: str, files: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StreamedData(GroupedData):
-    """Grouped images that stay on disk. `inputs` has their shape and type but no content (it lies on the meta device);
-    `batch` and `batches` decode, and hand over what `GroupedData` of the decoded images would.
+class ImageFiles:
+    """N images on disk, in the place of a tensor of them: `GroupedData(ImageFiles(...), labels, ...)`. They have its
+    shape and type, and are decoded batch by batch; nothing is read before.
 
-    root, files   the folder, and one path in it per sample (an array of str, [N])
+    root, files   the folder, and one path in it per image (an array of str, [N])
+    size          pixels of the square that is cut from each
     workers       threads that decode; one per core by default
-    memory        bytes that one call of `batch` may take (256 MB always); `batches` reads 16 MB ahead
+    memory        bytes that one call of `index_select` may take (256 MB always); `read` reads 16 MB ahead
     """
 
-    root: str = ""
-    files: np.ndarray | None = None
+    root: str
+    files: np.ndarray
+    size: int
     workers: int | None = None
-    memory: int = 2**30
+    memory: float = 2**30
 
-    def __new__(cls, inputs: Tensor | None = None, *rest, **named):
-        """Data that are given inputs with a content (`replace(data, inputs=embeddings)`) stream no longer."""
-        if not isinstance(inputs, Tensor) or inputs.device.type == "meta":
-            return super().__new__(cls)
-        plain = {each.name for each in fields(GroupedData)}
-        return GroupedData(inputs, *rest, **{name: value for name, value in named.items() if name in plain})
+    dtype: ClassVar[torch.dtype] = torch.uint8
+    ndim: ClassVar[int] = 4
 
     def __post_init__(self):
-        shape = isa("inputs", self.inputs, Tensor, "a tensor, such as blank(n, size)")
-        isa("labels", self.labels, Tensor, "a tensor, such as torch.as_tensor(labels)")
         isa("files", self.files, np.ndarray, "an array of texts")
-        if len(self.files) != len(shape):
-            raise ValueError(f"{len(shape)} inputs but {len(self.files)} files; give one file per input")
+        whole("size", self.size, 1)
         if self.workers is not None:
             whole("workers", self.workers, 1)
-        object.__setattr__(self, "inputs", self.labels.new_empty((len(shape), 0), dtype=torch.uint8))
-        super().__post_init__()  # sees no pixels, but everything else
-        object.__setattr__(self, "inputs", shape)
+
+    def __len__(self) -> int:
+        return len(self.files)
 
     def __repr__(self) -> str:
-        return super().__repr__().replace("GroupedData", type(self).__name__, 1)
+        return f"ImageFiles({len(self)} × 3×{self.size}×{self.size} in {self.root})"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"images that stay on disk have no {name!r}; decode some with data.batch(indices).inputs, or all by "
+            "loading them with more memory"
+        )
 
     @property
-    def device(self) -> torch.device:
-        """Where batches go."""
-        return self.labels.device
+    def shape(self) -> torch.Size:
+        return torch.Size((len(self), 3, self.size, self.size))
 
-    def batch(self, indices: Tensor) -> Batch:
-        needed = 4 * len(indices) * self.inputs.shape[1:].numel()
+    @property
+    def nbytes(self) -> int:
+        """Once they are decoded."""
+        return self.shape.numel()
+
+    def __getitem__(self, rows: Tensor) -> ImageFiles:
+        """The images in these rows, int64 [M] or a mask [N], in that order; they stay on disk."""
+        isa("the rows of images that stay on disk", rows, Tensor, "a tensor, and decode them with data.batch(rows)")
+        return replace(self, files=self.files[rows.cpu().numpy()])
+
+    def index_select(self, _dim: int, indices: Tensor) -> Tensor:
+        """The images with these indices [B], uint8 [B, 3, size, size], on the device of the indices."""
+        needed = 4 * len(indices) * self.shape[1:].numel()
         if needed > max(self.memory, 2**28):
             raise Unsuitable(
                 f"{len(indices):,} images at once take {needed / 1e9:.1f} GB, and these data stream because memory is "
                 f"{self.memory / 1e9:.1f} GB; allow more memory, take a smaller size, or use a method that works "
                 "batch by batch or on embeddings, such as SMOTE(space='embedding')"
             )
-        with closing(self.batches([indices])) as batches:
-            return next(batches)
+        with closing(self.read([indices])) as images:
+            return next(images)
 
-    def batches(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
-        """`batch` of each of the parts, in order, while the threads decode the next ones. The threads end with the
-        iterator, be it at its end, by an error or by an interrupt."""
+    def read(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+        """`index_select` of each of the parts, in order, while the threads decode the next ones. The threads end with
+        the iterator, be it at its end, by an error or by an interrupt."""
         parts = list(parts)
         host = torch.cat(parts).cpu().numpy() if parts else ()  # once: the device is not waited for in a step
         waiting: deque = deque()
@@ -201,50 +212,32 @@ class StreamedData(GroupedData):
         with threads(self.workers) as pool:
             for part in parts:
                 paths = [os.path.join(self.root, file) for file in self.files[host[start : start + len(part)]]]
-                shape = (len(part), *self.inputs.shape[1:])
-                images = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type not in ("cpu", "mps"))
-                waiting.append((part, images, paths, begin(pool, images.numpy(), paths, shape[-1])))
+                shape = (len(part), *self.shape[1:])
+                images = torch.empty(shape, dtype=torch.uint8, pin_memory=part.device.type not in ("cpu", "mps"))
+                waiting.append((images, part.device, paths, begin(pool, images.numpy(), paths, self.size)))
                 held, start = held + images.numel(), start + len(part)
                 while len(waiting) > 1 and held > AHEAD:
-                    held -= waiting[0][1].numel()
-                    yield self._ready(*waiting.popleft())
+                    held -= waiting[0][0].numel()
+                    yield _ready(*waiting.popleft())
             while waiting:
-                yield self._ready(*waiting.popleft())
+                yield _ready(*waiting.popleft())
 
-    def _ready(self, indices: Tensor, images: Tensor, paths: list[str], futures: list[Future]) -> Batch:
-        for place, why in finish(futures).items():
-            raise ValueError(f"{paths[place]} was an image when the data were loaded and is none now: {why}")
-        inputs = images.to(self.device, non_blocking=True).float().mul_(1 / 255)
-        rest = (each.index_select(0, indices) for each in (self.labels, self.attributes, self.groups))
-        return Batch(inputs, *rest, indices)
+    def to(self, device: torch.device | str) -> ImageFiles:
+        """Themselves: they go to the device of the indices that they are asked for with."""
+        return self
 
-    def subset(self, indices: Tensor | np.ndarray | Sequence) -> StreamedData:
-        """The samples `indices` (whole numbers or a mask), in that order, as a data set of their own."""
-        rows = row_numbers(indices, len(self)).to(self.device)
-        rest = dict(labels=self.labels[rows], attributes=self.attributes[rows], files=self.files[rows.cpu().numpy()])
-        return replace(self, inputs=blank(len(rows), self.inputs.shape[-1]), **rest)
-
-    def common(self, other: GroupedData) -> int:
-        """How many samples of `other` stream from the same files."""
-        if not isinstance(other, StreamedData) or os.path.realpath(self.root) != os.path.realpath(other.root):
+    def common(self, other: ImageFiles) -> int:
+        """How many of the others are the same files."""
+        if os.path.realpath(self.root) != os.path.realpath(other.root):
             return 0
         return sum(map(set(self.files).__contains__, other.files))
 
-    def to(self, device: torch.device | str) -> StreamedData:
-        """The same data with batches on another device; itself where they go there already."""
-        if self.device == torch.device(device):
-            return self
-        return replace(self, labels=self.labels.to(device), attributes=self.attributes.to(device))
-
-    def fingerprint(self) -> str:
-        """Hash of the files' names, sizes and modification times, of the labels, and of how images are decoded."""
-        settings = (self.label_names, self.attribute_names, self.inputs.shape)
-        digest = hashlib.sha256(repr(settings).encode() + stamp(self.root, self.files).encode())
-        for tensor in (self.labels, self.attributes):
-            digest.update(tensor.cpu().contiguous().numpy())
-        return digest.hexdigest()
+    def stamp(self) -> str:
+        """See `stamp`."""
+        return stamp(self.root, self.files)
 
 
-def blank(n: int, size: int) -> Tensor:
-    """The shape and type of n images, without content."""
-    return torch.empty(n, 3, size, size, dtype=torch.uint8, device="meta")
+def _ready(images: Tensor, device: torch.device, paths: list[str], futures: list[Future]) -> Tensor:
+    for place, why in finish(futures).items():
+        raise ValueError(f"{paths[place]} was an image when the data were loaded and is none now: {why}")
+    return images.to(device, non_blocking=True)

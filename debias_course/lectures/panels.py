@@ -24,8 +24,10 @@ from ..methods import Knob, Method, knobs
 
 
 def control(name: str, knob: Knob) -> widgets.Widget:
-    """The widget of one knob: a drop-down for choices, otherwise a slider over its range."""
+    """The widget of one knob: a check box for yes or no, a drop-down for choices, otherwise a slider over its range."""
     common = dict(description=name, style={"description_width": "7em"}, layout={"width": "22em"}, tooltip=knob.help)
+    if isinstance(knob.default, bool):
+        return widgets.Checkbox(value=knob.default, **common)
     if knob.choices:
         return widgets.Dropdown(options=knob.choices, value=knob.default, **common)
     common |= dict(continuous_update=False, readout_format=".3g")

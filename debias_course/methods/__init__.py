@@ -19,6 +19,7 @@ from .sampling import EpochSampling as EpochSampling
 from .sampling import OverSampling as OverSampling
 from .sampling import UnderSampling as UnderSampling
 from .smote import SMOTE as SMOTE
+from .spectral_decoupling import ColoredMNISTDecoupling as ColoredMNISTDecoupling
 from .spectral_decoupling import SpectralDecoupling as SpectralDecoupling
 
 METHODS = {

@@ -110,9 +110,9 @@ class AdversarialTraining(Method):
     The maximum is what `attack` finds in k `steps` of size α = `reach` · ε / k; nothing but the attacked batch is
     trained on. Known settings (`radius`, `steps`, `reach`, `random_start`), all in the max norm:
 
-    0.3, 40, 1.33, "yes"   PGD for MNIST of Madry et al. 2018
-    0.3, 1, 1.25, "yes"    one step from a random start, of Wong et al. 2020
-    0.3, 1, 1.0, "no"      FGSM of Goodfellow et al. 2015: looks robust to itself, and need not be to more steps
+    0.3, 40, 1.33, True   PGD for MNIST of Madry et al. 2018
+    0.3, 1, 1.25, True    one step from a random start, of Wong et al. 2020
+    0.3, 1, 1.0, False    FGSM of Goodfellow et al. 2015: looks robust to itself, and need not be to more steps
 
     ramp    the share of training over which the radius grows from 0 to ε; large radii collapse without
     radius  in units of the inputs: pixels in [0, 1] for images (what is attacked stays there), features as they are
@@ -122,7 +122,7 @@ class AdversarialTraining(Method):
     steps: int = knob(7, low=0, high=50, help="k: how many steps the attack takes; each costs as much as training")
     reach: float = knob(2.5, low=0.0, high=10.0, step=0.05, help="k α / ε: how far all steps lead together, in radii")
     norm: str = knob("max", choices=NORMS, help="every pixel a little, or a given length in all")
-    random_start: str = knob("yes", choices=("yes", "no"), help="attack from a random point of the ball, or the input")
+    random_start: bool = knob(True, help="attack from a random point of the ball, or the input")
     ramp: float = knob(0.3, low=0.0, high=1.0, step=0.05, help="share of training over which the radius grows to ε")
 
     def start(self, model: nn.Module, data: GroupedData) -> State:
@@ -155,7 +155,7 @@ class AdversarialTraining(Method):
             steps=self.steps,
             step_size=self.reach * radius / max(self.steps, 1),
             norm=self.norm,
-            random_start=self.random_start == "yes",
+            random_start=self.random_start,
             clip=state.clip,
             generator=state.generator,
         )

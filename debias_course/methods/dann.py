@@ -77,7 +77,7 @@ class DANN(Method):
     L_y is the mean cross-entropy of the labels, L_d that of the domains: the attributes, as the discriminator φ guesses
     them from the features f. λ starts at 0 and rises to `strength` (`ramp`), or is constant.
 
-    conditional   "yes" tells the discriminator the label, so that it cannot win by what the label says of the domain,
+    conditional   tells the discriminator the label, so that it cannot win by what the label says of the domain,
                   and the features need not hide the label
     labelled      "first domain": L_y is the mean over the samples of attribute 0, the source. The labels of all other
                   samples are never read: unsupervised domain adaptation
@@ -95,7 +95,7 @@ class DANN(Method):
         1.0, low=0.0, high=5.0, step=0.05, search=(0.1, 0.3), help="λ: how strongly features work against it"
     )
     schedule: str = knob("published", choices=("published", "constant"), help="λ rises from 0, or is the same always")
-    conditional: str = knob("no", choices=("no", "yes"), help="is the discriminator told the label?")
+    conditional: bool = knob(False, help="is the discriminator told the label?")
     labelled: str = knob("all", choices=("all", "first domain"), help="whose labels are known")
     sampling: str = knob("plain", choices=("plain", "groups", "domains"), help="what all batches hold alike")
     width: int = knob(100, low=1, high=500, help="hidden units of the discriminator")
@@ -104,8 +104,8 @@ class DANN(Method):
     def __post_init__(self):
         super().__post_init__()
         checks.isa("DANN.layer", self.layer, str, "the name of a submodule of `model.features`, such as '2', or ''")
-        if self.labelled == "first domain" and (self.conditional == "yes" or self.sampling == "groups"):
-            asks = "a conditional discriminator" if self.conditional == "yes" else "sampling by groups"
+        if self.labelled == "first domain" and (self.conditional or self.sampling == "groups"):
+            asks = "a conditional discriminator" if self.conditional else "sampling by groups"
             raise ValueError(f"{asks} needs the labels of all domains; use it with labelled='all'")
 
     @property
@@ -123,7 +123,7 @@ class DANN(Method):
             raise Unsuitable(f"no sample is of {data.attribute_names[0]!r}, the labelled domain; use labelled='all'")
         with torch.no_grad(), evaluating(model):
             seen, _ = self.look(model, data.batch(torch.zeros(1, dtype=torch.int64, device=data.device)).inputs)
-        inputs = seen.shape[1] + data.n_labels * (self.conditional == "yes")
+        inputs = seen.shape[1] + data.n_labels * self.conditional
         with fresh_layers():
             hidden, last = nn.Linear(inputs, self.width), nn.Linear(self.width, data.n_attributes)
         state = State()
@@ -167,7 +167,7 @@ class DANN(Method):
 
     def guesses(self, seen: Tensor, labels: Tensor, state: State) -> Tensor:
         """The discriminator's logits [B, n_attributes] for features [B, d]."""
-        if self.conditional == "yes":
+        if self.conditional:
             told = state.discriminator[0].in_features - seen.shape[1]
             seen = torch.cat([seen, F.one_hot(labels, told).to(seen.dtype)], 1)
         return state.discriminator(seen)
@@ -198,7 +198,7 @@ def frozen_features(method: DANN, model: nn.Module, data: GroupedData) -> Tensor
     checks.network(model)
     checks.grouped(data)
     checks.isa("method", method, DANN, "the method that the model was trained with, such as DANN()")
-    data = data.to(next(model.parameters(), data.inputs).device)
+    data = data.to(next(model.parameters(), data.labels).device)
     everything = data.batch(torch.arange(len(data), device=data.device))
     with evaluating(model), threads_for(model):
         return method.look(model, everything.inputs)[0]

@@ -57,7 +57,7 @@ class GroupDRO(Method):
                      one number per group instead
     weighting        "exponentiated" as above, or "greedy": the worst groups by a running mean of their losses share
                      the weight, none with more than its share of the data / `alpha`
-    normalize        "yes" divides the adjusted losses by their sum before they update q
+    normalize        divides the adjusted losses by their sum before they update q
     sampling         "balanced" batches hold the same number of each group, so that all weights are updated alike;
                      "plain" ones are those of ERM
 
@@ -72,7 +72,7 @@ class GroupDRO(Method):
     )
     weighting: str = knob("exponentiated", choices=("exponentiated", "greedy"), help="how losses become weights")
     alpha: float = knob(0.2, low=0.01, high=1.0, help="of greedy: which share of the data has all the weight")
-    normalize: str = knob("no", choices=("no", "yes"), help="divide losses by their sum before the update")
+    normalize: bool = knob(False, help="divide losses by their sum before the update")
     sampling: str = knob("balanced", choices=("balanced", "plain"), help="batches with all groups alike, or as drawn")
     adjustments: tuple[float, ...] = several("group, or a single `adjustment`", low=0)
 
@@ -138,7 +138,7 @@ class GroupDRO(Method):
             state.seen.add_(counts > 0)
             return greedy(state.average + state.adjustment, state.shares, self.alpha)
         adjusted = means + state.adjustment
-        if self.normalize == "yes":
+        if self.normalize:
             adjusted = adjusted / adjusted.sum().clamp(min=torch.finfo(adjusted.dtype).tiny)
         state.log_q.copy_(exponentiated(state.log_q, adjusted, self.step_size))
         return state.log_q.exp()

@@ -70,7 +70,7 @@ class HardMining(Method):
     choose="highest"  the B highest, as in online hard example mining (OHEM: Shrivastava et al. 2016) and Ordered SGD
                       (Kawaguchi and Lu 2020); with all the data as the batch, CVaR at level B/N
     choose="drawn"    B samples with a probability that grows with the loss (after Katharopoulos and Fleuret 2018, but
-                      see the module's text). As it stands, that focuses on the hard ones; correct="yes" divides by the
+                      see the module's text). As it stands, that focuses on the hard ones; correct=True divides by the
                       probability, which gives back the mean over the batch in expectation and changes its noise only
     passes="two"      score all without gradients in evaluation mode, then forward the kept ones again; "one" keeps the
                       graph of all N and takes the gradient of those that count
@@ -82,7 +82,7 @@ class HardMining(Method):
 
     keep: float = knob(0.25, low=0.01, high=1.0, search=(0.1, 0.5), help="B/N: which share of the batch is learnt from")
     choose: str = knob("highest", choices=("highest", "drawn"), help="the highest losses, or draws that prefer them")
-    correct: str = knob("no", choices=("no", "yes"), help="divide drawn losses by their probability")
+    correct: bool = knob(False, help="divide drawn losses by their probability")
     passes: str = knob("two", choices=("two", "one"), help="score first and forward the kept again, or forward once")
     warm_up: int = knob(0, low=0, high=20, search=(5,), help="epochs of plain training first")
 
@@ -110,7 +110,7 @@ class HardMining(Method):
         if self.choose == "highest":
             return hardest(losses, count), None
         chosen, probability = drawn_by_loss(losses, count, generator=state.generator)
-        return chosen, probability if self.correct == "yes" else None
+        return chosen, probability if self.correct else None
 
 
 def score(model: nn.Module, batch: Batch) -> Tensor:

@@ -179,11 +179,11 @@ class OccamNets(Method):
     threshold (evenly from `first_accuracy` at the first exit to `last_accuracy` at the last), each sample keeps the r
     that it had; the first `live_epochs` are spared. So gates still tell the hard samples when all are fitted.
 
-    gates  "no": all weights are 1, no gate is trained, and all samples leave by the last exit
+    gates  False: all weights are 1, no gate is trained, and all samples leave by the last exit
     """
 
     exits: str = knob("published", choices=KINDS, help="with two convolutions each, or without")
-    gates: str = knob("yes", choices=("yes", "no"), help="no: exits are trained alike, and the last one predicts")
+    gates: bool = knob(True, help="without, exits are trained alike, and the last one predicts")
     suppression: float = knob(0.1, low=0.0, high=10.0, help="λ: how much maps are kept small; 0 does not")
     first_exponent: float = knob(3.0, low=0.0, high=10.0, help="γ0: how much the first exit prefers what it knows")
     exponent: float = knob(1.0, low=0.0, high=10.0, help="γ: how much an exit trusts the gate before it")
@@ -195,7 +195,7 @@ class OccamNets(Method):
     live_epochs: int = knob(1, low=0, high=1000, help="epochs in which all gates follow their exits")
 
     def model(self, model: nn.Module, data: GroupedData) -> OccamNet:
-        threshold = self.threshold if self.gates == "yes" else math.inf
+        threshold = self.threshold if self.gates else math.inf
         return OccamNet(model, data.n_labels, exits=self.exits, threshold=threshold)
 
     def start(self, model: OccamNet, data: GroupedData) -> State:
@@ -217,7 +217,7 @@ class OccamNets(Method):
         said, labels = model.exits(batch.inputs), batch.labels
         losses = F.cross_entropy(said.logits.transpose(1, 2), labels.expand(len(said.gates), -1), reduction="none")
         small = sum(suppression(maps, labels) for maps in said.maps) if self.suppression else 0.0
-        if self.gates == "no":
+        if not self.gates:
             return 1.1 * losses.mean(1).sum() + self.suppression * small
         self._open_epoch(state)
         weights = self.weights(losses, said.gates, state)

@@ -151,7 +151,7 @@ methods = {
     "no warm-up": HardMining(keep=0.1),
     "hardest quarter": HardMining(keep=0.25, warm_up=5),
     "drawn tenth": HardMining(keep=0.1, warm_up=5, choose="drawn"),
-    "drawn, corrected": HardMining(keep=0.1, warm_up=5, choose="drawn", correct="yes"),
+    "drawn, corrected": HardMining(keep=0.1, warm_up=5, choose="drawn", correct=True),
 }
 two = {name: methods[name] for name in ("ERM", "hardest tenth")}
 small = dict(model=models.linear, epochs=20, batch_size=512)

@@ -100,7 +100,7 @@ figures.picture(
 # Our networks have two outputs; $z$ is their difference $z_1 - z_0$, the *margin* (`variant="margin"`). Papers and codes that
 # use the name penalise different logits: the margin, all logits (their mean or their sum), or only that of the true
 # class. The library has them in one function, and multiplies it by λ/2. (`offsets` and `per_class` are for the authors'
-# CelebA setting. `schedule` copies their Colored MNIST code, which has no ½; more on it at the end.)
+# CelebA setting. Their Colored MNIST code, which has no ½, is a class of its own; more on it at the end.)
 
 # %%
 print(inspect.getsource(library.penalty))
@@ -143,7 +143,6 @@ figures.picture(
 
 # %% [markdown]
 # In the panel, try the variants at the same strength. Which of them hardly bends the boundary? And how wide may the gap be?
-# (`schedule` is for the table at the end of this notebook.)
 
 # %% tags=["widget", "nbval-ignore-output"]
 explore.panel(
@@ -312,15 +311,15 @@ here.claim(
 # holds the larger gradients from before, and so the later steps are very small. (That this is the reason is likely; the claims
 # below measure only that the factor matters.)
 #
-# The library has that schedule as `schedule="colored-mnist"`, and the same without the factor as
-# `"colored-mnist-unscaled"`. Training takes minutes for each seed, so it is measured on the full budget only
+# The library has that recipe as `ColoredMNISTDecoupling()`, and the same without the factor as
+# `ColoredMNISTDecoupling(last_factor=False)`. Training takes minutes for each seed, so it is measured on the full budget only
 # (`debias-course claims --topic 06_spectral_decoupling --budget full --seeds 3 --save`); here you see what was kept.
 
 # %% tags=["measure", "nbval-ignore-output"]
 schedules = {
     "plain training": (ERM(), 1001),
-    "the authors' schedule": (SpectralDecoupling(schedule="colored-mnist", variant="margin"), 2001),
-    "without its factor": (SpectralDecoupling(schedule="colored-mnist-unscaled", variant="margin"), 2001),
+    "the authors' schedule": (library.ColoredMNISTDecoupling(), 2001),
+    "without its factor": (library.ColoredMNISTDecoupling(last_factor=False), 2001),
 }
 published = {"plain training": "0.237 ± 0.008", "the authors' schedule": "0.684 ± 0.012", "without its factor": "none"}
 if here.budget == "full":

@@ -232,7 +232,7 @@ def examined(name, seed, epochs=15 if here.budget == "quick" else 30):
     }
 
 
-ablated = {"no gates": OccamNets(gates="no"), "no suppression": replace(methods["OccamNet"], suppression=0.0)}
+ablated = {"no gates": OccamNets(gates=False), "no suppression": replace(methods["OccamNet"], suppression=0.0)}
 methods |= ablated if here.budget == "full" else {}
 work = [(name, seed) for name in reversed(methods) for seed in here.seeds]  # those that take long come first
 workers = joblib.Parallel(n_jobs=-1 if pick_device().type == "cpu" else 1)

@@ -333,7 +333,7 @@ here.claim(
 
 # %% tags=["measure", "nbval-ignore-output"]
 harder = ["FGSM, radius 0.3", "PGD-5, radius 0.3", "PGD-100, radius 0.3"]
-single = AdversarialTraining(radius=0.3, steps=1, reach=1.0, random_start="no", ramp=0.5)
+single = AdversarialTraining(radius=0.3, steps=1, reach=1.0, random_start=False, ramp=0.5)
 two_steps = AdversarialTraining(radius=0.3, steps=2)
 reports |= run(
     {

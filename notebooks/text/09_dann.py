@@ -258,7 +258,7 @@ methods = {
     "plain": ERM(),
     "DANN": DANN(),
     "weak DANN": DANN(strength=0.3),
-    "conditional DANN": DANN(conditional="yes"),
+    "conditional DANN": DANN(conditional=True),
     "balanced": BatchSampling(),
     "balanced DANN": DANN(strength=0.5, sampling="groups"),
 }
