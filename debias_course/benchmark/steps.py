@@ -1,0 +1,183 @@
+"""Training steps, and what is in them: against the limit, a usual loop, and each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+
+from .. import models
+from ..contexts import isolated_randomness
+from ..data import GroupedData, colored_digits
+from ..methods import (
+    DANN,
+    ERM,
+    AdversarialTraining,
+    BatchSampling,
+    GroupDRO,
+    HardMining,
+    LossReweighting,
+    Method,
+    OccamNets,
+    SpectralDecoupling,
+)
+from ..methods.group_dro import exponentiated, group_means
+from ..training import make_optimizer, step
+from .turns import repeated, row, take_turns
+
+BATCH = 128
+# What is measured, relative to what, and how much of it is allowed for the MLP and the CNN.
+ROWS = [
+    ("limit again", "limit", {}),
+    ("train, ERM", "limit", {"mlp": 1.25, "cnn": 1.10}),
+    ("DataLoader loop", "limit", {}),
+    ("train, loss re-weighting", "train, ERM", {"mlp": 1.20, "cnn": 1.10}),
+    ("train, batch sampling", "train, ERM", {"mlp": 1.15, "cnn": 1.15}),
+    ("train, Group DRO", "train, ERM", {"mlp": 1.20, "cnn": 1.10}),
+    ("train, spectral decoupling", "train, ERM", {"mlp": 1.20, "cnn": 1.10}),
+    ("train, DANN", "train, ERM", {"mlp": 1.35, "cnn": 1.25}),
+    ("train, PGD-7", "train, ERM", {"mlp": 10.0, "cnn": 13.0}),
+]
+
+
+def measure(name: str, build: Callable[..., torch.nn.Module], *, repeats: int) -> list[dict]:
+    """Ratios of every contender to the limit, for one model."""
+    data = colored_digits().train
+    data = data.subset(torch.arange(len(data) // BATCH * BATCH))  # full batches for everybody
+    ready = [data.batch(rows) for rows in ERM().batches(data, BATCH, seed=0, epoch=1)]
+    contenders = {
+        "limit": limit(build(data), data, ready),
+        "limit again": limit(build(data), data, ready),
+        "train, ERM": ours(build(data), data, ERM()),
+        "train, loss re-weighting": ours(build(data), data, LossReweighting()),
+        "train, batch sampling": ours(build(data), data, BatchSampling()),
+        "train, Group DRO": ours(build(data), data, GroupDRO(sampling="plain")),
+        "train, spectral decoupling": ours(build(data), data, SpectralDecoupling()),
+        "train, DANN": ours(build(data), data, DANN(width=64)),
+        "train, PGD-7": ours(build(data), data, AdversarialTraining(steps=7)),
+        "DataLoader loop": dataloader(build(data), data),
+    }
+    spent = take_turns(contenders, repeats)
+    return [
+        row(f"{name}: {each} / {basis}", [turn[each] / turn[basis] for turn in spent], target.get(name))
+        for each, basis, target in ROWS
+    ]
+
+
+def limit(model, data: GroupedData, batches) -> Callable[[], None]:
+    """An epoch over batches that are ready: forward, backward, optimiser."""
+    optimizer = make_optimizer("adamw", model, torch.nn.Module(), lr=1e-3, weight_decay=0.0)
+
+    def epoch():
+        for batch in batches:
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(model(batch.inputs), batch.labels).backward()
+            optimizer.step()
+
+    return epoch
+
+
+def ours(model, data: GroupedData, method: Method) -> Callable[[], None]:
+    """An epoch of a method, as `train` goes through it."""
+    with isolated_randomness(0):
+        model = method.model(model, data).train()
+        state = method.start(model, data)
+    optimizer = make_optimizer("adamw", model, state, lr=1e-3, weight_decay=0.0)
+    state.generator, state.progress, epochs = torch.Generator().manual_seed(0), 0.5, itertools.count(1)
+
+    def epoch():
+        total = torch.zeros(())
+        state.epoch = next(epochs)
+        for rows in method.batches(data, BATCH, seed=0, epoch=state.epoch):
+            total += step(model, data.batch(rows), method, state, optimizer)
+        float(total)
+
+    return epoch
+
+
+def dataloader(model, data: GroupedData) -> Callable[[], None]:
+    """An epoch as most research code goes through it: a DataLoader, a weighted sampler, one `.item()` per step."""
+    from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
+
+    images = data.inputs.float() / 255
+    weights = (1 / data.counts.double())[data.groups]
+    sampler = WeightedRandomSampler(weights, len(data), generator=torch.Generator().manual_seed(0))
+    loader = DataLoader(TensorDataset(images, data.labels, data.groups), batch_size=BATCH, sampler=sampler)
+    optimizer = make_optimizer("adamw", model, torch.nn.Module(), lr=1e-3, weight_decay=0.0)
+
+    def epoch():
+        with isolated_randomness(0):  # the loader draws a seed from the global generator
+            for inputs, labels, _groups in loader:
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(inputs), labels)
+                loss.backward()
+                optimizer.step()
+                loss.item()
+
+    return epoch
+
+
+def measure_exits(*, repeats: int) -> list[dict]:
+    """Training an OccamNet, relative to its trunk without exits."""
+    data = colored_digits().train
+    data = data.subset(torch.arange(4 * BATCH))
+    kinds = {"light": 1.6, "published": 3.2}
+    build = partial(models.staged, data, widths=(16, 32, 64))
+    contenders = {"trunk": ours(build(), data, ERM())}
+    contenders |= {kind: ours(build(), data, OccamNets(exits=kind)) for kind in kinds}
+    spent = take_turns(contenders, repeats)
+    return [
+        row(f"OccamNet, {kind} exits / its trunk", [turn[kind] / turn["trunk"] for turn in spent], target)
+        for kind, target in kinds.items()
+    ]
+
+
+def measure_mining(*, scored: int = 512, repeats: int) -> list[dict]:
+    """A step that scores 512 samples and learns from 128, relative to a plain step of 128, on the CNN; and the bare sum
+    of its parts (a forward pass of all without a graph, a plain step), which is the limit."""
+    data = colored_digits().train
+    plain, mining = ERM(), HardMining(keep=BATCH / scored)
+    many, few = (data.batch(torch.arange(size)) for size in (scored, BATCH))
+    model = models.MODELS["cnn"](data)
+    optimizer = make_optimizer("adamw", model, torch.nn.Module(), lr=1e-3, weight_decay=0.0)
+    state = torch.nn.Module()
+
+    def parts():
+        with torch.no_grad():
+            model(many.inputs)
+        step(model, few, plain, state, optimizer)
+
+    contenders = {
+        "plain": lambda: step(model, few, plain, state, optimizer),
+        "parts": parts,
+        "mining": lambda: step(model, many, mining, state, optimizer),
+    }
+    spent = take_turns({name: repeated(contender, 5) for name, contender in contenders.items()}, repeats)
+    basis = f"ERM step of {BATCH}"
+    return [
+        row(f"cnn: {name} / {basis}", [turn[each] / turn["plain"] for turn in spent], target)
+        for name, each, target in (
+            (f"forward of {scored} and ERM step of {BATCH}", "parts", None),
+            (f"mining step, {BATCH} of {scored}", "mining", 2.3),
+        )
+    ]
+
+
+def measure_groups(*, repeats: int) -> dict:
+    """The loss of Group DRO over 1,000 groups relative to that over 4, given the losses of a batch."""
+
+    def contender(groups):
+        losses = torch.rand(BATCH, generator=torch.Generator().manual_seed(0))
+        ids, log_q = torch.arange(BATCH) % groups, torch.zeros(groups).log_softmax(0)
+
+        def run():
+            means, _ = group_means(losses, ids, groups)
+            return (exponentiated(log_q, means, 0.01).exp() * means).sum()
+
+        return repeated(run, 2000)
+
+    spent = take_turns({"many": contender(1000), "few": contender(4)}, repeats)
+    return row("Group DRO loss, 1,000 groups / 4 groups", [turn["many"] / turn["few"] for turn in spent], 1.3)
