@@ -111,6 +111,14 @@ def draw_batches(order: Tensor, counts: Tensor, seats: Tensor, *, generator: tor
     """One index tensor per row of `seats` [batches, C], with exactly seats[b, c] samples of population c.
 
     Each population runs through a random permutation of its members before it begins another one.
+
+    By hand: order [4, 7, 9] with counts [2, 1] has the populations {4, 7} and {9}; seats [[2, 1], [1, 1], [1, 1]] are
+    three batches, which use 4 and 3 samples: 2 passes of the first population, 3 of the second.
+
+        members  4 7 | 4 7 | 9 | 9 | 9     one block per pass, of sizes 2 2 1 1 1
+        queue    7 4 | 4 7 | 9 | 9 | 9     each block in random order; the queues begin at 0 and 4
+        head     [[0, 4], [2, 5], [3, 6]]  a queue's beginning, and how many seats earlier batches had
+        batches  [7, 4, 9], [4, 9], [7, 9]
     """
     _check(order, counts, seats, "seats", "[batches, C]", generator)
     uses = seats.sum(0)
