@@ -59,10 +59,12 @@ class Band:
 
 
 def above(threshold: float) -> Band:
+    """What a value has to be above."""
     return Band(low=threshold)
 
 
 def below(threshold: float) -> Band:
+    """What a value has to be below."""
     return Band(high=threshold)
 
 
@@ -85,10 +87,12 @@ class Claim:
 
     @property
     def mean(self) -> Mean:
+        """The mean of the values with its interval."""
         return mean_over_seeds(self.values, trials=self.trials)
 
     @property
     def verdict(self) -> str:
+        """What the interval says: see `Band.judge`."""
         return self.holds.judge(self.mean)
 
     def __repr__(self) -> str:
@@ -96,6 +100,7 @@ class Claim:
 
     @property
     def numbers(self) -> str:
+        """What was measured, what was claimed, and with which seeds, in one line."""
         if not self.seeds:
             return self.kept
         when = f" · {self.kept}" if self.kept else ""
@@ -113,6 +118,7 @@ class Claim:
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:
+    """ "0 to 4" for seeds in a row, "0, 2, 5" for others."""
     seeds = list(seeds)
     if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]} to {seeds[-1]}"

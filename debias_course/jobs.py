@@ -165,6 +165,7 @@ class Sent:
 
     @property
     def thing(self) -> Any:
+        """What was sent."""
         return pickle.loads(self.content) if self.content else self.known
 
     def __reduce__(self):

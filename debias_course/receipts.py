@@ -104,6 +104,7 @@ def _other_claim(value: Any, id: str) -> bool:
 
 
 def receipts_path(topic: str) -> Path:
+    """Where the receipts of a topic are kept."""
     return notebooks_folder().parent / "assets" / "claims" / f"{topic}.json"
 
 

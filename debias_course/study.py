@@ -320,6 +320,7 @@ class Study:
 
     @property
     def group_names(self) -> list[str]:
+        """ "label, attribute" for each group."""
         return self.report(self.names[0], self.seeds[0]).group_names
 
     @property

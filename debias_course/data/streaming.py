@@ -181,6 +181,7 @@ class StreamedData(GroupedData):
         return self.labels.device
 
     def batch(self, indices: Tensor) -> Batch:
+        """The samples at int64 `indices` [B], read from disk; ValueError for more than memory allows."""
         needed = 4 * len(indices) * self.inputs.shape[1:].numel()
         if needed > max(self.memory, 2**28):
             raise ValueError(

@@ -29,6 +29,7 @@ class Exercise:
         print(self.verdict(answer))
 
     def verdict(self, answer: Callable[..., Any]) -> str:
+        """ "solved", or "not yet" and what is wrong with the answer; it never raises."""
         try:
             wrong = self.trial(answer)
         except Exception as error:  # whatever the reader's code does, the notebook goes on
@@ -36,6 +37,7 @@ class Exercise:
         return f"not yet: {wrong}" if wrong else "solved"
 
     def hint(self) -> None:
+        """Print a clue."""
         print(textwrap.fill(self.clue, 100))
 
     def reveal(self) -> None:

@@ -126,6 +126,7 @@ class AdversarialTraining(Method):
     ramp: float = knob(0.3, low=0.0, high=1.0, step=0.05, help="share of training over which the radius grows to ε")
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """How often each label was predicted in this epoch."""
         state = nn.Module()
         state.clip = data.inputs.dtype == torch.uint8
         predicted = torch.zeros(data.n_labels, dtype=torch.int64, device=data.device)
@@ -133,12 +134,14 @@ class AdversarialTraining(Method):
         return state
 
     def data(self, model: nn.Module, data: GroupedData, state: nn.Module) -> GroupedData:
+        """All samples; warns where the last epoch predicted the same label for all."""
         if state.epoch > 2:  # in its first epoch, a network may not have begun to tell classes apart
             _warn_of_collapse(state.predicted, data, f" of epoch {state.epoch - 1}")
         state.predicted.zero_()
         return data
 
     def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+        """The mean cross-entropy on the attacked batch."""
         logits = model(self.attacked(model, batch, state))
         predicted = logits.detach().argmax(1)
         state.predicted.index_add_(0, predicted, torch.ones_like(predicted))

@@ -108,9 +108,11 @@ class DANN(Method):
 
     @property
     def needs(self) -> str:
+        """Domains are attributes; sampling by groups needs labels, too."""
         return "group labels" if self.sampling == "groups" else "attribute labels"
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """The discriminator; ValueError for data of one domain."""
         present = data.counts_by("attribute") > 0
         if int(present.sum()) < 2:
             raise ValueError(
@@ -131,6 +133,7 @@ class DANN(Method):
         return state
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int):
+        """Batches with equal shares of domains or groups, or plain ones."""
         if self.sampling == "plain":
             return super().batches(data, batch_size, seed=seed, epoch=epoch)
         by = "group" if self.sampling == "groups" else "attribute"
@@ -187,6 +190,7 @@ class DANN(Method):
         return self.label_loss(logits, batch), F.cross_entropy(guesses, batch.attributes.long())
 
     def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+        """L_y + L_d."""
         label_loss, domain_loss = self.losses(model, batch, state)
         return label_loss + domain_loss
 
@@ -244,10 +248,12 @@ class RecordedDANN(DANN):
     trace: list = field(default_factory=list, compare=False, repr=False)
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """As in DANN, with an empty trace."""
         self.trace.clear()
         return super().start(model, data)
 
     def losses(self, model: nn.Module, batch: Batch, state: nn.Module) -> tuple[Tensor, Tensor]:
+        """As in DANN, and into the trace."""
         both = super().losses(model, batch, state)
         self.trace.append(tuple(each.detach() for each in both))
         return both

@@ -81,6 +81,7 @@ class GroupDRO(Method):
             raise ValueError(f"adjustments are {self.adjustments}; give these, or a single `adjustment`, not both")
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """log q, equal at first, and the adjustment of each group."""
         counts = data.counts.cpu().double()
         adjustments = torch.tensor(self.adjustments or [self.adjustment] * len(counts), dtype=torch.float64)
         if len(adjustments) != len(counts):
@@ -100,6 +101,7 @@ class GroupDRO(Method):
         return state
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int):
+        """Batches with equal shares of groups, or plain ones; warns where those miss a rare group."""
         if self.sampling == "balanced":
             return BatchSampling(shares=self._even(data)).batches(data, batch_size, seed=seed, epoch=epoch)
         rare = int(data.counts[data.counts > 0].min())
@@ -147,10 +149,12 @@ class RecordedGroupDRO(GroupDRO):
     trace: list = field(default_factory=list, compare=False, repr=False)
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """As in GroupDRO, with an empty trace."""
         self.trace.clear()
         return super().start(model, data)
 
     def weights(self, means: Tensor, counts: Tensor, state: nn.Module) -> Tensor:
+        """As in GroupDRO, and into the trace."""
         q = super().weights(means, counts, state)
         self.trace.append((q.clone(), means))
         return q

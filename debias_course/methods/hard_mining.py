@@ -112,11 +112,13 @@ class RecordedMining(HardMining):
     does not look at them."""
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """How many samples of each group were kept, by epoch."""
         state = nn.Module()
         state.kept = collections.defaultdict(lambda: torch.zeros(data.n_groups, dtype=torch.int64, device=data.device))
         return state
 
     def chosen(self, losses: Tensor, batch: Batch, state: nn.Module) -> tuple[Tensor, Tensor | None]:
+        """As in HardMining, and counted."""
         chosen, probability = super().chosen(losses, batch, state)
         counts = state.kept[state.epoch]
         counts += torch.bincount(batch.groups[chosen], minlength=len(counts))

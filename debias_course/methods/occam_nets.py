@@ -97,6 +97,7 @@ class Exit(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, gate and map; ValueError for a batch of one that a published exit cannot normalise."""
         if self.training and self.kind == "published" and len(maps) < 2:
             raise ValueError(
                 "published exits normalise over the batch, which a batch of one does not allow in training; use a "
@@ -141,6 +142,7 @@ class OccamNet(nn.Module):
         return Exits(torch.stack(logits), torch.stack(gates), maps)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Logits [B, n_labels] of the exit at which each sample leaves."""
         said = self.exits(inputs)
         chosen = leave_by(said.gates, self.threshold)
         return said.logits.gather(0, chosen[None, :, None].expand(1, -1, said.logits.shape[2]))[0]
@@ -195,10 +197,12 @@ class OccamNets(Method):
     live_epochs: int = knob(1, low=0, high=1000, help="epochs in which all gates follow their exits")
 
     def model(self, model: nn.Module, data: GroupedData) -> OccamNet:
+        """The network with an exit on every stage."""
         threshold = self.threshold if self.gates == "yes" else math.inf
         return OccamNet(model, data.n_labels, exits=self.exits, threshold=threshold)
 
     def start(self, model: OccamNet, data: GroupedData) -> nn.Module:
+        """What the gates remember of each sample, and what an epoch counts."""
         state, exits = nn.Module(), len(model.widths)
         buffers = dict(
             of_epoch=torch.zeros((), dtype=torch.int64),  # to which the next three belong

@@ -86,6 +86,7 @@ class LossReweighting(Method):
 
     @property
     def needs(self) -> str:
+        """The labels by which weights differ."""
         return {"group": "group labels", "label": "nothing", "attribute": "attribute labels"}[self.by]
 
     def weights(self, data: GroupedData) -> Tensor:
@@ -108,6 +109,7 @@ class LossReweighting(Method):
         return weights.view(shape).expand(data.n_labels, data.n_attributes).reshape(-1).float().to(data.device)
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """The weight of each group."""
         state = nn.Module()
         state.register_buffer("weights", self.weights(data))
         return state

@@ -152,6 +152,7 @@ class EpochSampling(Method):
 
     @property
     def needs(self) -> str:
+        """The labels by which samples are counted."""
         return {"group": "group labels", "label": "nothing", "attribute": "attribute labels"}[self.by]
 
     def targets(self, counts: Tensor) -> Tensor:
@@ -172,9 +173,11 @@ class EpochSampling(Method):
 
     @property
     def with_replacement(self) -> bool:
+        """Whether each sample is drawn independently."""
         return False
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int) -> Sequence[Tensor]:
+        """The indices of the epoch, cut into batches."""
         generator = epoch_generator(seed, epoch)
         return cut(self.indices(data, generator=generator), batch_size)
 
@@ -194,6 +197,7 @@ class OverSampling(EpochSampling):
 
     @property
     def with_replacement(self) -> bool:
+        """Whether repeats are random."""
         return self.repeats == "random"
 
 
@@ -211,6 +215,7 @@ class UnderSampling(EpochSampling):
         return super().targets(counts) if self.counts else counts.min().expand(len(counts))
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int) -> Sequence[Tensor]:
+        """The indices of the epoch, or of the fixed subset in a new order, cut into batches."""
         if self.subset == "redrawn":
             return super().batches(data, batch_size, seed=seed, epoch=epoch)
         subset = self.indices(data, generator=epoch_generator(seed, 0))
@@ -239,6 +244,7 @@ class BatchSampling(Method):
     needs = EpochSampling.needs
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int) -> Sequence[Tensor]:
+        """Batches with exact shares."""
         order, counts = data.members(self.by)
         shares = self.checked_shares(data, counts, batch_size)
         used = shares > 0

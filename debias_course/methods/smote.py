@@ -177,9 +177,11 @@ class SMOTE(Method):
 
     @property
     def needs(self) -> str:
+        """The labels by which sizes are evened out."""
         return {"group": "group labels", "label": "nothing"}[self.by]
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """Nothing enlarged yet; ValueError for a network without features and head where it takes embeddings."""
         if self.space == "embedding" and not (hasattr(model, "features") and hasattr(model, "head")):
             raise ValueError(
                 f"embeddings need a model with features and head, which {type(model).__name__} has not; "
@@ -221,5 +223,6 @@ class SMOTE(Method):
         return dataclasses.replace(data, inputs=torch.cat([inputs, new]), **rest)
 
     def loss(self, model: nn.Module, batch: Batch, state: nn.Module) -> Tensor:
+        """The mean loss, of the head alone on embeddings."""
         on_embeddings = self.space == "embedding" and state.enlarged is not None
         return sample_losses(model.head if on_embeddings else model, batch).mean()

@@ -94,6 +94,7 @@ class SpectralDecoupling(Method):
     offsets: tuple[float, ...] = several("class")
 
     def start(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """A count of steps."""
         state = nn.Module()
         state.register_buffer("steps", torch.zeros((), dtype=torch.int64, device=data.device))
         return state
