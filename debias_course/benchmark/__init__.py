@@ -23,21 +23,26 @@ import torch
 from .. import models
 from . import data, panel, steps
 
+BATCHES = {"mlp": 23, "cnn": 4}  # of an epoch: where each takes long, a few will do
 DRAWN = 1_000_000  # samples of the epoch that is drawn
 IMAGES, STEPS = 20_000, 24  # JPEG files in a folder, and how many steps are trained on them
-NEIGHBOURS = [(5_000, 64), (20_000, 512)]  # samples and dimensions that SMOTE doubles
+NEIGHBOURS = [(5_000, 64, 3), (20_000, 512, 1)]  # samples and dimensions that SMOTE doubles, and repeats that suffice
 
 
 def parts(repeats: int) -> dict[str, Callable[[], list[dict]]]:
     """What can be measured, by name: functions that return rows."""
     how = dict(repeats=repeats)
-    few = dict(repeats=min(3, repeats))
     return {
-        **{name: partial(steps.measure, name, models.MODELS[name], **how) for name in ("mlp", "cnn")},
+        **{
+            name: partial(steps.measure, name, models.MODELS[name], batches=batches, **how)
+            for name, batches in BATCHES.items()
+        },
         "mining": partial(steps.measure_mining, **how),
         "exits": partial(steps.measure_exits, **how),
         "groups": lambda: [steps.measure_groups(**how)],
-        "smote": lambda: [each for n, d in NEIGHBOURS for each in data.measure_smote(n, d, **few)],
+        "smote": lambda: [
+            each for n, d, few in NEIGHBOURS for each in data.measure_smote(n, d, repeats=min(few, repeats))
+        ],
         "draw": lambda: [data.measure_draw(groups, DRAWN, **how) for groups in (4, 1000)],
         "panel": lambda: [panel.measure_panel(**how)],
         "folder": lambda: [data.measure_folder(IMAGES, STEPS)],
@@ -49,7 +54,7 @@ def main() -> None:
     about = "How far is a training step from the limit? Everything in one run, as ratios."
     parser = argparse.ArgumentParser(prog="python -m debias_course.benchmark", description=about)
     parser.add_argument("--json", action="store_true", help="a list of objects with name, ratio, target")
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=list(parts(1)), help="measure one part")
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from functools import partial
+from itertools import count, islice
 
 import torch
 import torch.nn.functional as F
@@ -43,23 +43,26 @@ ROWS = [
 ]
 
 
-def measure(name: str, build: Callable[..., torch.nn.Module], *, repeats: int) -> list[dict]:
-    """Ratios of every contender to the limit, for one model."""
+def measure(name: str, build: Callable[..., torch.nn.Module], *, batches: int, repeats: int) -> list[dict]:
+    """Ratios of every contender to the limit, for one model and epochs that end after so many batches."""
     data = colored_digits().train
     data = data.subset(torch.arange(len(data) // BATCH * BATCH))  # full batches for everybody
-    ready = [data.batch(rows) for rows in ERM().batches(data, BATCH, seed=0, epoch=1)]
+    ready = [data.batch(rows) for rows in islice(ERM().batches(data, BATCH, seed=0, epoch=1), batches)]
     contenders = {
         "limit": limit(build(data), data, ready),
         "limit again": limit(build(data), data, ready),
-        "train, ERM": ours(build(data), data, ERM()),
-        "train, loss re-weighting": ours(build(data), data, LossReweighting()),
-        "train, batch sampling": ours(build(data), data, BatchSampling()),
-        "train, Group DRO": ours(build(data), data, GroupDRO(sampling="plain")),
-        "train, spectral decoupling": ours(build(data), data, SpectralDecoupling()),
-        "train, DANN": ours(build(data), data, DANN(width=64)),
-        "train, PGD-7": ours(build(data), data, AdversarialTraining(steps=7)),
-        "DataLoader loop": dataloader(build(data), data),
+        "DataLoader loop": dataloader(build(data), data, batches),
     }
+    methods = {
+        "ERM": ERM(),
+        "loss re-weighting": LossReweighting(),
+        "batch sampling": BatchSampling(),
+        "Group DRO": GroupDRO(sampling="plain"),
+        "spectral decoupling": SpectralDecoupling(),
+        "DANN": DANN(width=64),
+        "PGD-7": AdversarialTraining(steps=7),
+    }
+    contenders |= {f"train, {each}": ours(build(data), data, method, batches) for each, method in methods.items()}
     spent = take_turns(contenders, repeats)
     return [
         row(f"{name}: {each} / {basis}", [turn[each] / turn[basis] for turn in spent], target.get(name))
@@ -80,25 +83,25 @@ def limit(model, data: GroupedData, batches) -> Callable[[], None]:
     return epoch
 
 
-def ours(model, data: GroupedData, method: Method) -> Callable[[], None]:
+def ours(model, data: GroupedData, method: Method, batches: int) -> Callable[[], None]:
     """An epoch of a method, as `train` goes through it."""
     with isolated_randomness(0):
         model = method.model(model, data).train()
         state = method.start(model, data)
     optimizer = make_optimizer("adamw", model, state, lr=1e-3, weight_decay=0.0)
-    state.generator, state.progress, epochs = torch.Generator().manual_seed(0), 0.5, itertools.count(1)
+    state.generator, state.progress, epochs = torch.Generator().manual_seed(0), 0.5, count(1)
 
     def epoch():
         total = torch.zeros(())
         state.epoch = next(epochs)
-        for rows in method.batches(data, BATCH, seed=0, epoch=state.epoch):
+        for rows in islice(method.batches(data, BATCH, seed=0, epoch=state.epoch), batches):
             total += step(model, data.batch(rows), method, state, optimizer)
         float(total)
 
     return epoch
 
 
-def dataloader(model, data: GroupedData) -> Callable[[], None]:
+def dataloader(model, data: GroupedData, batches: int) -> Callable[[], None]:
     """An epoch as most research code goes through it: a DataLoader, a weighted sampler, one `.item()` per step."""
     from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
@@ -110,7 +113,7 @@ def dataloader(model, data: GroupedData) -> Callable[[], None]:
 
     def epoch():
         with isolated_randomness(0):  # the loader draws a seed from the global generator
-            for inputs, labels, _groups in loader:
+            for inputs, labels, _groups in islice(loader, batches):
                 optimizer.zero_grad()
                 loss = F.cross_entropy(model(inputs), labels)
                 loss.backward()
@@ -126,8 +129,8 @@ def measure_exits(*, repeats: int) -> list[dict]:
     data = data.subset(torch.arange(4 * BATCH))
     kinds = {"light": 1.6, "published": 3.2}
     build = partial(models.staged, data, widths=(16, 32, 64))
-    contenders = {"trunk": ours(build(), data, ERM())}
-    contenders |= {kind: ours(build(), data, OccamNets(exits=kind)) for kind in kinds}
+    contenders = {"trunk": ours(build(), data, ERM(), 4)}
+    contenders |= {kind: ours(build(), data, OccamNets(exits=kind), 4) for kind in kinds}
     spent = take_turns(contenders, repeats)
     return [
         row(f"OccamNet, {kind} exits / its trunk", [turn[kind] / turn["trunk"] for turn in spent], target)
@@ -155,7 +158,7 @@ def measure_mining(*, scored: int = 512, repeats: int) -> list[dict]:
         "parts": parts,
         "mining": lambda: step(model, many, mining, state, optimizer),
     }
-    spent = take_turns({name: repeated(contender, 5) for name, contender in contenders.items()}, repeats)
+    spent = take_turns({name: repeated(contender, 2) for name, contender in contenders.items()}, repeats)
     basis = f"ERM step of {BATCH}"
     return [
         row(f"cnn: {name} / {basis}", [turn[each] / turn["plain"] for turn in spent], target)
