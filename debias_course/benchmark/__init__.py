@@ -25,7 +25,7 @@ from . import data, panel, steps
 
 BATCHES = {"mlp": 23, "cnn": 4}  # of an epoch: where each takes long, a few will do
 DRAWN = 1_000_000  # samples of the epoch that is drawn
-IMAGES, STEPS = 20_000, 24  # JPEG files in a folder, and how many steps are trained on them
+IMAGES, STEPS = 5_000, 12  # JPEG files in a folder, and how many steps are trained on them
 NEIGHBOURS = [(5_000, 64, 3), (20_000, 512, 1)]  # samples and dimensions that SMOTE doubles, and repeats that suffice
 
 
