@@ -29,6 +29,7 @@ class Parser(argparse.ArgumentParser):
     """Says in one sentence what is wrong, and where the help is."""
 
     def error(self, message: str):
+        """Raises UsageError instead of leaving the process."""
         message = message.removeprefix("argument ").replace(": is ", " is ", 1)
         raise UsageError(f"{message.rstrip('.')}; see {self.prog} --help")
 
@@ -132,6 +133,7 @@ def _as(kind: type, name: str, text: str) -> float | bool:
 
 
 def parser() -> Parser:
+    """The command line: one parser for each command."""
     top = Parser(prog="debias-course", description=ABOUT)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="compare | inspect | claims | list | lab")
@@ -161,6 +163,7 @@ def parser() -> Parser:
 
 
 def compare_arguments(each: argparse.ArgumentParser) -> None:
+    """The arguments of `debias-course compare`."""
     each.add_argument(
         "--data", default="colored-digits", type=name_or_path, help=f"{', '.join(DATASETS)}, or a folder of images"
     )
@@ -194,6 +197,7 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
 
 
 def folder_arguments(command: argparse.ArgumentParser) -> None:
+    """The arguments that say how a folder of images is read."""
     group = command.add_argument_group("for a folder of images")
     group.add_argument("--label", type=text, help="column of the label, such as Blond_Hair")
     group.add_argument("--attribute", type=text, help="column of the attribute, such as Male")

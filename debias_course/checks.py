@@ -136,6 +136,7 @@ def tensor(name: str, value: Any, shape: str, *, whole: bool | None = None) -> T
 
 
 def network(model: Any) -> nn.Module:
+    """`model`, where it is a network."""
     return isa("model", model, nn.Module, "a network, such as models.mlp(splits.train)")
 
 
@@ -147,6 +148,7 @@ def grouped(data: Any, name: str = "data") -> Any:
 
 
 def generator(value: Any) -> torch.Generator | None:
+    """`value`, where it is a generator or None."""
     return isa(
         "generator",
         value,

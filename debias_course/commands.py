@@ -33,6 +33,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def compare(args: argparse.Namespace) -> int:
+    """Train the methods, print the table, and write the report where --out says; the exit status."""
     from . import comparison, report
 
     methods, seeds, device = parse_methods(args.methods), parse_seeds(args.seeds), pick_device(args.device)
@@ -102,6 +103,7 @@ def folder_options(args: argparse.Namespace) -> dict:
 
 
 def inspect_images(args: argparse.Namespace) -> int:
+    """Print what is in a folder of images; 1 where something in it is broken."""
     from .data import inspect_folder
 
     report = inspect_folder(args.path, **folder_options(args))
@@ -138,6 +140,7 @@ def network(name: str, data: GroupedData) -> Callable[..., torch.nn.Module]:
 
 
 def claims(args: argparse.Namespace) -> int:
+    """Print the verdicts of a topic, or of all; 1 where a claim does not hold."""
     from . import claims as measured
     from .claims import front_page, receipts, topics
 
@@ -158,6 +161,7 @@ def claims(args: argparse.Namespace) -> int:
 
 
 def list_methods(args: argparse.Namespace) -> int:
+    """Print each method with its equation and its knobs."""
     for name, kind in METHODS.items():
         first = (kind.__doc__ or "").strip().partition("\n")[0]
         print(f"{name}\n    {first}\n    needs in training: {kind().needs}")
@@ -183,6 +187,7 @@ def lab(args: argparse.Namespace) -> int:
 
 
 def port_is_free(port: int) -> bool:
+    """Whether nobody listens on this port of this machine."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -94,6 +94,7 @@ class GroupReport:
 
     @property
     def group_names(self) -> list[str]:
+        """ "label, attribute" for each group."""
         return [f"{label}, {attribute}" for label in self.label_names for attribute in self.attribute_names]
 
     @property
@@ -110,10 +111,12 @@ class GroupReport:
 
     @property
     def overall(self) -> Share:
+        """Accuracy on all samples."""
         return wilson(sum(self.correct), sum(self.n))
 
     @property
     def group_balanced(self) -> Share:
+        """The mean accuracy of the groups, each weighing the same."""
         present, groups = self._present, self.groups
         return weighted([groups[g] for g in present], [1.0] * len(present))
 
@@ -137,6 +140,7 @@ class GroupReport:
 
     @property
     def train_weighted(self) -> Share:
+        """The mean accuracy of the groups, weighted by their sizes in training; ValueError where those are unknown."""
         if self.train_n is None:
             raise ValueError("the group counts of training are not known; pass train=data.train to evaluate")
         if not any(self.train_n):

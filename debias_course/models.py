@@ -36,6 +36,7 @@ class Classifier(nn.Module):
         self.head = head
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Logits [B, n_labels]."""
         return self.head(self.features(inputs))
 
 
@@ -53,6 +54,7 @@ class Staged(Classifier):
 
     @property
     def stages(self) -> list[nn.Module]:
+        """The stages, from the input on, without the pooling behind them."""
         return list(self.features)[: len(self.widths)]
 
 
@@ -171,6 +173,7 @@ class Prepare(nn.Module):
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] as a pretrained network expects them, at least 64 pixels wide."""
         factor = 64 / min(images.shape[2:])
         if factor > 1:
             images = F.interpolate(images, scale_factor=factor, mode="bilinear", antialias=False)

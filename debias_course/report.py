@@ -157,6 +157,7 @@ def _intervals(table, several: bool, number: str, short: str) -> list[str]:
 
 
 def in_text(metric: str) -> str:
+    """The name of an average as it stands in a sentence."""
     return metric.replace("_", " " if metric.startswith("worst") else "-")
 
 
@@ -183,6 +184,7 @@ def in_words(found: Comparison) -> str:
 
 
 def in_one_line(facts: Mapping[str, Any]) -> str:
+    """The facts as "name value", with semicolons between them."""
     return "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
 
 

@@ -106,6 +106,7 @@ def index_tensors(batches: Iterable[Any], n: int) -> list[Tensor]:
 
 
 def augmented(inputs: Tensor, augment: Callable[[Tensor], Tensor]) -> Tensor:
+    """The inputs after `augment`; ValueError where it changed more than their values."""
     changed = augment(inputs)
     like = isinstance(changed, Tensor) and changed.shape == inputs.shape and changed.is_floating_point()
     if not like or changed.device != inputs.device:

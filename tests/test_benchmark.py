@@ -7,10 +7,10 @@ from debias_course import benchmark, models
 
 
 def test_every_row_has_a_name_a_ratio_and_a_target(monkeypatch, capsys):
-    monkeypatch.setattr(benchmark.models, "MODELS", {"mlp": models.linear, "cnn": models.linear})
+    monkeypatch.setattr(models, "MODELS", {"mlp": models.linear, "cnn": models.linear})
     monkeypatch.setattr(sys, "argv", ["benchmark", "--json", "--repeats", "1"])
     monkeypatch.setattr(benchmark, "DRAWN", 2000)
-    monkeypatch.setattr(benchmark, "NEIGHBOURS", [(50, 4)])
+    monkeypatch.setattr(benchmark, "NEIGHBOURS", [(50, 4, 1)])
     monkeypatch.setattr(benchmark, "IMAGES", 1000)
     monkeypatch.setattr(benchmark, "STEPS", 3)
     benchmark.main()

@@ -165,6 +165,14 @@ def test_every_batch_has_its_shares(length, batches):
     assert all(count(data, batch) == [8, 4, 0, 4] for batch in uneven)
 
 
+def test_batches_by_hand():
+    order, counts, seats = torch.tensor([4, 7, 9]), torch.tensor([2, 1]), torch.tensor([[2, 1], [1, 1], [1, 1]])
+    queue = shuffled_within(torch.tensor([4, 7, 4, 7, 9, 9, 9]), torch.tensor([2, 2, 1, 1, 1]), generator=seeded(5))
+    assert queue.tolist() == [7, 4, 4, 7, 9, 9, 9]
+    batches = draw_batches(order, counts, seats, generator=seeded(5))
+    assert [batch.tolist() for batch in batches] == [[7, 4, 9], [4, 9], [7, 9]]
+
+
 def test_a_population_runs_through_a_permutation_before_it_repeats():
     data = with_counts(5, 3)
     order, counts = data.members("group")

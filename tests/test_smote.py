@@ -1,6 +1,7 @@
 """Lecture 04: SMOTE."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -49,6 +50,16 @@ def test_the_same_random_numbers_give_what_imbalanced_learn_gives(problem):
             made.append(between(members, neighbours(members, int(k)), picks // k, picks % k, shares))
     made = torch.cat(made) if made else torch.zeros(0, width)
     assert np.abs(made.numpy() - theirs[len(x) :]).max(initial=0) < 1e-6
+
+
+def test_the_blocks_and_chunks_of_the_neighbour_search_by_hand(monkeypatch):
+    module = sys.modules[neighbours.__module__]
+    monkeypatch.setattr(module, "CHUNK", 2)
+    assert module._smallest(torch.tensor([[5.0, 1.0, 7.0, 8.0, 2.0, 3.0]]), 2).tolist() == [[1, 4]]
+    columns, half = module._padded(torch.tensor([[0.0], [1.0], [3.0], [4.0]]))
+    assert half.tolist() == [0, 0.5, 4.5, 8]
+    least, found = module._halved(columns, half, 1, 2)
+    assert least.tolist() == [[0.5], [0], [-4], [-7.5]] and found.tolist() == [[1], [0], [3], [2]]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def images(n: int = 64) -> GroupedData:
 
 
 def waves(n: int, phase: float = 0.0) -> Tensor:
+    """Numbers that are all different, float64 [n]."""
     return torch.cos(torch.arange(n, dtype=torch.float64) * 0.7 + phase)
 
 
@@ -138,31 +139,23 @@ def another(knob: Knob) -> float:
 
 
 def optimised(optimizer: str) -> list[float]:
-    decay = dict(weight_decay=0.1, lr=0.01)
-    return trained(methods.ERM(), optimizer=optimizer, **decay)
+    """Plain training with weight decay."""
+    return trained(methods.ERM(), optimizer=optimizer, weight_decay=0.1, lr=0.01)
 
 
 def selected(rule: str) -> list[float]:
     """What a rule says of a report, and whether the epoch that it takes is the first that is best on validation."""
     report = evaluation.GroupReport((8, 1, 5, 9), (10, 5, 10, 10), ("a", "b"), ("x", "y"), (40, 3, 4, 53))
-    score = training.SELECT[rule]
-    if score is None:
-        return [float(trained_with(rule).epoch)]
-    run = trained_with(rule)
-    by_epoch: dict[int, list[dict]] = {}
-    for row in run.records:
-        by_epoch.setdefault(row["epoch"], []).append(row)
-    correct = [[row["correct"] for row in rows] for rows in by_epoch.values()]
-    n = [row["n"] for row in by_epoch[1]]
-    grid = dict(label_names=("no", "yes"), attribute_names=("left", "right"))
-    scores = [score(evaluation.GroupReport(tuple(each), tuple(n), **grid)) for each in correct]
-    return [score(report), float(run.epoch == 1 + scores.index(max(scores))), float(max(scores) > min(scores))]
-
-
-def trained_with(rule: str) -> training.Run:
-    part = points()
+    part, score = points(), training.SELECT[rule]
     how = dict(epochs=8, batch_size=16, lr=0.1, optimizer="sgd", seed=2, device="cpu")
-    return training.train(models.mlp(part, hidden=(8,), seed=1), part, validation=points(96), select=rule, **how)
+    run = training.train(models.mlp(part, hidden=(8,), seed=1), part, validation=points(96), select=rule, **how)
+    if score is None:
+        return [float(run.epoch)]
+    scores = []
+    for epoch in range(1, 9):
+        correct, n = zip(*((row["correct"], row["n"]) for row in run.records if row["epoch"] == epoch))
+        scores.append(score(evaluation.GroupReport(correct, n, ("no", "yes"), ("left", "right"))))
+    return [score(report), float(run.epoch == 1 + scores.index(max(scores))), float(max(scores) > min(scores))]
 
 
 def averages() -> list[float]:
@@ -171,8 +164,8 @@ def averages() -> list[float]:
     by_hand = evaluation.GroupReport((8, 1, 5, 9), (10, 5, 10, 10), ("a", "b"), ("x", "y"), (140, 9, 4, 3))
     measured = evaluation.evaluate(models.linear(part, seed=1), part, train=part)
     names = ("overall", "group_balanced", "worst_group", "worst_class", "train_weighted")
-    shots = ("many_shot", "few_shot")
-    shares = [getattr(measured, name) for name in names] + [getattr(by_hand, name) for name in (*names, *shots)]
+    shares = [getattr(measured, name) for name in names]
+    shares += [getattr(by_hand, name) for name in (*names, "many_shot", "few_shot")]
     return [float(each) for share in shares for each in share]
 
 
@@ -207,6 +200,7 @@ def searched() -> list[float]:
 
 
 def attacked() -> list[float]:
+    """Accuracy under attack, and attacked images."""
     part = images()
     model = models.mlp(part, hidden=(8,), seed=1)
     how = dict(radius=0.05, steps=5, random_start=True, seed=3)
@@ -218,19 +212,16 @@ def attacked() -> list[float]:
 
 
 def mined() -> list[float]:
+    """The hardest of a batch, others drawn by their losses with their chances, and scores."""
     part, losses = points(), (waves(40) + 1.5).float()
     model = models.linear(part, seed=1)
     scores = hard_mining.score(model, part.batch(torch.arange(20)))
     drawn, chance = hard_mining.drawn_by_loss(losses, 9, generator=torch.Generator().manual_seed(3))
-    return [
-        *told(hard_mining.hardest(losses, 9)),
-        *told(drawn),
-        *told(chance),
-        *told(scores),
-    ]
+    return [*told(hard_mining.hardest(losses, 9)), *told(drawn), *told(chance), *told(scores)]
 
 
 def read_domains() -> list[float]:
+    """What a probe reads of the domain, and how often the discriminator is right about it."""
     part = replace(points(200), split="")
     method, model = dann.DANN(), models.mlp(part, hidden=(8,), seed=1)
     state = training.train(model, part, method, epochs=2, batch_size=50, seed=1, device="cpu").state
@@ -239,6 +230,7 @@ def read_domains() -> list[float]:
 
 
 def exits() -> list[float]:
+    """Logits and gates of all exits, and where samples leave."""
     part = images()
     with contexts.isolated_randomness(4):
         model = methods.OccamNets().model(models.staged(part, widths=(4, 6, 8), seed=1), part).eval()
@@ -248,16 +240,15 @@ def exits() -> list[float]:
 
 
 def enlarged() -> list[float]:
+    """New samples, where they start, and how many lie among others."""
     part = points(40)
     new, start = smote.smote(part.inputs, part.groups, generator=torch.Generator().manual_seed(3))
-    return [
-        *told(new),
-        *told(start),
-        float(smote.among_others(new, part.labels[start], part.inputs, part.labels).sum()),
-    ]
+    astray = smote.among_others(new, part.labels[start], part.inputs, part.labels)
+    return [*told(new), *told(start), float(astray.sum())]
 
 
 def group_losses() -> list[float]:
+    """The losses of samples, and their means by group."""
     part = points()
     losses = sample_losses(models.linear(part, seed=1), part.batch(torch.arange(64)))
     return [*told(losses), *told(group_dro.group_means(losses, part.groups, 4)[0])]
@@ -298,8 +289,7 @@ def _goldens() -> dict[str, Golden]:
         found[f"colored-mnist-decoupling{variant}"] = Golden(partial(trained, method, **long), (recipe_of,))
     found["search"] = Golden(searched, (comparison.compare,))
     found["attack"] = Golden(attacked, (adversarial_training.attack, adversarial_training.robust_evaluate))
-    mining = (hard_mining.hardest, hard_mining.score, hard_mining.drawn_by_loss)
-    found["mining"] = Golden(mined, mining)
+    found["mining"] = Golden(mined, (hard_mining.hardest, hard_mining.score, hard_mining.drawn_by_loss))
     found["domains"] = Golden(read_domains, (dann.probe, dann.fooled))
     found["exits"] = Golden(exits, (occam_nets.ask_exits, occam_nets.leave_by))
     found["smote new samples"] = Golden(enlarged, (smote.smote, smote.among_others))

@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 import torch
 
 from .. import __version__
-from ..instructions import described
+from ..fingerprints.instructions import described
 from ..study import parse_seeds
 from ..training import pick_device
 from . import golden, topics

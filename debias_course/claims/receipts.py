@@ -99,6 +99,7 @@ def _other_claim(call: Any, id: str) -> bool:
 
 
 def receipts_path(topic: str) -> Path:
+    """Where the receipts of a topic are kept."""
     return topics.notebooks_folder().parent / "assets" / "claims" / f"{topic}.json"
 
 

@@ -25,6 +25,7 @@ class FolderReport:
 
     @property
     def group_names(self) -> tuple[str, ...]:
+        """ "label, attribute" for each group."""
         return group_names(self.table.label_names, self.table.attribute_names)
 
     @property
@@ -83,6 +84,7 @@ class FolderReport:
 
     @property
     def streams(self) -> bool:
+        """Whether the images take more than the memory that is allowed, so that they stay on disk."""
         return self.takes(self.size) > self.memory
 
     @property

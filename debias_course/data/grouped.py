@@ -158,14 +158,17 @@ class GroupedData:
 
     @property
     def n_labels(self) -> int:
+        """How many labels there can be."""
         return len(self.label_names)
 
     @property
     def n_attributes(self) -> int:
+        """How many attributes there can be."""
         return len(self.attribute_names)
 
     @property
     def n_groups(self) -> int:
+        """How many groups there can be, empty ones counted."""
         return self.n_labels * self.n_attributes
 
     @property

@@ -71,11 +71,13 @@ class Table(NamedTuple):
 
 
 def listed(problems: list[Problem], most: int | None = SHOWN) -> str:
+    """The problems, one a line, and how many more there are than `most`."""
     more = len(problems) - (most or len(problems))
     return "\n".join(f"  {problem}" for problem in problems[:most]) + (f"\n  and {more:,} more" if more > 0 else "")
 
 
 def remedy(problems: list[Problem]) -> str:
+    """What to do about the problems."""
     if not can_be_left_out(problems):
         what = "these files" if all(problem.file for problem in problems) else "the table"
         return f"\nmend {what}, and look again with: debias-course inspect"

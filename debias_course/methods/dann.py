@@ -110,6 +110,7 @@ class DANN(Method):
 
     @property
     def needs(self) -> str:
+        """Domains are attributes; sampling by groups needs labels, too."""
         return "group labels" if self.sampling == "groups" else "attribute labels"
 
     def start(self, model: nn.Module, data: GroupedData) -> State:
@@ -131,6 +132,7 @@ class DANN(Method):
         return state
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int):
+        """Batches with equal shares of domains or groups, or plain ones."""
         if self.sampling == "plain":
             return super().batches(data, batch_size, seed=seed, epoch=epoch)
         by = "group" if self.sampling == "groups" else "attribute"

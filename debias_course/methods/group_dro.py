@@ -103,6 +103,7 @@ class GroupDRO(Method):
         return state
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int):
+        """Batches with equal shares of groups, or plain ones; warns where those miss a rare group."""
         if self.sampling == "balanced":
             return BatchSampling(shares=self._even(data)).batches(data, batch_size, seed=seed, epoch=epoch)
         rare = int(data.counts[data.counts > 0].min())

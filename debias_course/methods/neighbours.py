@@ -109,7 +109,14 @@ def _compared(columns: Tensor, half: Tensor, rows: Tensor, k: int) -> tuple[Tens
 
 def _halved(x: Tensor, half: Tensor, k: int, size: int) -> tuple[Tensor, Tensor]:
     """`_compared` for all rows with half of the products, which is what takes the time in many dimensions: a block of
-    rows is compared with itself and the rows behind it only, and what it has for those is merged into their best."""
+    rows is compared with itself and the rows behind it only, and what it has for those is merged into their best.
+
+    By hand, k = 1 and blocks of two for x = 0, 1, 3, 4 with |x|²/2 = 0, 0.5, 4.5, 8:
+
+        the block 0, 1   |y|²/2 - x·y  [inf, 0.5, 4.5, 8], [0, inf, 1.5, 4]   nearest: row 1 for row 0, row 0 for row 1
+        for 3, 4 behind  |x|²/2 - x·y  [0, -2.5], [0, -3.5]                   row 1 for both, so far
+        the block 3, 4   |y|²/2 - x·y  [inf, -4], [-7.5, inf]                 less than -2.5 and -3.5: row 3 and row 2
+    """
     n = len(x)
     best = x.new_full((n, k), torch.inf)
     found = torch.zeros(n, k, dtype=torch.int64, device=x.device)
@@ -136,7 +143,7 @@ def _halved(x: Tensor, half: Tensor, k: int, size: int) -> tuple[Tensor, Tensor]
         order = torch.argsort(column, stable=True)
         chunk, column = chunk[order], column[order]
         values, inside = chunks[chunk, :, column].topk(k, largest=False)
-        hits = torch.bincount(column, minlength=n - end)
+        hits = torch.bincount(column, minlength=n - end)  # column 0 0 2: hits 2 0 1, and places 0 1 0
         place = torch.arange(len(column), device=x.device) - (hits.cumsum(0) - hits)[column]
         width = int(hits.max())
         distances = x.new_full((n - end, width, k), torch.inf)
@@ -148,7 +155,11 @@ def _halved(x: Tensor, half: Tensor, k: int, size: int) -> tuple[Tensor, Tensor]
 
 
 def _smallest(values: Tensor, k: int) -> Tensor:
-    """Columns of the k smallest of each row, smallest first; the k best chunks of a row hold them."""
+    """Columns of the k smallest of each row, smallest first; the k best chunks of a row hold them.
+
+    By hand, k = 2 and chunks of two: [5, 1 | 7, 8 | 2, 3] has the smallest 1, 7, 2, so chunks 0 and 2 are best. Of what
+    is in them, [5, 1, 2, 3], places 1 and 2 are smallest: place 1 of chunk 0 is column 1, place 0 of chunk 2 column 4.
+    """
     rows, columns = values.shape
     chunks = values.view(rows, columns // CHUNK, CHUNK)
     if k >= chunks.shape[1]:

@@ -97,6 +97,7 @@ class Exit(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, gate and map; ValueError for a batch of one that a published exit cannot normalise."""
         if self.training and self.kind == "published" and len(maps) < 2:
             raise Unsuitable(
                 "published exits normalise over the batch, which a batch of one does not allow in training; use a "
@@ -141,6 +142,7 @@ class OccamNet(nn.Module):
         return Exits(torch.stack(logits), torch.stack(gates), maps)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Logits [B, n_labels] of the exit at which each sample leaves."""
         said = self.exits(inputs)
         chosen = leave_by(said.gates, self.threshold)
         return said.logits.gather(0, chosen[None, :, None].expand(1, -1, said.logits.shape[2]))[0]

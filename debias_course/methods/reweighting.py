@@ -86,6 +86,7 @@ class LossReweighting(Method):
 
     @property
     def needs(self) -> str:
+        """The labels by which weights differ."""
         return {"group": "group labels", "label": "nothing", "attribute": "attribute labels"}[self.by]
 
     def weights(self, data: GroupedData) -> Tensor:

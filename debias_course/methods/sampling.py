@@ -111,6 +111,14 @@ def draw_batches(order: Tensor, counts: Tensor, seats: Tensor, *, generator: tor
     """One index tensor per row of `seats` [batches, C], with exactly seats[b, c] samples of population c.
 
     Each population runs through a random permutation of its members before it begins another one.
+
+    By hand: order [4, 7, 9] with counts [2, 1] has the populations {4, 7} and {9}; seats [[2, 1], [1, 1], [1, 1]] are
+    three batches, which use 4 and 3 samples: 2 passes of the first population, 3 of the second.
+
+        members  4 7 | 4 7 | 9 | 9 | 9     one block per pass, of sizes 2 2 1 1 1
+        queue    7 4 | 4 7 | 9 | 9 | 9     each block in random order; the queues begin at 0 and 4
+        head     [[0, 4], [2, 5], [3, 6]]  a queue's beginning, and how many seats earlier batches had
+        batches  [7, 4, 9], [4, 9], [7, 9]
     """
     _check(order, counts, seats, "seats", "[batches, C]", generator)
     uses = seats.sum(0)
@@ -144,6 +152,7 @@ class EpochSampling(Method):
 
     @property
     def needs(self) -> str:
+        """The labels by which samples are counted."""
         return {"group": "group labels", "label": "nothing", "attribute": "attribute labels"}[self.by]
 
     def targets(self, counts: Tensor) -> Tensor:
@@ -164,9 +173,11 @@ class EpochSampling(Method):
 
     @property
     def with_replacement(self) -> bool:
+        """Whether each sample is drawn independently."""
         return False
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int) -> Sequence[Tensor]:
+        """The indices of the epoch, cut into batches."""
         generator = epoch_generator(seed, epoch)
         return cut(self.indices(data, generator=generator), batch_size)
 
@@ -186,6 +197,7 @@ class OverSampling(EpochSampling):
 
     @property
     def with_replacement(self) -> bool:
+        """Whether repeats are random."""
         return self.repeats == "random"
 
 
@@ -203,6 +215,7 @@ class UnderSampling(EpochSampling):
         return super().targets(counts) if self.counts else counts.min().expand(len(counts))
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int) -> Sequence[Tensor]:
+        """The indices of the epoch, or of the fixed subset in a new order, cut into batches."""
         if self.subset == "redrawn":
             return super().batches(data, batch_size, seed=seed, epoch=epoch)
         subset = self.indices(data, generator=epoch_generator(seed, 0))
@@ -231,6 +244,7 @@ class BatchSampling(Method):
     needs = EpochSampling.needs
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int) -> Sequence[Tensor]:
+        """Batches with exact shares."""
         order, counts = data.members(self.by)
         shares = self.checked_shares(data, counts, batch_size)
         used = shares > 0

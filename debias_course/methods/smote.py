@@ -71,19 +71,9 @@ def smote(
     x, labels = x.detach(), labels.to(x.device)
     have = torch.bincount(labels, minlength=len(names or ())).tolist()
     names = names or [f"class {label}" for label in range(len(have))]
-    if len(names) < len(have):
-        raise ValueError(f"{len(names)} names for {len(have)} populations; name them all")
-    wanted = (
-        [max(have) if n else 0 for n in have] if counts is None else numbers("counts", counts, "population", whole=True)
-    )
-    if len(wanted) != len(have):
-        raise Unsuitable(f"counts are {wanted}; give one whole number for each of the {len(have)} populations")
+    wanted = _wanted(counts, have, names)
     flat, made, starts = x.flatten(1), [x.flatten(1)[:0]], [labels[:0].long()]
     for label, (name, n, want) in enumerate(zip(names, have, wanted)):
-        if want < n or (want and not n):
-            raise Unsuitable(
-                f"{name} has {n} samples and {want} are wanted; new ones need at least one, and none is taken"
-            )
         if want > n:
             rows = (labels == label).nonzero().flatten()
             members = flat.index_select(0, rows)
@@ -114,6 +104,23 @@ def _check(x: Tensor, labels: Tensor, k: int | str, interpolation: str, base: st
     choice("base", base, BASES)
     if not isinstance(k, str) or k != "auto":
         number("k", k, 1, whole=True, unit=", or 'auto'")
+
+
+def _wanted(counts: Sequence[int] | None, have: list[int], names: Sequence[str]) -> list[int]:
+    """How many samples each population is to have, by the rule for counts of `smote`, from how many it has."""
+    if len(names) < len(have):
+        raise ValueError(f"{len(names)} names for {len(have)} populations; name them all")
+    if counts is None:
+        return [max(have) if n else 0 for n in have]
+    wanted = numbers("counts", counts, "population", whole=True)
+    if len(wanted) != len(have):
+        raise Unsuitable(f"counts are {wanted}; give one whole number for each of the {len(have)} populations")
+    for name, n, want in zip(names, have, wanted):
+        if want < n or (want and not n):
+            raise Unsuitable(
+                f"{name} has {n} samples and {want} are wanted; new ones need at least one, and none is taken"
+            )
+    return wanted
 
 
 def neighbours_of(x: Tensor, k: int | str, name: str) -> Tensor:
@@ -172,6 +179,7 @@ class SMOTE(Method):
 
     @property
     def needs(self) -> str:
+        """The labels by which sizes are evened out."""
         return {"group": "group labels", "label": "nothing"}[self.by]
 
     def model(self, model: nn.Module, data: GroupedData) -> nn.Module:

@@ -47,6 +47,7 @@ def draw_comparison(
 
 
 def told_apart(ours: str, theirs: str, gain: Mean) -> str:
+    """Which of two is ahead, by the interval of the first one's gain; neither where that holds 0."""
     if gain.low <= 0 <= gain.high:
         return "not told apart"
     return f"{ours if gain.value > 0 else theirs} is ahead"

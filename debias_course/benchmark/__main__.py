@@ -1,0 +1,5 @@
+"""python -m debias_course.benchmark"""
+
+from . import main
+
+main()

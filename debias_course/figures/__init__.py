@@ -1,0 +1,34 @@
+"""The course's pictures: one palette, groups told apart by marker and line style too, alt text, a takeaway.
+
+Every function returns a matplotlib figure; `picture` shows it in a notebook so that nobody is left out: with an
+alternative text for those who cannot see it and one line that says what to take away.
+"""
+
+from .canvas import LINES, MARKERS, PALETTE, new_figure, picture, png
+from .charts import bands, bars, curves, heat
+from .images import evidence, perturbations, sample_grid
+from .planes import embedding, new_samples, principal, regions
+from .results import differences, group_bars, study_bars
+
+__all__ = [
+    "LINES",
+    "MARKERS",
+    "PALETTE",
+    "bands",
+    "bars",
+    "curves",
+    "differences",
+    "embedding",
+    "evidence",
+    "group_bars",
+    "heat",
+    "new_figure",
+    "new_samples",
+    "perturbations",
+    "picture",
+    "png",
+    "principal",
+    "regions",
+    "sample_grid",
+    "study_bars",
+]
