@@ -30,6 +30,7 @@ from debias_course.data.biases import (
 from debias_course.data.changes import mislabel, thin
 from debias_course.data.digits import in_box, split_indices
 from debias_course.data.grouped import group_ids, label_and_attribute
+from debias_course.lectures.dataset_bias.measurements import DatasetBiasLesson
 
 
 def small(inputs=None, labels=(0, 1, 1), attributes=(2, 0, 1), **names):
@@ -350,16 +351,10 @@ def test_toys_are_what_they_say():
 
 def test_a_bias_that_is_not_planted_turns_the_claims_of_lecture_00(monkeypatch):
     """Deliberately wrong: colours that ignore the correlation."""
-    from debias_course import claims
-    from debias_course.claims import cells as room
 
     def unbiased(*, correlation=0.95, **options):
         return colored_digits(correlation=0.5, **options)
 
-    cells = room.claim_cells("00_dataset_bias")
-    needed = [cells[0], *(cell for cell in cells if "runs = study(" in cell or '"L00.1b"' in cell or '"B00.2"' in cell)]
-    monkeypatch.setattr(room, "claim_cells", lambda topic: needed)
     monkeypatch.setattr("debias_course.data.colored_digits", unbiased)
-    measured, _ = claims.measure_topic("00_dataset_bias", seeds=4)
-    verdicts = {claim.id: claim.verdict for claim in measured}
-    assert verdicts["L00.1a"] == "holds" and verdicts["L00.1b"] == verdicts["B00.2"] == "fails"
+    here = DatasetBiasLesson(seeds=4)
+    assert [here.measured(id).verdict for id in ("L00.1a", "L00.1b", "B00.2")] == ["holds", "fails", "fails"]

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from debias_course import models, train
+from debias_course.lectures.hard_example_mining.measurements import HardExampleMiningLesson
 from debias_course.method import State, sample_losses
 from debias_course.methods import ERM, HardMining
 from debias_course.methods.hard_mining import drawn_by_loss, hardest, score
@@ -204,6 +205,5 @@ class Uncorrected(HardMining):
 
 
 @pytest.mark.parametrize("wrong, claim", [(Easiest, "L03.2a"), (Uncorrected, "L03.1b")])
-def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, wrong, claim):
-    needed = ("def kept_shares", "methods = {", f'"{claim}"')
-    assert verdict_with_cells("03_hard_example_mining", wrong, needed, claim, seeds=5) == "fails"
+def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim):
+    assert verdict_with(HardExampleMiningLesson, wrong, claim, seeds=5) == "fails"

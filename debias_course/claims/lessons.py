@@ -156,10 +156,10 @@ class Lesson:
         return Claim(stated.id, stated.sentence, stated.holds, seeds, values, when, stated.trials, how)
 
     @classmethod
-    def how(cls, name: str) -> str:
-        """Source of a method or a cached property, and of what it names of the lesson and of its module."""
+    def how(cls, *names: str) -> str:
+        """Source of methods or cached properties, and of what they name of the lesson and of its module, each once."""
         found: dict[Any, str] = {}
-        waiting = [vars(cls)[name]]
+        waiting = [vars(cls)[name] for name in names]
         while waiting:
             each = waiting.pop(0)
             each = each.func if isinstance(each, cached_property) else each

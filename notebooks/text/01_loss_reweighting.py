@@ -15,20 +15,20 @@
 # model.
 
 # %% tags=["setup", "nbval-ignore-output"]
-import functools
 import inspect
 
 import torch
 
-from debias_course import data, explore, figures, study
-from debias_course.claims import above, below, lesson, within
-from debias_course.data import GroupedData, toys
-from debias_course.data.biases import thin
-from debias_course.exercises import reweighting as exercises
-from debias_course.methods import ERM, Knob, LossReweighting
+from debias_course import data, figures
+from debias_course.data import GroupedData
+from debias_course.lectures.dataset_bias.panel import draw_digits, draw_shortcut, fit_shortcut
+from debias_course.lectures.loss_reweighting import exercises
+from debias_course.lectures.loss_reweighting.measurements import LossReweightingLesson
+from debias_course.lectures.panels import panel
+from debias_course.methods import Knob, LossReweighting
 from debias_course.methods import reweighting as library
 
-here = lesson("01_loss_reweighting")
+here = LossReweightingLesson()
 
 # %% [markdown]
 # **What you will be able to claim:**
@@ -109,7 +109,7 @@ assert weights.tolist() == [0.75, 1.5] and abs((weights[groups] * losses).mean()
 # %%
 trained = {}
 for power in (0.0, 0.5, 1.0):
-    toy, trained[f"power {power}"] = explore.fit_shortcut(LossReweighting(power=power), 0.95)
+    toy, trained[f"power {power}"] = fit_shortcut(LossReweighting(power=power), 0.95)
 figures.picture(
     figures.regions(trained, toy.test),
     alt="Three scatter plots with a straight decision boundary that becomes more level as the power grows.",
@@ -122,8 +122,8 @@ figures.picture(
 # to see why not.
 
 # %% tags=["widget", "nbval-ignore-output"]
-explore.panel(
-    explore.draw_shortcut,
+panel(
+    draw_shortcut,
     LossReweighting(),
     correlation=Knob(0.95, low=0.5, high=0.99, help="share of training samples that follow the pattern"),
     hidden=Knob(0, low=0, high=32, help="hidden units; 0 is logistic regression"),
@@ -134,8 +134,8 @@ explore.panel(
 # groups of the validation set while training goes on. Give it sixty epochs and watch the rare groups.
 
 # %% tags=["widget", "nbval-ignore-output"]
-explore.panel(
-    explore.draw_digits,
+panel(
+    draw_digits,
     LossReweighting(),
     correlation=Knob(0.95, low=0.5, high=0.99, help="share of training samples that follow the pattern"),
     epochs=Knob(10, low=1, high=60, help="passes over the training data"),
@@ -151,13 +151,8 @@ explore.panel(
 # the stopping.
 
 # %% tags=["measure", "nbval-ignore-output"]
-methods = {
-    "ERM": ERM(),
-    "by group": LossReweighting(by="group"),
-    "square root": LossReweighting(by="group", power=0.5),
-    "effective number": LossReweighting(by="group", scheme="effective", beta=0.999),
-}
-runs = study(methods, data.colored_digits, seeds=here.seeds, epochs=20, select="validation-worst-group")
+print(here.how("runs"))
+runs = here.runs
 runs.table.groupby("method", sort=False)["epoch"].describe()[["min", "50%", "max"]]  # the epochs that were tested
 
 # %%
@@ -168,27 +163,7 @@ figures.picture(
 )
 
 # %% tags=["claim"]
-here.claim(
-    "L01.1a",
-    "Weighting by group lifts the worst group by more than ten points over plain training",
-    measure=lambda seed: runs.value("by group", seed) - runs.value("ERM", seed),
-    holds=above(0.10),
-)
-here.claim(
-    "L01.1b",
-    "On data composed like the training data it is worse than plain training",
-    measure=lambda seed: runs.value("by group", seed, "train_weighted") - runs.value("ERM", seed, "train_weighted"),
-    holds=below(0.0),
-)
-here.claim(
-    "B01.4a",
-    "The worst group under the square root stands between plain training and the inverse frequency",
-    measure=lambda seed: min(
-        runs.value("by group", seed) - runs.value("square root", seed),
-        runs.value("square root", seed) - runs.value("ERM", seed),
-    ),
-    holds=above(0.0),
-)
+here.claim("L01.1a", "L01.1b", "B01.4a")
 
 # %% [markdown]
 # **Which labels?** Keep only a quarter of the high digits, so that there is something to even out between the classes as
@@ -196,45 +171,14 @@ here.claim(
 # nothing. The lines show the mean over seeds of each method's worst group, and of its *worst class*, the class with the
 # lowest accuracy. (Where no rule is named, as here, the last epoch is tested.)
 
-
 # %% tags=["measure", "nbval-ignore-output"]
-def uneven(*, seed, correlation, keep):
-    parts = data.colored_digits(correlation=correlation, seed=seed)
-    return parts._replace(train=thin(parts.train, (1.0, keep), seed=seed))
-
-
-shortcut = study(
-    {"ERM": ERM(), "by label": LossReweighting(by="label"), "by group": LossReweighting(by="group")},
-    functools.partial(uneven, correlation=0.95, keep=0.25),
-    seeds=here.seeds,
-    epochs=10,
-    select="validation-worst-group",
-)
-rare_class = study(
-    {"ERM": ERM(), "by label": LossReweighting(by="label")},
-    functools.partial(uneven, correlation=0.5, keep=0.03),
-    seeds=here.seeds,
-    epochs=10,
-    select="validation-worst-class",
-)
+print(here.how("shortcut", "rare_class"))
+shortcut, rare_class = here.shortcut, here.rare_class
 for result, metric in (shortcut, "worst_group"), (rare_class, "worst_class"):
     print(metric, {name: round(result.mean(name, metric).value, 2) for name in result.names})
 
 # %% tags=["claim"]
-here.claim(
-    "L01.2a",
-    "Against a shortcut, weighting by label stays more than ten points behind weighting by group",
-    measure=lambda seed: shortcut.value("by label", seed) - shortcut.value("by group", seed),
-    holds=below(-0.10),
-)
-here.claim(
-    "L01.2b",
-    "Against a rare class, weighting by label lifts the worst class by more than twenty points",
-    measure=lambda seed: (
-        rare_class.value("by label", seed, "worst_class") - rare_class.value("ERM", seed, "worst_class")
-    ),
-    holds=above(0.20),
-)
+here.claim("L01.2a", "L01.2b")
 
 # %% [markdown]
 # **A hidden learning rate.** Some implementations scale the weights to a mean of one over *populations* instead of
@@ -243,32 +187,10 @@ here.claim(
 # gradient, and hardly notices.
 
 # %% tags=["measure", "nbval-ignore-output"]
-scales = {
-    "over samples": LossReweighting(normalize="samples"),
-    "over populations": LossReweighting(normalize="populations"),
-}
-with_sgd = study(scales, data.colored_digits, seeds=here.seeds, epochs=5, optimizer="sgd", lr=0.01)
-with_adam = study(scales, data.colored_digits, seeds=here.seeds, epochs=5, optimizer="adamw")
+print(here.how("with_sgd", "with_adam"))
 
 # %% tags=["claim"]
-here.claim(
-    "B01.4b",
-    "Under SGD the smaller scale costs group-balanced accuracy after five epochs",
-    measure=lambda seed: (
-        with_sgd.value("over samples", seed, "group_balanced")
-        - with_sgd.value("over populations", seed, "group_balanced")
-    ),
-    holds=above(0.01),
-)
-here.claim(
-    "B01.4c",
-    "Under AdamW it moves that accuracy by less than one point",
-    measure=lambda seed: (
-        with_adam.value("over samples", seed, "group_balanced")
-        - with_adam.value("over populations", seed, "group_balanced")
-    ),
-    holds=within(-0.01, 0.01),
-)
+here.claim("B01.4b", "B01.4c")
 
 # %% [markdown]
 # ## When it breaks
@@ -281,10 +203,8 @@ here.claim(
 # decay, here $0.99$, at each step.
 
 # %% tags=["measure", "nbval-ignore-output"]
-pair = {"ERM": ERM(), "by group": LossReweighting(by="group")}
-short = study(pair, data.colored_digits, seeds=here.seeds, epochs=5)
-long = study(pair, data.colored_digits, seeds=here.seeds, epochs=30)
-decayed = study(pair, data.colored_digits, seeds=here.seeds, epochs=30, weight_decay=10.0)
+print(here.how("short", "long", "decayed"))
+long, decayed = here.long, here.decayed
 
 # %%
 lines = long.worst_by_epoch()
@@ -296,28 +216,7 @@ figures.picture(
 )
 
 # %% tags=["claim"]
-here.claim(
-    "B01.3a",
-    "Between epoch 5 and epoch 30 the lead over plain training shrinks by more than ten points",
-    measure=lambda seed: (
-        (short.value("by group", seed) - short.value("ERM", seed))
-        - (long.value("by group", seed) - long.value("ERM", seed))
-    ),
-    holds=above(0.10),
-)
-here.claim(
-    "B01.3b",
-    "After 30 epochs, weighted training has a better worst group with strong weight decay than without",
-    measure=lambda seed: decayed.value("by group", seed) - long.value("by group", seed),
-    holds=above(0.0),
-)
-here.claim(
-    "B01.3f",
-    "The same decay costs plain training more than ten points in its worst group",
-    measure=lambda seed: decayed.value("ERM", seed) - long.value("ERM", seed),
-    holds=below(-0.10),
-)
-
+here.claim("B01.3a", "B01.3b", "B01.3f")
 
 # %% [markdown]
 # **Too large a model.** The clearest case, simulated by Sagawa et al. (2020b), who also prove it for a simpler linear
@@ -329,48 +228,9 @@ here.claim(
 
 
 # %% tags=["claim"]
-fitted = {100: 1.0, 1000: 1.0}  # lowest training accuracy seen with so many features
-
-
-@functools.cache
-def worst_group_of(how, features, seed):
-    from sklearn.linear_model import LogisticRegression
-
-    parts = toys.core_and_spurious(seed=seed)
-    projection = torch.randn(200, features, generator=torch.Generator().manual_seed(seed))
-    projection /= projection.norm(dim=0)
-    seen, unseen = (torch.relu(part.inputs @ projection).numpy() for part in (parts.train, parts.test))
-    rows = torch.arange(len(parts.train))
-    if how == "under-sampled":
-        smallest = int(parts.train.counts.min())
-        rows = torch.cat([(parts.train.groups == g).nonzero().flatten()[:smallest] for g in range(4)])
-    weight = LossReweighting().weights(parts.train)[parts.train.groups] if how == "weighted" else torch.ones(3000)
-    fit = LogisticRegression(C=1e9 / len(rows), fit_intercept=False, max_iter=1000)
-    fit.fit(seen[rows], parts.train.labels[rows].numpy(), sample_weight=weight[rows].numpy())
-    fitted[features] = min(fitted[features], fit.score(seen[rows], parts.train.labels[rows].numpy()))
-    right = torch.from_numpy(fit.predict(unseen)) == parts.test.labels
-    return min(right[parts.test.groups == g].float().mean().item() for g in range(4))
-
-
-here.claim(
-    "B01.3c",
-    "With a hundred features, weighting lifts the worst group by more than ten points",
-    measure=lambda seed: worst_group_of("weighted", 100, seed) - worst_group_of("plain", 100, seed),
-    holds=above(0.10),
-)
-here.claim(
-    "B01.3d",
-    "With a thousand features, weighting moves it by less than eight points",
-    measure=lambda seed: worst_group_of("weighted", 1000, seed) - worst_group_of("plain", 1000, seed),
-    holds=within(-0.08, 0.08),
-)
-here.claim(
-    "B01.3e",
-    "And there under-sampling lifts it by more than fifteen points",
-    measure=lambda seed: worst_group_of("under-sampled", 1000, seed) - worst_group_of("plain", 1000, seed),
-    holds=above(0.15),
-)
-print(f"with 1000 features, every training sample is fitted: {fitted[1000] == 1}; with 100: {fitted[100] == 1}")
+here.claim("B01.3c", "B01.3d", "B01.3e")
+fitted = {n: here.lowest_training_accuracy(n) == 1 for n in (100, 1000)}
+print(f"with 1000 features, every training sample is fitted: {fitted[1000]}; with 100: {fitted[100]}")
 
 # %% [markdown]
 # ## Exercises

@@ -17,17 +17,18 @@
 import inspect
 
 import torch
-import torch.nn.functional as F
 from torch.utils.data import WeightedRandomSampler
 
-from debias_course import data, explore, figures, study
-from debias_course.claims import above, below, lesson, within
+from debias_course import data, figures
 from debias_course.data import GroupedData
-from debias_course.exercises import sampling as exercises
-from debias_course.methods import ERM, BatchSampling, Knob, LossReweighting, OverSampling, UnderSampling
+from debias_course.lectures.dataset_bias.panel import draw_shortcut, fit_shortcut
+from debias_course.lectures.panels import panel
+from debias_course.lectures.sampling import exercises
+from debias_course.lectures.sampling.measurements import SamplingLesson
+from debias_course.methods import ERM, BatchSampling, Knob, OverSampling, UnderSampling
 from debias_course.methods import sampling as library
 
-here = lesson("02_sampling")
+here = SamplingLesson()
 
 # %% [markdown]
 # **What you will be able to claim:**
@@ -132,7 +133,7 @@ show_counts(drawn["batch sampling"])
 # %%
 trained = {}
 for name, method in {"plain": ERM(), "over-sampling": OverSampling(), "under-sampling": UnderSampling()}.items():
-    toy, trained[name] = explore.fit_shortcut(method, 0.95)
+    toy, trained[name] = fit_shortcut(method, 0.95)
 figures.picture(
     figures.regions(trained, toy.train),
     alt="Three scatter plots with a straight decision boundary: tilted for plain training, nearly level for the others.",
@@ -140,8 +141,8 @@ figures.picture(
 )
 
 # %% tags=["widget", "nbval-ignore-output"]
-explore.panel(
-    explore.draw_shortcut,
+panel(
+    draw_shortcut,
     OverSampling(),
     correlation=Knob(0.95, low=0.5, high=0.99, help="share of training samples that follow the pattern"),
     hidden=Knob(0, low=0, high=32, help="hidden units; 0 is logistic regression"),
@@ -155,13 +156,8 @@ explore.panel(
 # training and batch sampling, 45 for over-sampling, and 3 for under-sampling.
 
 # %% tags=["measure", "nbval-ignore-output"]
-methods = {
-    "ERM": ERM(),
-    "over-sampling": OverSampling(),
-    "under-sampling": UnderSampling(),
-    "batch sampling": BatchSampling(),
-}
-runs = study(methods, data.colored_digits, seeds=here.seeds, epochs=10, select="validation-worst-group")
+print(here.how("runs"))
+runs = here.runs
 
 # %%
 figures.picture(
@@ -171,25 +167,7 @@ figures.picture(
 )
 
 # %% tags=["claim"]
-here.claim(
-    "L02.1a",
-    "Over-sampling lifts the worst group by more than ten points over plain training",
-    measure=lambda seed: runs.value("over-sampling", seed) - runs.value("ERM", seed),
-    holds=above(0.10),
-)
-here.claim(
-    "L02.1b",
-    "Under-sampling lifts it by more than ten points, too",
-    measure=lambda seed: runs.value("under-sampling", seed) - runs.value("ERM", seed),
-    holds=above(0.10),
-)
-here.claim(
-    "L02.1c",
-    "And so does batch sampling",
-    measure=lambda seed: runs.value("batch sampling", seed) - runs.value("ERM", seed),
-    holds=above(0.10),
-)
-
+here.claim("L02.1a", "L02.1b", "L02.1c")
 
 # %% [markdown]
 # **Exact or on average?** How far is a group from its eight seats in a batch of 32: on average over groups and batches
@@ -197,31 +175,7 @@ here.claim(
 
 
 # %% tags=["claim"]
-def distance_from_share(seed, sampled):
-    train = data.colored_digits(seed=seed).train
-    if sampled == "weighted":
-        chance = (1 / train.counts.double())[train.groups]
-        sampler = WeightedRandomSampler(chance, 94 * 32, generator=torch.Generator().manual_seed(seed))
-        batches = torch.tensor(list(sampler)).split(32)
-    else:
-        batches = BatchSampling().batches(train, 32, seed=seed, epoch=1)
-    counts = torch.stack([torch.bincount(train.groups[batch], minlength=4) for batch in batches])
-    return (counts - 8).abs().double()
-
-
-here.claim(
-    "L02.2a",
-    "A weighted sampler misses the eight seats of a group by more than one and a half samples on average",
-    measure=lambda seed: distance_from_share(seed, "weighted").mean(),
-    holds=above(1.5),
-)
-here.claim(
-    "L02.2b",
-    "Batch sampling never misses them",
-    measure=lambda seed: (distance_from_share(seed, "exactly") > 0).any(1).double().mean(),
-    holds=below(0.01),
-    trials=94,  # batches
-)
+here.claim("L02.2a", "L02.2b")
 
 # %% [markdown]
 # **Sampling or weights?** It is often said that sampling is to be preferred in vision, where images are *augmented*: each
@@ -229,40 +183,14 @@ here.claim(
 # rare digit about ten times, as ten different pictures; weighting shows it once, as one picture that counts ten times.
 # Train both with and without augmentation, to the last epoch; both take the same number of steps.
 
-
 # %% tags=["measure", "nbval-ignore-output"]
-def move(images):
-    """Turn each image by up to 15 degrees, scale it by up to a tenth, shift it by up to a tenth of its width."""
-    angle, size, right, down = (torch.rand(4, len(images), device=images.device) * 2 - 1).unbind()
-    angle, size = angle * torch.pi / 12, 1 + size / 10
-    rows = [angle.cos() * size, -angle.sin() * size, right / 5, angle.sin() * size, angle.cos() * size, down / 5]
-    grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), images.shape, align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
-
-
-contenders = {"ERM": ERM(), "weights": LossReweighting(), "batch sampling": BatchSampling()}
-plain = study(contenders, data.colored_digits, seeds=here.seeds, epochs=15)
-augmented = study(contenders, data.colored_digits, seeds=here.seeds, epochs=15, augment=move)
+print(here.how("plain", "augmented"))
+plain, augmented = here.plain, here.augmented
 for name, result in {"plain": plain, "augmented": augmented}.items():
     print(name, {each: round(result.mean(each, "group_balanced").value, 2) for each in result.names})
 
 # %% tags=["claim"]
-here.claim(
-    "L02.3a",
-    "Without augmentation, batch sampling and weights end within five points of group-balanced accuracy",
-    measure=lambda seed: (
-        plain.value("batch sampling", seed, "group_balanced") - plain.value("weights", seed, "group_balanced")
-    ),
-    holds=within(-0.05, 0.05),
-)
-here.claim(
-    "L02.3b",
-    "With augmentation, batch sampling ends with the better group-balanced accuracy",
-    measure=lambda seed: (
-        augmented.value("batch sampling", seed, "group_balanced") - augmented.value("weights", seed, "group_balanced")
-    ),
-    holds=above(0.0),
-)
+here.claim("L02.3a", "L02.3b")
 
 # %% [markdown]
 # ## When it breaks
@@ -271,12 +199,7 @@ here.claim(
 # why plain training with augmentation serves the rare groups even worse (or does it only need more epochs? Try.)
 
 # %% tags=["claim"]
-here.claim(
-    "B02.5",
-    "After as many epochs, plain training with augmentation is more than twenty points worse in its worst group",
-    measure=lambda seed: augmented.value("ERM", seed) - plain.value("ERM", seed),
-    holds=below(-0.20),
-)
+here.claim("B02.5")
 
 # %% [markdown]
 # **What is lost.** Under-sampling with a fixed subset throws nearly all of the common samples away, for good. Redrawn
@@ -284,9 +207,8 @@ here.claim(
 # (short) epochs, and over-sampling for twenty.
 
 # %% tags=["measure", "nbval-ignore-output"]
-subsets = {"redrawn": UnderSampling(subset="redrawn"), "fixed": UnderSampling(subset="fixed")}
-long = study(subsets, data.colored_digits, seeds=here.seeds, epochs=80)
-repeated = study({"over-sampling": OverSampling()}, data.colored_digits, seeds=here.seeds, epochs=20)
+print(here.how("long", "repeated"))
+long = here.long
 
 # %%
 figures.picture(
@@ -296,24 +218,7 @@ figures.picture(
 )
 
 # %% tags=["claim"]
-here.claim(
-    "B02.4a",
-    "After eighty epochs the fixed subset has the better worst group of the two",
-    measure=lambda seed: long.value("fixed", seed) - long.value("redrawn", seed),
-    holds=above(0.0),
-)
-here.claim(
-    "B02.4b",
-    "And it is worse on data composed like the training data, by more than five points",
-    measure=lambda seed: long.value("fixed", seed, "train_weighted") - long.value("redrawn", seed, "train_weighted"),
-    holds=below(-0.05),
-)
-here.claim(
-    "B02.4c",
-    "Over-sampling that goes on to epoch 20 has a worse worst group than at the epoch that validation chose of ten",
-    measure=lambda seed: repeated.value("over-sampling", seed) - runs.value("over-sampling", seed),
-    holds=below(0.0),
-)
+here.claim("B02.4a", "B02.4b", "B02.4c")
 
 # %% [markdown]
 # ## Exercises

@@ -18,13 +18,15 @@ import inspect
 
 import torch
 
-from debias_course import data, evaluate, explore, figures, models, study, train
-from debias_course.claims import above, below, lesson, within
-from debias_course.exercises import hard_mining as exercises
-from debias_course.methods import ERM, HardMining, Knob
+from debias_course import data, figures, models, train
+from debias_course.lectures.hard_example_mining import exercises
+from debias_course.lectures.hard_example_mining.measurements import HardExampleMiningLesson, kept_shares
+from debias_course.lectures.hard_example_mining.panel import draw_mining
+from debias_course.lectures.panels import panel
+from debias_course.methods import HardMining, Knob
 from debias_course.methods import hard_mining as library
 
-here = lesson("03_hard_example_mining")
+here = HardExampleMiningLesson()
 
 # %% [markdown]
 # **What you will be able to claim:**
@@ -99,27 +101,20 @@ assert library.hardest(six, 2).tolist() == [2, 1]
 # Which groups do the kept samples come from, epoch by epoch? Three settings: the hardest tenth from the start, the
 # hardest tenth after five epochs of plain training (`warm_up`), and the hardest quarter.
 
-
 # %% tags=["measure", "nbval-ignore-output"]
-def kept_shares(train_split, method, seed):
-    """Share of each group among the kept samples, [epochs, groups]. The onlooker sees groups, training does not."""
-    settings = dict(epochs=20, batch_size=512, seed=seed)
-    state = train(models.linear(train_split, seed=seed), train_split, method, **settings).state
-    counts = torch.stack([state.kept[epoch] for epoch in sorted(state.kept)]).double()
-    return counts / counts.sum(1, keepdim=True)
-
+print(inspect.getsource(kept_shares))
 
 # %%
 watched = {
-    "a tenth": library.RecordedMining(keep=0.1),
-    "a tenth, after 5 epochs": library.RecordedMining(keep=0.1, warm_up=5),
-    "a quarter, after 5 epochs": library.RecordedMining(keep=0.25, warm_up=5),
+    "a tenth": HardMining(keep=0.1),
+    "a tenth, after 5 epochs": HardMining(keep=0.1, warm_up=5),
+    "a quarter, after 5 epochs": HardMining(keep=0.25, warm_up=5),
 }
 figure, axes = figures.new_figure(11.0, 3.6, 1, 3, sharey=True)
 for axis, (name, method) in zip(axes, watched.items()):
     shares = kept_shares(splits.train, method, 0)
     bands = {"with the pattern": shares[:, [0, 3]].sum(1).tolist(), "against it": shares[:, 1:3].sum(1).tolist()}
-    figures.bands(bands, x=f"epoch ({name})", y="share of the kept", start=method.warm_up + 1, axis=axis)
+    figures.bands(bands, x=f"epoch ({name})", y="share of the kept", start=method.first_epoch, axis=axis)
 figures.picture(
     figure,
     alt="Bands over epochs for three settings: samples against the pattern are two fifths of a tenth, a fifth of a quarter.",
@@ -132,8 +127,8 @@ figures.picture(
 # does `correct` do?
 
 # %% tags=["widget", "nbval-ignore-output"]
-explore.panel(
-    explore.draw_mining,
+panel(
+    draw_mining,
     HardMining(keep=0.1, warm_up=5),
     wrong=Knob(0.0, low=0.0, high=0.3, help="share of training samples with a wrong label"),
 )
@@ -145,23 +140,8 @@ explore.panel(
 # no group label is used before the test.
 
 # %% tags=["measure", "nbval-ignore-output"]
-methods = {
-    "ERM": ERM(),
-    "hardest tenth": HardMining(keep=0.1, warm_up=5),
-    "no warm-up": HardMining(keep=0.1),
-    "hardest quarter": HardMining(keep=0.25, warm_up=5),
-    "drawn tenth": HardMining(keep=0.1, warm_up=5, choose="drawn"),
-    "drawn, corrected": HardMining(keep=0.1, warm_up=5, choose="drawn", correct=True),
-}
-two = {name: methods[name] for name in ("ERM", "hardest tenth")}
-small = dict(model=models.linear, epochs=20, batch_size=512)
-runs = study(methods, data.colored_digits, seeds=here.seeds, **small)
-chosen = study(two, data.colored_digits, seeds=here.seeds, **small, select="validation-worst-class")
-
-
-def gain(result, seed, metric="worst_group"):
-    return result.value("hardest tenth", seed, metric) - result.value("ERM", seed, metric)
-
+print(here.how("runs", "chosen"))
+runs = here.runs
 
 # %%
 figures.picture(
@@ -171,36 +151,7 @@ figures.picture(
 )
 
 # %% tags=["claim"]
-here.claim(
-    "L03.1a",
-    "The rare groups, together a twentieth of the data, are more than three tenths of what is kept",
-    measure=lambda seed: float(
-        kept_shares(data.colored_digits(seed=seed).train, library.RecordedMining(keep=0.1, warm_up=5), seed)[:, 1:3]
-        .sum(1)
-        .mean()
-    ),
-    holds=above(0.30),
-)
-here.claim(
-    "L03.2a",
-    "The hardest tenth lifts the worst group by more than twenty points over plain training, without group labels",
-    measure=lambda seed: gain(runs, seed),
-    holds=above(0.20),
-)
-here.claim(
-    "L03.2b",
-    "Drawing a tenth by the loss lifts it by more than five points",
-    measure=lambda seed: runs.value("drawn tenth", seed) - runs.value("ERM", seed),
-    holds=above(0.05),
-)
-here.claim(
-    "L03.1b",
-    "Drawn and corrected, it is plain training again: group-balanced accuracy is within three points",
-    measure=lambda seed: (
-        runs.value("drawn, corrected", seed, "group_balanced") - runs.value("ERM", seed, "group_balanced")
-    ),
-    holds=within(-0.03, 0.03),
-)
+here.claim("L03.1a", "L03.2a", "L03.2b", "L03.1b")
 
 # %% [markdown]
 # **It has knobs**, and without group labels nobody tells you how to set them. A quarter holds all 150 rare samples, but
@@ -208,24 +159,7 @@ here.claim(
 # that rule reads class labels only, but our validation set is balanced in colour, which somebody has to know.
 
 # %% tags=["claim"]
-here.claim(
-    "B03.2c",
-    "The hardest tenth beats the hardest quarter by more than ten points",
-    measure=lambda seed: runs.value("hardest tenth", seed) - runs.value("hardest quarter", seed),
-    holds=above(0.10),
-)
-here.claim(
-    "B03.2d",
-    "A warm-up of five epochs changes the worst group by less than ten points",
-    measure=lambda seed: runs.value("hardest tenth", seed) - runs.value("no warm-up", seed),
-    holds=within(-0.10, 0.10),
-)
-here.claim(
-    "B03.2e",
-    "Choosing the epoch by the worst class, on validation data balanced in colour, adds more than five points",
-    measure=lambda seed: chosen.value("hardest tenth", seed) - runs.value("hardest tenth", seed),
-    holds=above(0.05),
-)
+here.claim("B03.2c", "B03.2d", "B03.2e")
 
 # %% [markdown]
 # ## When it breaks
@@ -238,17 +172,9 @@ here.claim(
 # for the same reason as that of a rare one: label and colour do not go together. There are 284 of those, twice as many as
 # rightly labelled rare ones.
 
-
 # %% tags=["measure", "nbval-ignore-output"]
-def noisy_digits(seed):
-    clean = data.colored_digits(seed=seed)
-    return clean._replace(train=data.mislabel(clean.train, 0.1, seed=seed))
-
-
-larger = dict(epochs=60, batch_size=512)
-flexible = study(two, data.colored_digits, seeds=here.seeds, **larger)
-flexible_noisy = study(two, noisy_digits, seeds=here.seeds, **larger)
-small_noisy = study(two, noisy_digits, seeds=here.seeds, **small)
+print(here.how("flexible", "flexible_noisy", "small_noisy"))
+flexible, flexible_noisy = here.flexible, here.flexible_noisy
 
 # %%
 lines = {f"{name}, clean": line for name, line in flexible.worst_by_epoch().items()}
@@ -262,57 +188,7 @@ figures.picture(
 
 
 # %% tags=["claim"]
-def worst_training_group(seed):
-    train_split = data.colored_digits(seed=seed).train
-    model = train(models.mlp(train_split, seed=seed), train_split, seed=seed, **larger).model
-    return evaluate(model, train_split).worst_group.value
-
-
-def share_of_wrong_labels(seed):
-    """Of the hardest tenth of the small model, after training by mining."""
-    clean, noisy = data.colored_digits(seed=seed).train, noisy_digits(seed).train
-    start = models.linear(noisy, seed=seed)
-    model = train(start, noisy, methods["hardest tenth"], epochs=20, batch_size=512, seed=seed).model
-    kept = library.hardest(library.score(model, noisy.batch(torch.arange(len(noisy)))), 300)
-    return float((noisy.labels != clean.labels)[kept].double().mean())
-
-
-here.claim(
-    "B03.3a",
-    "Trained plainly, the larger network knows its training digits by heart: over 95 in a hundred of each group",
-    measure=worst_training_group,
-    holds=above(0.95),
-)
-here.claim(
-    "B03.3b",
-    "Its gain from mining is more than ten points smaller than that of the small model",
-    measure=lambda seed: gain(runs, seed) - gain(flexible, seed),
-    holds=above(0.10),
-)
-here.claim(
-    "B03.3c",
-    "With wrong labels, mining makes the larger network's group-balanced accuracy worse than plain training does",
-    measure=lambda seed: gain(flexible_noisy, seed, "group_balanced"),
-    holds=below(0.0),
-)
-here.claim(
-    "B03.3e",
-    "A tenth of the labels is wrong, and more than fifteen in a hundred of what the small model would keep",
-    measure=share_of_wrong_labels,
-    holds=above(0.15),
-)
-here.claim(
-    "B03.3f",
-    "With wrong labels, the small model's worst group still gains more than five points",
-    measure=lambda seed: gain(small_noisy, seed),
-    holds=above(0.05),
-)
-here.claim(
-    "B03.3g",
-    "But it pays with more than five points on data like the training data",
-    measure=lambda seed: gain(small_noisy, seed, "train_weighted"),
-    holds=below(-0.05),
-)
+here.claim("B03.3a", "B03.3b", "B03.3c", "B03.3e", "B03.3f", "B03.3g")
 
 # %% [markdown]
 # That the small model's worst group gains at all may surprise. A likely reason (not measured): it cannot memorise samples,

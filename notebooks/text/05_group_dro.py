@@ -218,8 +218,7 @@ here.claim("L05.2c")
 # data's table (not in the images), so that a group is a class and a coin toss.
 
 # %% tags=["measure", "nbval-ignore-output"]
-print(here.how("long"))
-print(here.how("wrong"))
+print(here.how("long", "wrong"))
 long = here.long
 
 # %%
