@@ -10,6 +10,7 @@ from torch import nn
 
 from debias_course import evaluate, models, train
 from debias_course.data import GroupedData, colored_digits
+from debias_course.lectures.adversarial_training.measurements import AdversarialTrainingLesson
 from debias_course.methods import ERM, AdversarialTraining
 from debias_course.methods.adversarial_training import RobustReport, describe, robust_evaluate
 from debias_course.methods.attacks import ascent, attack, fgsm, frozen, input_gradient, project, random_point
@@ -487,6 +488,5 @@ class Unused(AdversarialTraining):
 
 
 @pytest.mark.parametrize("wrong", [Descending, Unused])
-def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, wrong):
-    needed = ("def measured", '"L08.1a"')
-    assert verdict_with_cells("08_adversarial_training", wrong, needed, "L08.1a", seeds=3) == "fails"
+def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong):
+    assert verdict_with(AdversarialTrainingLesson, wrong, "L08.1a", seeds=3) == "fails"
