@@ -9,11 +9,11 @@ from typing import ClassVar
 import pytest
 import torch
 
-from debias_course import claims, models, study
-from debias_course.claims import cells as cells_room
+from debias_course import models, study
 from debias_course.comparison import SEARCH_SEED, Trial, candidates, compare
 from debias_course.data import toys
 from debias_course.evaluation import evaluate
+from debias_course.lectures.method_comparison import measurements
 from debias_course.methods import ERM, SMOTE, HardMining, LossReweighting, Method, Unsuitable, knob
 from debias_course.study import Study, mean_over_seeds
 from debias_course.training import train
@@ -268,13 +268,7 @@ def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(monkeypa
 
 @pytest.mark.parametrize("wrong, verdict", [(False, "holds"), (True, "undecided")])  # 0 on every seed
 def test_choosing_the_worst_setting_turns_a_claim(monkeypatch, wrong, verdict):
-    cells = cells_room.claim_cells("10_method_comparison")
-    words = "lesson(", "def four_groups", "def side_by_side", "untuned"
-    needed = [cell for cell in cells if any(word in cell for word in words)]
-    for_plain_training = [cell.replace("others | balancing", '{"plain": ERM()}') for cell in needed]
-    assert for_plain_training != needed
-    monkeypatch.setattr(cells_room, "claim_cells", lambda _: for_plain_training)
+    monkeypatch.setattr(measurements, "eleven", lambda: {"plain": ERM()})
     if wrong:
         monkeypatch.setattr("debias_course.comparison.best", lambda trials: min(trials, key=lambda t: t.score))
-    measured, _ = claims.measure_topic("10_method_comparison", seeds=3)
-    assert {claim.id: claim.verdict for claim in measured} == {"B10.3a": verdict}
+    assert measurements.MethodComparisonLesson(seeds=3).measured("B10.3a").verdict == verdict

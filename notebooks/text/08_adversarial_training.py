@@ -15,22 +15,21 @@
 
 # %% tags=["setup", "nbval-ignore-output"]
 import inspect
-from dataclasses import replace
-from functools import partial
 
-import joblib
 import torch
 from torch import nn
 
-from debias_course import contexts, data, evaluate, explore, figures, models, train
-from debias_course.claims import above, below, lesson, within
-from debias_course.exercises import adversarial_training as exercises
+from debias_course import figures
+from debias_course.lectures.adversarial_training import exercises
+from debias_course.lectures.adversarial_training.measurements import ATTACKS, HARDER, AdversarialTrainingLesson
+from debias_course.lectures.adversarial_training.panel import draw_adversarial_training, fit_digits
+from debias_course.lectures.panels import panel
 from debias_course.methods import ERM, AdversarialTraining, Knob
 from debias_course.methods import adversarial_training as library
 from debias_course.methods.adversarial_training import robust_evaluate
 from debias_course.study import mean_over_seeds
 
-here = lesson("08_adversarial_training")
+here = AdversarialTrainingLesson()
 
 # %% [markdown]
 # **What you will be able to claim:**
@@ -46,7 +45,7 @@ here = lesson("08_adversarial_training")
 # (pixels go from 0, black, to 1, white), in the direction that makes the loss larger.
 
 # %%
-grey, plain = explore.fit_digits(ERM())
+grey, plain = fit_digits(ERM())
 radii = (0.0, 0.025, 0.05, 0.1, 0.15)
 reports = [robust_evaluate(plain, grey.test, radius=radius, steps=10) for radius in radii]
 noise = [robust_evaluate(plain, grey.test, radius=radius, steps=0) for radius in radii]  # a random start, and no step
@@ -143,8 +142,8 @@ figures.picture(
 # training is over, for the `ramp`.
 
 # %% tags=["widget", "nbval-ignore-output"]
-explore.panel(
-    explore.draw_adversarial_training,
+panel(
+    draw_adversarial_training,
     AdversarialTraining(radius=0.1),
     digit=Knob(7, low=0, high=9, help="which digit is attacked"),
     done=Knob(1.0, low=0.0, high=1.0, step=0.05, help="share of training that is done, for the ramp"),
@@ -157,54 +156,15 @@ explore.panel(
 # small, and two steps per batch in training. It is *tested* with more steps than it was trained with, and every number says
 # with how many: a robust accuracy without its attack means nothing.
 
-
 # %% tags=["measure", "nbval-ignore-output"]
-def small(part, *, seed=0):
-    """Two convolutions that go in strides of two, and a hidden layer."""
-    with contexts.isolated_randomness(seed):
-        side, depth = part.inputs.shape[-1] // 4, part.inputs.shape[1]
-        layers = [nn.Conv2d(depth, 8, 4, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 4, 2, 1), nn.ReLU(), nn.Flatten()]
-        layers += [nn.Linear(16 * side**2, 64), nn.ReLU()]
-        return models.Classifier(nn.Sequential(*layers), nn.Linear(64, part.n_labels))
-
-
-attacks = {
-    "PGD-40, radius 0.1": dict(radius=0.1, steps=40),
-    "PGD-20, radius 0.1": dict(radius=0.1, steps=20),
-    "FGSM, radius 0.3": dict(radius=0.3, steps=1, step_size=0.3, random_start=False),
-    "PGD-5, radius 0.3": dict(radius=0.3, steps=5),
-    "PGD-100, radius 0.3": dict(radius=0.3, steps=100),
-}
-grey_digits = partial(data.long_tailed_digits, ratio=1)
-settings = dict(batch_size=64, lr=5e-3)
-
-
-def measured(method, make, epochs, under, every, seed):
-    """Train a network; its reports on clean test data, and on one of `every` two or four of them under the attacks."""
-    parts = make(seed=seed)
-    model = train(small(parts.train, seed=seed), parts.train, method, epochs=epochs, seed=seed, **settings).model
-    some = parts.test.subset(torch.arange(0, len(parts.test), every))
-    return {"clean": evaluate(model, parts.test)} | {a: robust_evaluate(model, some, **attacks[a]) for a in under}
-
-
-def run(networks, **once):
-    """What was measured, by network and seed, of those in `once` on one seed; two cores work on two at a time."""
-    keys = [(name, seed) for seed in here.seeds for name in networks] + [(name, here.seeds[0]) for name in once]
-    jobs = [joblib.delayed(measured)(*(networks | once)[name], seed) for name, seed in keys]
-    return dict(zip(keys, joblib.Parallel(n_jobs=-1)(jobs)))
-
-
-tenth = AdversarialTraining(radius=0.1, steps=2)
-usual = (8, ["PGD-40, radius 0.1"], 2)  # epochs, attacks, and which digits meet them: every second
-reports = run({"plain": (ERM(), grey_digits, *usual), "adversarial": (tenth, grey_digits, *usual)})
-
-
-def accuracy(name, attack, seed, average="overall"):
-    return getattr(reports[name, seed][attack], average).value
+for name, settings in ATTACKS.items():
+    print(f"{name}: {settings}")
+print(here.how("grey"))
+reports = here.grey
 
 
 def shown(name, attack, average="overall"):
-    return mean_over_seeds([accuracy(name, attack, seed, average) for seed in here.seeds])
+    return mean_over_seeds([getattr(reports[name, seed][attack], average).value for seed in here.seeds])
 
 
 for name in ("plain", "adversarial"):
@@ -223,30 +183,14 @@ figures.picture(
 )
 
 # %% tags=["claim"]
-here.claim(
-    "L08.1a",
-    "Trained on attacked digits, a network keeps an accuracy above 0.85 under PGD-40 at a radius of 0.1",
-    measure=lambda seed: accuracy("adversarial", "PGD-40, radius 0.1", seed),
-    holds=above(0.85),
-)
-here.claim(
-    "L08.1b",
-    "Trained plainly it keeps less than 0.5",
-    measure=lambda seed: accuracy("plain", "PGD-40, radius 0.1", seed),
-    holds=below(0.50),
-)
+here.claim("L08.1a", "L08.1b")
 
 # %% [markdown]
 # **What does it cost on clean digits?** The usual answer is: accuracy. Look at the picture again, on the left, before you
 # read on.
 
 # %% tags=["claim"]
-here.claim(
-    "B08.2a",
-    "Clean accuracy does not pay for it here: it is at most one point below that of plain training",
-    measure=lambda seed: accuracy("adversarial", "clean", seed) - accuracy("plain", "clean", seed),
-    holds=above(-0.01),
-)
+here.claim("B08.2a")
 
 # %% [markdown]
 # If anything, it gains: there are only a few hundred images of each digit here, and attacks make more of them, as an
@@ -258,15 +202,8 @@ here.claim(
 # twenty training images; in the other it says nothing. Guess first.
 
 # %% tags=["measure", "nbval-ignore-output"]
-milder = (8, ["PGD-20, radius 0.1"], 2)
-biased, unbiased = data.colored_digits, partial(data.colored_digits, correlation=0.5)
-reports |= run(
-    {
-        "plain, biased": (ERM(), biased, *milder),
-        "adversarial, biased": (tenth, biased, *milder),
-        "adversarial, unbiased": (tenth, unbiased, *milder),
-    }
-)
+print(here.how("coloured"))
+reports = here.grey | here.coloured
 for name in ("plain, biased", "adversarial, biased", "adversarial, unbiased"):
     print(f"{name}: clean worst group {shown(name, 'clean', 'worst_group')}")
 
@@ -282,41 +219,8 @@ figures.picture(
     takeaway="With biased data, adversarial training gives the rare groups up; without bias the groups are alike.",
 )
 
-
 # %% tags=["claim"]
-def lead(name, attack, seed):
-    """Mean accuracy of the groups whose colour goes along with the class in biased data, minus that of the other two."""
-    first, second, third, fourth = (share.value for share in reports[name, seed][attack].groups)
-    return (first + fourth) / 2 - (second + third) / 2
-
-
-here.claim(
-    "B08.2b",
-    "On biased data it costs the worst group more than twenty points of clean accuracy against plain training",
-    measure=lambda seed: (
-        accuracy("adversarial, biased", "clean", seed, "worst_group")
-        - accuracy("plain, biased", "clean", seed, "worst_group")
-    ),
-    holds=below(-0.20),
-)
-here.claim(
-    "B08.2c",
-    "And more than fifteen points of clean accuracy over all groups",
-    measure=lambda seed: accuracy("adversarial, biased", "clean", seed) - accuracy("plain, biased", "clean", seed),
-    holds=below(-0.15),
-)
-here.claim(
-    "B08.2d",
-    "Its robust accuracy is for some groups only: those that follow the colour lead by more than seventy points",
-    measure=lambda seed: lead("adversarial, biased", "PGD-20, radius 0.1", seed),
-    holds=above(0.70),
-)
-here.claim(
-    "B08.2e",
-    "Trained on data without the bias, they lead or lag by less than fifteen points under the same attack",
-    measure=lambda seed: lead("adversarial, unbiased", "PGD-20, radius 0.1", seed),
-    holds=within(-0.15, 0.15),
-)
+here.claim("B08.2b", "B08.2c", "B08.2d", "B08.2e")
 
 # %% [markdown]
 # The network was told to use what an attack cannot change. A stroke can be thinned and smeared within the radius; the
@@ -332,20 +236,15 @@ here.claim(
 # **No ramp.** Start with the full radius at once, before the network knows anything.
 
 # %% tags=["measure", "nbval-ignore-output"]
-harder = ["FGSM, radius 0.3", "PGD-5, radius 0.3", "PGD-100, radius 0.3"]
-single = AdversarialTraining(radius=0.3, steps=1, reach=1.0, random_start=False, ramp=0.5)
-two_steps = AdversarialTraining(radius=0.3, steps=2)
-reports |= run(
-    {
-        "FGSM": (single, grey_digits, 15, harder, 4),
-        "no ramp": (replace(single, ramp=0.0), grey_digits, 5, [], 4),
-    },
-    PGD=(two_steps, grey_digits, 8, harder, 4),  # only to look at
-)
+print(here.how("single", "double"))
+reports = here.single | here.double
 
 # %%
 lines = {
-    f"trained with {name}": ((0, 1, 5, 100), [accuracy(name, a, here.seeds[0]) for a in ("clean", *harder)])
+    f"trained with {name}": (
+        (0, 1, 5, 100),
+        [reports[name, here.seeds[0]][a].overall.value for a in ("clean", *HARDER)],
+    )
     for name in ("FGSM", "PGD")
 }
 figure, axis = figures.new_figure(6.4, 3.4)
@@ -361,25 +260,7 @@ figures.picture(
 )
 
 # %% tags=["claim"]
-here.claim(
-    "B08.2f",
-    "A network trained with single steps looks robust: under FGSM its accuracy is above 0.6",
-    measure=lambda seed: accuracy("FGSM", "FGSM, radius 0.3", seed),
-    holds=above(0.60),
-)
-here.claim(
-    "B08.2g",
-    "It is not: under PGD-100 at the same radius it is below 0.3",
-    measure=lambda seed: accuracy("FGSM", "PGD-100, radius 0.3", seed),
-    holds=below(0.30),
-)
-here.claim(
-    "B08.2h",
-    "Without the ramp, the clean accuracy after five epochs is below 0.2: one class for all",
-    measure=lambda seed: accuracy("no ramp", "clean", seed),
-    holds=below(0.20),
-    trials=1000,  # test samples
-)
+here.claim("B08.2f", "B08.2g", "B08.2h")
 
 # %% [markdown]
 # A single step finds the top of a hill that is straight. Trained on single steps only, the network bends the hill: where

@@ -14,36 +14,31 @@
 
 # %% tags=["setup", "nbval-ignore-output"]
 import inspect
-from functools import partial
 
 import torch
 from IPython.display import display
 
 from debias_course import comparison as library
-from debias_course import data, explore, figures, models, study
-from debias_course.claims import above, below, lesson, within
-from debias_course.comparison import compare
-from debias_course.exercises import method_comparison as exercises
-from debias_course.methods import (
-    DANN,
-    ERM,
-    METHODS,
-    SMOTE,
-    AdversarialTraining,
-    BatchSampling,
-    GroupDRO,
-    HardMining,
-    Knob,
-    LossReweighting,
-    OccamNets,
-    OverSampling,
-    SpectralDecoupling,
-    UnderSampling,
+from debias_course import figures, study
+from debias_course.lectures.method_comparison import exercises
+from debias_course.lectures.method_comparison.measurements import (
+    ONCE,
+    RULES,
+    MethodComparisonLesson,
+    balancing,
+    favourite,
+    four_groups,
+    long_tail,
+    textures,
+    unaided,
 )
+from debias_course.lectures.method_comparison.panel import COMPARED, draw_comparison, duel_figure
+from debias_course.lectures.panels import panel
+from debias_course.methods import ERM, METHODS, HardMining, Knob
 from debias_course.report import in_words, readable
 from debias_course.study import Study, mean_over_seeds
 
-here = lesson("10_method_comparison")
+here = MethodComparisonLesson()
 
 # %% [markdown]
 # **What you will be able to claim:**
@@ -62,22 +57,15 @@ here = lesson("10_method_comparison")
 #
 # Five students want to know which of two methods is better with four groups, hard mining or DANN. Each trains both, once.
 
-
 # %% tags=["measure", "nbval-ignore-output"]
-def four_groups(seed, correlation=0.95, wrong=0.0):
-    """Digits below five or not, in two colours; `wrong` is the share of training labels that are wrong."""
-    splits = data.half_size(data.colored_digits(correlation=correlation, seed=seed))
-    return splits._replace(train=data.mislabel(splits.train, wrong, seed=seed)) if wrong else splits
-
-
-once = dict(epochs=10, select="validation-worst-group")
-both = study({"hard mining": HardMining(), "DANN": DANN()}, four_groups, seeds=here.seeds, **once)
+print(here.how("both"))
+both = here.both
 for student, seed in enumerate(here.seeds, 1):
     mining, dann = (both.value(name, seed) for name in both.names)
     print(f"student {student}: {'DANN' if dann > mining else 'hard mining'} is better, by {abs(dann - mining):.2f}")
 values = {name: [both.value(name, seed) for seed in here.seeds] for name in both.names}
 figures.picture(
-    explore.duel_figure(values, both.difference("DANN", "hard mining")),
+    duel_figure(values, both.difference("DANN", "hard mining")),
     alt="Left: worst-group accuracy of both methods, a line for each seed; some rise steeply and some fall. Right: the interval "
     "of the mean difference is wide and contains zero.",
     takeaway="Each line is a student with a clear result; together they know next to nothing.",
@@ -134,7 +122,7 @@ for what, each in {"ours": ours, "theirs": theirs, "the difference": gains}.item
 
 # %%
 mining = {"plain": ERM(), "hard mining": HardMining()}
-ten = study(mining, four_groups, seeds=10, **once)
+ten = study(mining, four_groups, seeds=10, **ONCE)
 lead = [ten.value("hard mining", seed) - ten.value("plain", seed) for seed in range(10)]
 counts = range(2, 11)
 alone, of_eleven = ([mean_over_seeds(lead[:n], level=1 - 0.05 / m) for n in counts] for m in (1, 11))
@@ -159,10 +147,10 @@ figures.picture(
 
 # %% tags=["widget", "nbval-ignore-output"]
 names = tuple(name for name in METHODS if name != "occam-nets")  # which needs a network with stages
-explore.panel(
-    explore.draw_comparison,
+panel(
+    draw_comparison,
     ERM(),
-    digits=Knob("coloured", choices=tuple(explore.COMPARED), help="the data set"),
+    digits=Knob("coloured", choices=tuple(COMPARED), help="the data set"),
     ours=Knob("hard-mining", choices=names, help="one method"),
     theirs=Knob("erm", choices=names, help="and another"),
     seeds=Knob(3, low=2, high=10, help="with how many seeds each is trained"),
@@ -179,47 +167,11 @@ explore.panel(
 # them is mostly chance; there, and on the long tail, it is the mean over groups, and validation has all groups alike,
 # which somebody who knew the groups had to arrange. (On the long tail there are no domains that DANN could hide.)
 
-
 # %% tags=["measure", "nbval-ignore-output"]
-def textures(seed):
-    return data.half_size(data.textured_digits(seed=seed))
-
-
-def long_tail(seed):
-    return data.half_size(data.long_tailed_digits(seed=seed))
-
-
-balancing = {
-    "re-weighting": LossReweighting(),
-    "over-sampling": OverSampling(),
-    "under-sampling": UnderSampling(),
-    "balanced batches": BatchSampling(),
-    "Group DRO": GroupDRO(),
-}
-others = {
-    "plain": ERM(),
-    "hard mining": HardMining(),
-    "SMOTE": SMOTE(warm_up=5),  # by default it waits ten epochs
-    "spectral decoupling": SpectralDecoupling(),
-    "adversarial training": AdversarialTraining(),
-    "DANN": DANN(),
-}
-by_mean = dict(select="validation-mean", metric="group_balanced")
-rules = {
-    four_groups: dict(select="validation-worst-group", metric="worst_group"),
-    textures: by_mean,
-    long_tail: by_mean,
-}
-
-
-def side_by_side(methods, **how):
-    """All methods on each of the three data sets; a method that cannot work on one is left out there."""
-    run = partial(compare, methods, seeds=here.seeds, baseline="plain", leave_out=True, **how)
-    return {source: run(data=source, **rule) for source, rule in rules.items()}
-
-
-found = side_by_side(others | balancing, trials=2, epochs=10)
-four, hundred, tail = found.values()
+for source, rule in RULES.items():
+    print(inspect.getsource(source), rule, sep="\n", end="\n\n")
+print(here.how("found"))
+found = here.found
 for source, each in found.items():
     print(f"{source.__name__}\n{in_words(each)}")
     display(readable(each))
@@ -237,77 +189,15 @@ for source, each in found.items():
         }[source],
     )
 
-
 # %% tags=["claim"]
-def gain(where, name, seed):
-    """Over plain training, in the data set's own metric."""
-    return where.study.value(name, seed, where.metric) - where.study.value("plain", seed, where.metric)
-
-
-def mean_gain(where, seed, names=tuple(balancing)):
-    return sum(gain(where, name, seed) for name in names) / len(names)
-
-
-def favourite(where, names):
-    """The one whose best setting the search liked most, on validation."""
-    return max(names, key=lambda name: where.chosen[name].score)
-
-
-unaided = [name for name in others if name != "plain" and others[name].needs != "attribute labels"]
-here.claim(
-    "B10.1a",
-    "With four groups, each of the five that balance them beats plain training by more than ten points",
-    measure=lambda seed: min(gain(four, name, seed) for name in balancing),
-    holds=above(0.10),
-)
-here.claim(
-    "B10.1b",
-    "The favourite of the search among the five is within five points of their mean",
-    measure=lambda seed: gain(four, favourite(four, balancing), seed) - mean_gain(four, seed),
-    holds=within(-0.05, 0.05),
-)
-here.claim(
-    "B10.1c",
-    "The favourite among those that need no group or domain in training stays more than fifteen points behind that mean",
-    measure=lambda seed: mean_gain(four, seed) - gain(four, favourite(four, unaided), seed),
-    holds=above(0.15),
-)
+here.claim("B10.1a", "B10.1b", "B10.1c")
 
 # %% [markdown]
 # So with few groups and their labels the choice among the five is a matter of taste and cost, not of accuracy. Without
 # such labels nothing here comes near. Now the other two data sets.
 
 # %% tags=["claim"]
-here.claim(
-    "B10.2a",
-    "Under-sampling is within eight points of re-weighting with four groups",
-    measure=lambda seed: gain(four, "under-sampling", seed) - gain(four, "re-weighting", seed),
-    holds=within(-0.08, 0.08),
-)
-here.claim(
-    "B10.2b",
-    "With a hundred groups it is more than ten points worse than plain training",
-    measure=lambda seed: gain(hundred, "under-sampling", seed),
-    holds=below(-0.10),
-)
-here.claim(
-    "B10.2c",
-    "On the long tail, hard mining beats plain training by more than five points",
-    measure=lambda seed: gain(tail, "hard mining", seed),
-    holds=above(0.05),
-)
-here.claim(
-    "B10.2d",
-    "With a hundred groups it is more than ten points worse",
-    measure=lambda seed: gain(hundred, "hard mining", seed),
-    holds=below(-0.10),
-)
-here.claim(
-    "B10.2e",
-    "Over-sampling beats plain training on all three",
-    measure=lambda seed: min(gain(where, "over-sampling", seed) for where in found.values()),
-    holds=above(0.0),
-)
+here.claim("B10.2a", "B10.2b", "B10.2c", "B10.2d", "B10.2e")
 
 # %% [markdown]
 # **What you have to know.** Take the favourite of the search among all methods that need group labels in training, and among
@@ -316,7 +206,7 @@ here.claim(
 # %%
 reached = {"without group labels": [], "with group labels": []}
 for each in found.values():
-    for kind, methods in zip(reached, (["plain", *unaided], balancing)):
+    for kind, methods in zip(reached, (["plain", *unaided()], balancing())):
         best = favourite(each, [name for name in methods if name in each.chosen])
         reached[kind].append(each.study.mean(best, each.metric).value)
 places = ["four groups\nworst group", "textures\nmean of groups", "long tail\nmean of classes"]
@@ -332,16 +222,11 @@ figures.picture(
 # On the long tail, what was the second one worth to plain training?
 
 # %% tags=["measure", "nbval-ignore-output"]
-untuned = study({"plain": ERM()}, long_tail, seeds=here.seeds, epochs=10, select="validation-mean")
-print(f"plain on the long tail, untuned: {untuned.mean('plain', 'group_balanced')}")
+print(here.how("untuned"))
+print(f"plain on the long tail, untuned: {here.untuned.mean('plain', 'group_balanced')}")
 
 # %% tags=["claim"]
-here.claim(
-    "B10.3a",
-    "On the long tail, one more trial lifts plain training by more than five points",
-    measure=lambda seed: tail.study.value("plain", seed, tail.metric) - untuned.value("plain", seed, tail.metric),
-    holds=above(0.05),
-)
+here.claim("B10.3a")
 
 # %% [markdown]
 # Whoever searches for a new method only, and takes the others as they are, measures the search.
@@ -351,49 +236,13 @@ here.claim(
 # (`debias-course claims --topic 10_method_comparison --budget full --seeds 5 --save`); here you see what was kept.
 
 # %% tags=["measure", "nbval-ignore-output"]
+print(here.how("deep"))
 if here.budget == "full":
-    twelve = others | {"OccamNet": OccamNets(live_epochs=5)} | balancing
-    deep = side_by_side(twelve, model=models.staged, trials=4, epochs=15, lr=3e-3)
-    deep_four, deep_hundred, deep_tail = deep.values()
-    for source, each in deep.items():
+    for source, each in here.deep.items():
         print(source.__name__, readable(each).to_string(), in_words(each), sep="\n")
 
 # %% tags=["claim"]
-here.claim(
-    "B10.5a",
-    "With four groups, convolutions and the longer search are worth more than fifteen points to plain training",
-    measure=lambda seed: deep_four.study.value("plain", seed) - four.study.value("plain", seed),
-    holds=above(0.15),
-    costly=True,
-)
-here.claim(
-    "B10.5b",
-    "The mean gain of the five that balance groups is smaller there, by more than ten points",
-    measure=lambda seed: mean_gain(deep_four, seed) - mean_gain(four, seed),
-    holds=below(-0.10),
-    costly=True,
-)
-here.claim(
-    "B10.5c",
-    "With a hundred groups, re-weighting gains more than ten points there",
-    measure=lambda seed: gain(deep_hundred, "re-weighting", seed),
-    holds=above(0.10),
-    costly=True,
-)
-here.claim(
-    "B10.5d",
-    "On the long tail, the lead that hard mining had is gone there: less than five points, if any",
-    measure=lambda seed: gain(deep_tail, "hard mining", seed),
-    holds=below(0.05),
-    costly=True,
-)
-here.claim(
-    "B10.5e",
-    "Averaged over the three, the OccamNet gains less than ten points, if any",
-    measure=lambda seed: sum(gain(each, "OccamNet", seed) for each in deep.values()) / len(deep),
-    holds=below(0.10),
-    costly=True,
-)
+here.claim("B10.5a", "B10.5b", "B10.5c", "B10.5d", "B10.5e")
 
 # %% [markdown]
 # So the order of the methods is one of *this* network, too. Only two things stayed: balancing a few groups helps, and throwing
@@ -405,17 +254,16 @@ here.claim(
 # hundred to 995 in a thousand, where eight digits of a rare group are left? And when some of the training labels are wrong?
 
 # %% tags=["measure", "nbval-ignore-output"]
-three = {"plain": ERM(), "hard mining": HardMining(), "re-weighting": LossReweighting()}
-correlations, shares = (0.90, 0.95, 0.98, 0.995), (0.0, 0.1, 0.2)
-stronger = {c: study(three, partial(four_groups, correlation=c), seeds=here.seeds, **once) for c in correlations}
-noisier = {w: study(three, partial(four_groups, wrong=w), seeds=here.seeds, **once) for w in shares}
-for name in three:
+print(here.how("stronger", "noisier"))
+stronger, noisier = here.stronger, here.noisier
+names = stronger[0.90].names
+for name in names:
     print(name, *(f"{runs.mean(name).value:.2f}" for runs in (*stronger.values(), *noisier.values())))
 
 # %%
 figure, axes = figures.new_figure(9.0, 3.4, 1, 2, sharey=True)
 for axis, runs, x in (axes[0], stronger, "correlation in training"), (axes[1], noisier, "share of wrong labels"):
-    means = {name: [each.mean(name) for each in runs.values()] for name in three}
+    means = {name: [each.mean(name) for each in runs.values()] for name in names}
     lines = {name: (list(runs), [mean.value for mean in row]) for name, row in means.items()}
     shaded = {name: ([mean.low for mean in row], [mean.high for mean in row]) for name, row in means.items()}
     figures.curves(lines, x=x, y="worst group, test", bands=shaded, axis=axis, ylim=(0, 1))
@@ -426,36 +274,8 @@ figures.picture(
     takeaway="Re-weighting leads most where the bias is strong but not extreme; wrong labels help hard mining here.",
 )
 
-
 # %% tags=["claim"]
-def ahead(runs, seed, name="re-weighting"):
-    return runs.value(name, seed) - runs.value("plain", seed)
-
-
-here.claim(
-    "B10.4a",
-    "The lead of re-weighting is larger at a correlation of 98 in a hundred than at 90, by more than ten points",
-    measure=lambda seed: ahead(stronger[0.98], seed) - ahead(stronger[0.90], seed),
-    holds=above(0.10),
-)
-here.claim(
-    "B10.4b",
-    "From there to 995 in a thousand, its worst group loses more than twenty points",
-    measure=lambda seed: stronger[0.98].value("re-weighting", seed) - stronger[0.995].value("re-weighting", seed),
-    holds=above(0.20),
-)
-here.claim(
-    "B10.4c",
-    "With a tenth of the labels wrong it leads by more than twenty points",
-    measure=lambda seed: ahead(noisier[0.1], seed),
-    holds=above(0.20),
-)
-here.claim(
-    "B10.4d",
-    "With wrong labels, hard mining has a lead over plain training of more than ten points",
-    measure=lambda seed: ahead(noisier[0.2], seed, "hard mining"),
-    holds=above(0.10),
-)
+here.claim("B10.4a", "B10.4b", "B10.4c", "B10.4d")
 
 # %% [markdown]
 # Where so few digits of a rare group are left, no weight can make up for what is not there. And wrong labels do something odd:
