@@ -239,7 +239,7 @@ def test_train_says_what_it_cannot_work_with(change, sentence):
 def test_study_and_compare_say_it_before_anything_is_trained(function, change, sentence, monkeypatch):
     how = MANY | dict(model=models.linear, epochs=1, progress=False, n_jobs=1) | change
     if "n_jobs" not in change:
-        monkeypatch.setattr(training, "_one_epoch", lambda *rest: pytest.fail("something was trained"))
+        monkeypatch.setattr(training.Loop, "_epoch", lambda *rest: pytest.fail("something was trained"))
     refused(lambda: function(**how), sentence)
 
 

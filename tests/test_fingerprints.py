@@ -335,7 +335,8 @@ ENGINE = {
         "predict",
         lambda model, data, batch_size: None,
     ),
-    "the loop": lambda: (training, "step", lambda *rest: None),
+    "the loop": lambda: (training.Loop, "_epoch", lambda *rest: 0.0),
+    "the update": lambda: (Method, "step", lambda *rest: None),
     "the state of randomness": lambda: (training, "isolated_randomness", lambda seed, device: None),
 }
 
