@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from debias_course import models, train
 from debias_course.data.biases import colored_mnist
+from debias_course.lectures.spectral_decoupling.measurements import SpectralDecouplingLesson
 from debias_course.methods import ERM, ColoredMNISTDecoupling, SpectralDecoupling
 from debias_course.methods.spectral_decoupling import SCALE, penalty, single_logit
 
@@ -173,10 +174,7 @@ class TrueOnly(SpectralDecoupling):
         return SpectralDecoupling(strength=self.strength, variant="true").loss(model, batch, state)
 
 
-@pytest.mark.parametrize(
-    "wrong, needed, claim",
-    [(Unfelt, ("def fitted", "def right"), "L06.2a"), (TrueOnly, ("def fitted", "variants = {"), "B06.3b")],
-)
-def test_a_wrong_implementation_turns_a_claim(verdict_with_cells, wrong, needed, claim):
+@pytest.mark.parametrize("wrong, claim", [(Unfelt, "L06.2a"), (TrueOnly, "B06.3b")])
+def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim):
     """Both make two networks one, which differ in nothing on any seed: then there is no interval."""
-    assert verdict_with_cells("06_spectral_decoupling", wrong, needed, claim, seeds=3) == "undecided"
+    assert verdict_with(SpectralDecouplingLesson, wrong, claim, seeds=3) == "undecided"

@@ -162,7 +162,7 @@ class Lesson:
         waiting = [vars(cls)[name] for name in names]
         while waiting:
             each = waiting.pop(0)
-            each = each.func if isinstance(each, cached_property) else each
+            each = each.func if isinstance(each, cached_property) else inspect.unwrap(each) if callable(each) else each
             if not isinstance(each, types.FunctionType) or each.__module__ != cls.__module__ or each in found:
                 continue
             found[each] = textwrap.dedent(inspect.getsource(each))

@@ -15,20 +15,20 @@
 
 # %% tags=["setup", "nbval-ignore-output"]
 import inspect
-from dataclasses import replace
 
 import torch
-from sklearn.neighbors import KNeighborsClassifier
 
-from debias_course import data, explore, figures, models, study, train
-from debias_course.claims import above, below, lesson, within
+from debias_course import data, figures, models, train
 from debias_course.data import toys
 from debias_course.evaluation import predict
-from debias_course.exercises import smote as exercises
-from debias_course.methods import ERM, SMOTE, Knob, OverSampling
+from debias_course.lectures.panels import panel
+from debias_course.lectures.smote import exercises
+from debias_course.lectures.smote.measurements import SMOTELesson, made
+from debias_course.lectures.smote.panel import draw_smote
+from debias_course.methods import SMOTE, Knob
 from debias_course.methods import smote as library
 
-here = lesson("04_smote", seeds=8)
+here = SMOTELesson()
 
 # %% [markdown]
 # **What you will be able to claim:**
@@ -56,7 +56,8 @@ figures.picture(
 )
 
 # %% tags=["measure", "nbval-ignore-output"]
-plain = study({"ERM": ERM()}, data.long_tailed_digits, seeds=here.seeds)
+print(here.how("plain"))
+plain = here.plain
 for metric in ("many_shot", "medium_shot", "few_shot"):
     print(f"{metric:12}", plain.mean("ERM", metric))
 
@@ -128,15 +129,8 @@ assert half_way.tolist() == [[0.5, 0.0], [0.5, 0.0], [0.0, 1.0]]
 # Three settings in a plane where the rare class lives on two islands of ten samples: five neighbours; fifteen, which is more
 # than the nine others on an island; and these nine, with each island as a population of its own (`by` group).
 
-
 # %% tags=["measure", "nbval-ignore-output"]
-def made(method, seed=0):
-    """The enlarged island data, and which of the new samples have a common sample for nearest."""
-    given = toys.islands(seed=seed).train
-    both = method.enlarge(given, generator=torch.Generator().manual_seed(seed))
-    n = len(given)
-    return both, library.among_others(both.inputs[n:], both.labels[n:], given.inputs, given.labels)
-
+print(inspect.getsource(made))
 
 # %%
 island = toys.islands(seed=0).train
@@ -153,8 +147,8 @@ figures.picture(
 )
 
 # %% tags=["widget", "nbval-ignore-output"]
-explore.panel(
-    explore.draw_smote,
+panel(
+    draw_smote,
     SMOTE(space="input", k=5),
     rare=Knob(20, low=4, high=60, help="rare training samples, on two islands"),
 )
@@ -166,15 +160,8 @@ explore.panel(
 # random points between neighbours, or of their averages. *SMOTE on pixels* trains on new images all the time.
 
 # %% tags=["measure", "nbval-ignore-output"]
-methods = {
-    "ERM": ERM(),
-    "over-sampling": OverSampling(by="label"),
-    "SMOTE on pixels": SMOTE(space="input"),
-    "two stages, copies": SMOTE(interpolation="repeat"),
-    "two stages, SMOTE": SMOTE(),
-    "two stages, averages": SMOTE(interpolation="middle"),
-}
-runs = study(methods, data.long_tailed_digits, seeds=here.seeds)
+print(here.how("runs"))
+runs = here.runs
 
 # %%
 figures.picture(
@@ -183,106 +170,19 @@ figures.picture(
     takeaway="Two stages have the best few-shot and the worst medium-shot accuracy, with copies as with new samples.",
 )
 
-
 # %% tags=["claim"]
-def lead(name, other, seed, metric="few_shot"):
-    return runs.value(name, seed, metric) - runs.value(other, seed, metric)
-
-
-here.claim(
-    "L04.1a",
-    "SMOTE on embeddings has a better few-shot accuracy than over-sampling",
-    measure=lambda seed: lead("two stages, SMOTE", "over-sampling", seed),
-    holds=above(0.0),
-)
-here.claim(
-    "L04.1b",
-    "But so have copies of the embeddings: SMOTE is within five points of them",
-    measure=lambda seed: lead("two stages, SMOTE", "two stages, copies", seed),
-    holds=within(-0.05, 0.05),
-)
-here.claim(
-    "B04.1d",
-    "It costs medium-shot accuracy: there, over-sampling is better",
-    measure=lambda seed: lead("two stages, SMOTE", "over-sampling", seed, "medium_shot"),
-    holds=below(0.0),
-)
-here.claim(
-    "B04.1e",
-    "With all labels counting the same, the two end within five points",
-    measure=lambda seed: lead("two stages, SMOTE", "over-sampling", seed, "group_balanced"),
-    holds=within(-0.05, 0.05),
-)
-here.claim(
-    "L04.2a",
-    "SMOTE on pixels does not beat SMOTE on embeddings by two points of few-shot accuracy",
-    measure=lambda seed: lead("SMOTE on pixels", "two stages, SMOTE", seed),
-    holds=below(0.02),
-)
-here.claim(
-    "L04.2b",
-    "And within five points of over-sampling, which copies the images",
-    measure=lambda seed: lead("SMOTE on pixels", "over-sampling", seed),
-    holds=within(-0.05, 0.05),
-)
+here.claim("L04.1a", "L04.1b", "B04.1d", "B04.1e", "L04.2a", "L04.2b")
 
 # %% [markdown]
 # **Who gains from new samples?** A linear head draws a line, and points between its samples may hardly move it (a likely
 # reason, not measured). Take a classifier that looks at places: the five nearest training samples vote. Copies of a rare
 # sample all vote at one place; new ones vote between. The same network, embeddings and samples otherwise.
 
-
 # %% tags=["measure", "nbval-ignore-output"]
-def few_shot_by_neighbours(interpolation, seed, space="embedding"):
-    parts = data.long_tailed_digits(seed=seed)
-    if space == "embedding":
-        features = train(models.mlp(parts.train, seed=seed), parts.train, epochs=10, seed=seed).model.features
-    else:
-        features = torch.nn.Flatten()
-    known, asked = (replace(part, inputs=predict(features, part)) for part in (parts.train, parts.test))
-    if interpolation:
-        known = SMOTE(interpolation=interpolation).enlarge(known, generator=torch.Generator().manual_seed(seed))
-    vote = KNeighborsClassifier(5).fit(known.inputs.numpy(), known.labels.numpy())
-    right = torch.from_numpy(vote.predict(asked.inputs.numpy())) == asked.labels
-    return float(right[(parts.train.counts < 20)[asked.labels]].double().mean())
-
-
-votes = {
-    (kind, space): {seed: few_shot_by_neighbours(kind, seed, space) for seed in here.seeds}
-    for kind, space in (
-        (None, "embedding"),
-        ("repeat", "embedding"),
-        ("random", "embedding"),
-        ("middle", "embedding"),
-        ("random", "pixels"),
-    )
-}
+print(here.how("votes"))
 
 # %% tags=["claim"]
-here.claim(
-    "B04.1f",
-    "Voting neighbours gain more than five points of few-shot accuracy from copies",
-    measure=lambda seed: votes["repeat", "embedding"][seed] - votes[None, "embedding"][seed],
-    holds=above(0.05),
-)
-here.claim(
-    "L04.1c",
-    "And more than two points on top of that from SMOTE",
-    measure=lambda seed: votes["random", "embedding"][seed] - votes["repeat", "embedding"][seed],
-    holds=above(0.02),
-)
-here.claim(
-    "L04.3",
-    "A random point between two neighbours serves them better than the average",
-    measure=lambda seed: votes["random", "embedding"][seed] - votes["middle", "embedding"][seed],
-    holds=above(0.0),
-)
-here.claim(
-    "L04.2c",
-    "For voting neighbours, pixels are the better space here, by more than three points",
-    measure=lambda seed: votes["random", "pixels"][seed] - votes["random", "embedding"][seed],
-    holds=above(0.03),
-)
+here.claim("B04.1f", "L04.1c", "L04.3", "L04.2c")
 
 # %% [markdown]
 # "SMOTE works on embeddings, not on pixels", one reads. Among the votes pixels win. (There the neighbours are sought in
@@ -297,52 +197,15 @@ here.claim(
 # nine within the island?
 
 # %% tags=["claim"]
-here.claim(
-    "B04.4a",
-    "With fifteen neighbours more than a tenth of the new samples land among the others",
-    measure=lambda seed: made(SMOTE(k=15), seed)[1].double().mean(),
-    holds=above(0.10),
-)
-here.claim(
-    "B04.4b",
-    "With five neighbours fewer than one in twenty do",
-    measure=lambda seed: made(SMOTE(k=5), seed)[1].double().mean(),
-    holds=below(0.05),
-)
-here.claim(
-    "B04.4c",
-    "And fewer than one in ten with nine neighbours, if each island is a population",
-    measure=lambda seed: made(SMOTE(k=9, by="group"), seed)[1].double().mean(),
-    holds=below(0.10),
-)
+here.claim("B04.4a", "B04.4b", "B04.4c")
 
 # %% [markdown]
 # **New samples before the split.** Enlarge the training digits (their pixels) and split afterwards, so that both halves hold
 # mixtures of the same samples. The first half classifies the second by its nearest neighbour: that is the accuracy one
 # would report. Then ask the same classifier about the real test digits.
 
-
 # %% tags=["claim"]
-def too_high(seed):
-    parts = data.long_tailed_digits(seed=seed)
-    both = SMOTE().enlarge(parts.train, generator=torch.Generator().manual_seed(seed))
-    order = torch.randperm(len(both), generator=torch.Generator().manual_seed(seed))
-    known, held_out = both.subset(order[::2]), both.subset(order[1::2])
-    vote = KNeighborsClassifier(1).fit(known.inputs.flatten(1).numpy(), known.labels.numpy())
-    real = replace(parts.test, inputs=parts.test.inputs / 255)
-    reported, true = (
-        (torch.from_numpy(vote.predict(asked.inputs.flatten(1).numpy())) == asked.labels).double().mean()
-        for asked in (held_out, real)
-    )
-    return float(reported - true)
-
-
-here.claim(
-    "B04.4d",
-    "With SMOTE before the split, the reported accuracy is more than ten points too high",
-    measure=too_high,
-    holds=above(0.10),
-)
+here.claim("B04.4d")
 
 # %% [markdown]
 # The library refuses that where it can: validation and test know what they are.

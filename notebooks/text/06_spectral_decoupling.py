@@ -15,23 +15,22 @@
 # back, without a single group label?
 
 # %% tags=["setup", "nbval-ignore-output"]
-import functools
 import inspect
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from debias_course import data, evaluate, explore, figures, models, study, train
-from debias_course.claims import above, below, lesson, within
+from debias_course import figures
 from debias_course.data import toys
-from debias_course.data.biases import colored_mnist
-from debias_course.evaluation import predict
-from debias_course.exercises import spectral_decoupling as exercises
-from debias_course.methods import ERM, Knob, LossReweighting, SpectralDecoupling
+from debias_course.lectures.panels import panel
+from debias_course.lectures.spectral_decoupling import exercises
+from debias_course.lectures.spectral_decoupling.measurements import SpectralDecouplingLesson, fitted
+from debias_course.lectures.spectral_decoupling.panel import draw_moons
+from debias_course.methods import ERM, Knob, SpectralDecoupling
 from debias_course.methods import spectral_decoupling as library
 
-here = lesson("06_spectral_decoupling")
+here = SpectralDecouplingLesson()
 
 # %% [markdown]
 # **What you will be able to claim:**
@@ -49,15 +48,7 @@ here = lesson("06_spectral_decoupling")
 
 # %% tags=["measure"]
 splits = toys.moons(gap=0.5)
-
-
-@functools.cache
-def fitted(method, gap=0.5, seed=0):
-    """A network of 64 hidden units after 300 steps on all training samples at once."""
-    part = toys.moons(gap=gap, seed=seed).train
-    start = models.mlp(part, hidden=(64,), seed=seed)
-    return train(start, part, method, epochs=300, batch_size=len(part), lr=0.02, seed=seed, device="cpu").model
-
+print(inspect.getsource(fitted))
 
 # %%
 plain = fitted(ERM())
@@ -145,8 +136,8 @@ figures.picture(
 # In the panel, try the variants at the same strength. Which of them hardly bends the boundary? And how wide may the gap be?
 
 # %% tags=["widget", "nbval-ignore-output"]
-explore.panel(
-    explore.draw_moons,
+panel(
+    draw_moons,
     SpectralDecoupling(strength=0.1, variant="margin"),
     gap=Knob(0.1, low=-0.5, high=1.0, step=0.1, help="how far the half circles are pulled apart in training"),
 )
@@ -157,33 +148,8 @@ explore.panel(
 # **Half circles first.** Starvation means that the network *could* have learnt more. So the same network is also trained
 # where the samples interlock, and the flat cut is not enough.
 
-
 # %% tags=["claim"]
-def right(method, seed, gap=0.5):
-    """Share of right answers where the half circles interlock."""
-    return evaluate(fitted(method, gap, seed), toys.moons(gap=gap, seed=seed).test).overall.value
-
-
-decoupled = SpectralDecoupling(strength=0.02, variant="margin")
-here.claim(
-    "L06.1a",
-    "Trained with a gap, a network is right on fewer than nineteen of twenty interlocking samples",
-    measure=lambda seed: right(ERM(), seed),
-    holds=below(0.95),
-)
-here.claim(
-    "L06.1b",
-    "Trained without the gap, it is right on nearly all of them: it can learn the half circles",
-    measure=lambda seed: right(ERM(), seed, gap=-0.5),
-    holds=above(0.98),
-    trials=300,  # test samples
-)
-here.claim(
-    "L06.2a",
-    "With the gap and the penalty it is better by more than five points than without the penalty",
-    measure=lambda seed: right(decoupled, seed) - right(ERM(), seed),
-    holds=above(0.05),
-)
+here.claim("L06.1a", "L06.1b", "L06.2a")
 
 # %% [markdown]
 # **Coloured digits.** Here the shortcut does not make all samples sure, only 95 of 100. Those stop teaching the digit.
@@ -194,14 +160,8 @@ here.claim(
 # not used for that. To choose it, or the epoch, by the worst group needs group labels in validation.)
 
 # %% tags=["measure", "nbval-ignore-output"]
-methods = {
-    "ERM": ERM(),
-    "margin, λ = 1": SpectralDecoupling(strength=1.0, variant="margin"),
-    "re-weighting (told the groups)": LossReweighting(),
-}
-runs = study(methods, data.colored_digits, seeds=here.seeds, epochs=60, lr=3e-4)
-early = dict(epochs=15, lr=3e-4, select="validation-worst-group")
-chosen = study({"re-weighting": LossReweighting()}, data.colored_digits, seeds=here.seeds, **early)
+print(here.how("runs", "chosen"))
+runs = here.runs
 
 # %%
 figures.picture(
@@ -215,58 +175,16 @@ figures.picture(
     takeaway="With the penalty the worst group rises further and stays; weights help at once and fade, as lecture 01 has shown.",
 )
 
-
 # %% tags=["claim"]
-def lead(name, other, seed):
-    return runs.value(name, seed) - runs.value(other, seed)
-
-
-here.claim(
-    "L06.2b",
-    "Without group labels the penalty lifts the worst group of the digits",
-    measure=lambda seed: lead("margin, λ = 1", "ERM", seed),
-    holds=above(0.0),
-)
-here.claim(
-    "B06.2c",
-    "Loss re-weighting at the epoch that validation chooses is better than the penalty by more than ten points",
-    measure=lambda seed: chosen.value("re-weighting", seed) - runs.value("margin, λ = 1", seed),
-    holds=above(0.10),
-)
-here.claim(
-    "B06.2d",
-    "Trained as long as the penalty, re-weighting leads by less than fifteen points, if at all",
-    measure=lambda seed: lead("re-weighting (told the groups)", "margin, λ = 1", seed),
-    holds=below(0.15),
-)
-
+here.claim("L06.2b", "B06.2c", "B06.2d")
 
 # %% [markdown]
 # **Which variant does what?** The logits of a network with two outputs are $z_0$ and $z_1$, and only their difference, the
 # *margin*, decides. A penalty on all logits holds both, and so the margin; with logits that mirror each other it is a quarter
 # of the squared margin. A penalty on the logit of the *true* class alone leaves the other one free: it can sink instead.
 
-
 # %% tags=["claim"]
-def margin(method, seed):
-    """Mean distance of the two logits over the training samples."""
-    logits = predict(fitted(method, seed=seed), toys.moons(gap=0.5, seed=seed).train)
-    return float(logits.diff(dim=1).abs().mean())
-
-
-variants = {v: SpectralDecoupling(strength=s, variant=v) for v, s in (("margin", 0.1), ("all", 0.4), ("true", 0.1))}
-here.claim(
-    "B06.3a",
-    "Four times the strength on all logits is nearly the penalty on the margin: margins of equal size",
-    measure=lambda seed: margin(variants["all"], seed) / margin(variants["margin"], seed),
-    holds=within(0.9, 1.1),
-)
-here.claim(
-    "B06.3b",
-    "A penalty on the true logit alone leaves margins more than twice as large",
-    measure=lambda seed: margin(variants["true"], seed) / margin(variants["margin"], seed),
-    holds=above(2.0),
-)
+here.claim("B06.3a", "B06.3b")
 
 # %% [markdown]
 # ## When it breaks
@@ -280,27 +198,12 @@ here.claim(
 # here.)
 
 # %% tags=["measure", "nbval-ignore-output"]
-linear = {"ERM": ERM(), "λ = 0.1": SpectralDecoupling(strength=0.1, variant="margin")}
-lines = study(linear, data.colored_digits, seeds=here.seeds, model=models.linear, epochs=20)
-nearly_all = functools.partial(data.colored_digits, correlation=0.99)
-both = {name: methods[name] for name in ("ERM", "margin, λ = 1")}
-extreme = study(both, nearly_all, seeds=here.seeds, epochs=30, lr=3e-4)
-for name, runs_of in ("logistic regression", lines), ("correlation 0.99", extreme):
+print(here.how("lines", "extreme"))
+for name, runs_of in ("logistic regression", here.lines), ("correlation 0.99", here.extreme):
     print(name, {method: f"worst group {runs_of.mean(method)}" for method in runs_of.names})
 
 # %% tags=["claim"]
-here.claim(
-    "B06.3c",
-    "For logistic regression the penalty costs the worst group more than five points",
-    measure=lambda seed: lines.value("λ = 0.1", seed) - lines.value("ERM", seed),
-    holds=below(-0.05),
-)
-here.claim(
-    "B06.3d",
-    "Where the colour goes along with 99 of 100 digits, the penalty gains less than ten points in thirty epochs",
-    measure=lambda seed: extreme.value("margin, λ = 1", seed) - extreme.value("ERM", seed),
-    holds=below(0.10),
-)
+here.claim("B06.3c", "B06.3d")
 
 # %% [markdown]
 # **The table that others could not reproduce.** The paper reports Colored MNIST: a quarter of the labels is wrong, colour
@@ -316,62 +219,18 @@ here.claim(
 # (`debias-course claims --topic 06_spectral_decoupling --budget full --seeds 3 --save`); here you see what was kept.
 
 # %% tags=["measure", "nbval-ignore-output"]
-schedules = {
-    "plain training": (ERM(), 1001),
-    "the authors' schedule": (library.ColoredMNISTDecoupling(), 2001),
-    "without its factor": (library.ColoredMNISTDecoupling(last_factor=False), 2001),
-}
+print(here.how("table"))
 published = {"plain training": "0.237 ± 0.008", "the authors' schedule": "0.684 ± 0.012", "without its factor": "none"}
-if here.budget == "full":
-    table = {
-        name: study(
-            {name: method},
-            colored_mnist,
-            seeds=here.seeds,
-            model=library.single_logit,
-            epochs=steps,
-            batch_size=4000,
-            lr=1e-4,
-        )
-        for name, (method, steps) in schedules.items()
-    }
-
-
-def on_test(name):
-    """Test accuracy, where the colour misleads; measured on the full budget only."""
-    return lambda seed: table[name].value(name, seed, "overall")
-
 
 # %% tags=["claim"]
-here.claim(
-    "B06.3e",
-    "The authors' schedule reaches more than half on the misleading test digits",
-    measure=on_test("the authors' schedule"),
-    holds=above(0.50),
-    costly=True,
-)
-here.claim(
-    "B06.3f",
-    "The same objective without the factor stays below 0.35",
-    measure=on_test("without its factor"),
-    holds=below(0.35),
-    costly=True,
-)
-here.claim(
-    "B06.3g",
-    "Plain training stays below 0.30",
-    measure=on_test("plain training"),
-    holds=below(0.30),
-    costly=True,
-)
+here.claim("B06.3e", "B06.3f", "B06.3g")
 
 # %% tags=["measure", "nbval-ignore-output"]
 kept = dict(zip(("B06.3e", "B06.3f", "B06.3g"), ("the authors' schedule", "without its factor", "plain training")))
 pd.DataFrame(
     [
-        dict(setting=kept[claim.id], measured=str(claim.mean), published=published[kept[claim.id]])
-        for claim in here.claims
-        if claim.id in kept
+        dict(setting=setting, measured=str(here.claims[id].mean), published=published[setting])
+        for id, setting in kept.items()
     ]
 )
 
