@@ -48,22 +48,3 @@ def verdict_with(monkeypatch):
         return lesson(seeds=seeds).measured(claim).verdict
 
     return verdict
-
-
-@pytest.fixture
-def verdict_with_cells(monkeypatch):  # goes with cells.py
-    """verdict_with_cells(topic, wrong, needed, claim, seeds=...): of a claim, when the method that `wrong` derives
-    from is replaced by it and only the cells that hold one of the words `needed` are run."""
-    from debias_course import claims, methods
-    from debias_course.claims import cells as room
-
-    def verdict(topic, wrong, needed, claim, *, seeds):
-        cells = room.claim_cells(topic)
-        chosen = [cells[0], *(cell for cell in cells if any(words in cell for words in needed))]
-        monkeypatch.setattr(room, "claim_cells", lambda _: chosen)
-        right = next(base.__name__ for base in wrong.__mro__[1:] if hasattr(methods, base.__name__))
-        monkeypatch.setattr(methods, right, wrong)
-        measured, _ = claims.measure_topic(topic, seeds=seeds)
-        return {each.id: each.verdict for each in measured}[claim]
-
-    return verdict

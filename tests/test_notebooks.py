@@ -117,14 +117,10 @@ def test_nothing_personal_random_or_large_is_stored(name):
 
 @each
 def test_every_claim_has_its_receipt(name):
-    if topics.has_measurements(name):
-        measures = topics.lesson_of(name).measures
-        stated = {id: measure.statement.costly for id, measure in measures.items()}
-        shown = [id for cell in code_cells(name) if "claim" in tags(cell) for id in re.findall(CLAIM, cell.source)]
-        assert shown == list(measures), "the notebook shows the claims of its lesson, each once, in their order"
-    else:  # goes with cells.py
-        calls = [part for cell in code_cells(name) for part in cell.source.split("here.claim(")[1:]]
-        stated = {re.match(r"\s*\"([^\"]+)\"", call)[1]: "costly=True" in call for call in calls}
+    measures = topics.lesson_of(name).measures
+    stated = {id: measure.statement.costly for id, measure in measures.items()}
+    shown = [id for cell in code_cells(name) if "claim" in tags(cell) for id in re.findall(CLAIM, cell.source)]
+    assert shown == list(measures), "the notebook shows the claims of its lesson, each once, in their order"
     held = {
         (r["id"], r["budget"], r["seeds"][0])
         for r in receipts.read_receipts(name)

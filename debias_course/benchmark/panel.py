@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from .. import explore, figures
+from .. import figures
+from ..lectures.dataset_bias.panel import draw_shortcut
+from ..lectures.panels import panel
 from ..methods import LossReweighting
 from .turns import row, take_turns
 
@@ -13,10 +15,10 @@ def measure_panel(*, repeats: int) -> dict:
     """What a moved slider of the shortcut panel costs, a model trained and three axes drawn, relative to the drawing of
     three empty axes of that size."""
     powers = itertools.count(1)
-    panel = explore.panel(explore.draw_shortcut, LossReweighting())
+    shown = panel(draw_shortcut, LossReweighting())
 
     def move():
-        panel.controls["power"].value = next(powers) / 1000  # a setting that was not drawn yet
+        shown.controls["power"].value = next(powers) / 1000  # a setting that was not drawn yet
 
     spent = take_turns({"move": move, "empty": lambda: figures.png(figures.new_figure(10.2, 3.6, 1, 3)[0])}, repeats)
     return row(

@@ -6,7 +6,6 @@ receipts    what was measured, when and on what; `golden` runs show whether it v
 front_page  the table of all claims in the README
 """
 
-from .cells import lesson as lesson  # goes with cells.py
 from .lessons import Lesson as Lesson
 from .lessons import claim as claim
 from .lessons import measure_topic as measure_topic

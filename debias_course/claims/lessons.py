@@ -176,10 +176,6 @@ def measure_topic(
     topic: str, *, seeds: int | str | Sequence[int] | None = None, budget: str = "quick"
 ) -> tuple[list[Claim], list[dict]]:
     """Measure a lecture's claims again; returns them with the receipts of those that were measured now."""
-    if not topics.has_measurements(topic):  # goes with cells.py
-        from .cells import measure_cells
-
-        return measure_cells(topic, seeds, budget)
     lesson = topics.lesson_of(topic)
     here = lesson(seeds=seeds, budget=budget)
     found = [here.measured(id) for id in lesson.measures]

@@ -57,20 +57,12 @@ def receipt(topic: str, claim: Claim, budget: str, behaviour: Mapping[str, Seque
 
 def statement(topic: str, id: str) -> str:
     """Hash of a claim and of the lecture's measurements, without the functions of the other claims."""
-    if not topics.has_measurements(topic):  # goes with cells.py
-        from .cells import claim_cells
-
-        return hashlib.sha256("\n".join(bare(source, id) for source in claim_cells(topic)).encode()).hexdigest()
     source = Path(str(topics.measurements(topic).__file__)).read_text(encoding="utf-8")
     return hashlib.sha256(bare(source, id).encode()).hexdigest()
 
 
 def stated(topic: str) -> list[str]:
     """The ids of a lecture's claims, in order."""
-    if not topics.has_measurements(topic):  # goes with cells.py
-        from .cells import claim_cells
-
-        return re.findall(r"""\.claim\(\s*["']([^"']+)""", "".join(claim_cells(topic)))
     return list(topics.lesson_of(topic).measures)
 
 
@@ -86,8 +78,7 @@ def bare(source: str, id: str) -> str:
         for place, each in enumerate(body if isinstance(body, list) else ()):
             value = getattr(each, "value", None) if isinstance(each, ast.Expr) else None
             docstring = place == 0 and isinstance(value, ast.Constant) and isinstance(value.value, str)
-            stated = [*getattr(each, "decorator_list", ()), value]  # of a claim (the value: goes with cells.py)
-            if docstring or any(_other_claim(call, id) for call in stated):
+            if docstring or any(_other_claim(call, id) for call in getattr(each, "decorator_list", ())):
                 first = min(part.lineno for part in (each, *getattr(each, "decorator_list", ())))
                 lines[first - 1 : each.end_lineno] = [""] * (each.end_lineno - first + 1)
     return "".join("".join(lines).split())

@@ -24,13 +24,6 @@ def topics() -> list[str]:
     return sorted(path.stem for path in notebooks_folder().glob("[0-9][0-9]_*.ipynb"))
 
 
-def has_measurements(topic: str) -> bool:  # goes with cells.py
-    try:
-        return bool(measurements(topic))
-    except ModuleNotFoundError:
-        return False
-
-
 def measurements(topic: str) -> ModuleType:
     """The module that measures a lecture: `debias_course.lectures.NAME.measurements`, with the notebook's name without
     its number."""
