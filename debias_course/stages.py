@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import copy
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +29,7 @@ from .fingerprints import NoFingerprint, fingerprint
 from .keys import content, numerics
 from .method import Method
 from .settings import checked_settings, watched_data
-from .training import DEFAULTS, PLAIN, Loop, pick_device, running, to_training
+from .training import DEFAULTS, PLAIN, Loop, pick_device, running
 
 
 def stage(
@@ -104,8 +103,8 @@ def _read(path: Path, loop: Loop, model: nn.Module, data: GroupedData) -> tuple[
     """The trained model that is kept, and the seconds that it took; None where there is none, or a damaged one."""
     if not path.exists():
         return None
-    with isolated_randomness(loop.settings["seed"], loop.device):
-        trained = loop.method.model(to_training(copy.deepcopy(model)), data).to(loop.device)
+    with loop.under_way(model):
+        trained = loop.built(model, data)
     try:
         kept = torch.load(path, map_location=loop.device, weights_only=True)
         if kept["key"] != path.stem:

@@ -6,6 +6,7 @@ evaluate(run.model, data.test)
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import math
@@ -147,14 +148,25 @@ class Loop:
         watched: Mapping[str, GroupedData],
         progress: bool | Callable[[int, int], None] = False,
     ) -> Run:
-        started, token = time.perf_counter(), running.set(self)
-        try:
-            with isolated_randomness(self.settings["seed"], self.device), threads_for(model):
-                trained = self._trained(model, data.to(self.device), watched, progress)
-        finally:
-            running.reset(token)
+        started = time.perf_counter()
+        with self.under_way(model):
+            trained = self._trained(model, data.to(self.device), watched, progress)
         settings = self.settings | dict(augment=repr(self.settings["augment"]))
         return Run(*trained, time.perf_counter() - started + self.spent, settings)
+
+    @contextlib.contextmanager
+    def under_way(self, model: nn.Module) -> Iterator[None]:
+        """Inside, this is the loop that runs, with random numbers of its own, and threads that suit the model."""
+        token = running.set(self)
+        try:
+            with isolated_randomness(self.settings["seed"], self.device), threads_for(model):
+                yield
+        finally:
+            running.reset(token)
+
+    def built(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        """What is trained: a copy of `model`, as the method changes it."""
+        return to_training(self.method.model(to_training(copy.deepcopy(model)), data)).to(self.device)
 
     def _trained(self, model, data, watched, progress) -> tuple[Any, ...]:
         """All fields of a `Run` up to its records."""
@@ -162,7 +174,7 @@ class Loop:
         watched = {name: split.to(self.device) for name, split in watched.items()}
         rule = self.settings["select"]
         score, best, chosen, records, kept = SELECT[rule], -math.inf, epochs, [], None
-        model = to_training(method.model(to_training(copy.deepcopy(model)), data)).to(self.device)
+        model = self.built(model, data)
         evaluate(model, data.subset(torch.arange(1, device=self.device)))  # refuses other outputs than logits
         state, optimizer = self._begun(model, data)
         for epoch in self._epochs(state.epoch, progress):

@@ -158,6 +158,14 @@ def test_a_stage_is_trained_once_and_kept(monkeypatch, cache):
     assert len(list((cache / "stages").glob("*.pt"))) == 9
 
 
+def test_a_stage_may_have_a_stage(cache):
+    """Each is trained once, with the settings of the one that asks for it, whether that is trained or read."""
+    start = models.mlp(SPLITS.train, hidden=(8,), seed=1)
+    runs = [stage(start, SPLITS.train, FineTuned(epochs=3), epochs=2, batch_size=30, lr=0.5) for _ in "ab"]
+    assert len(list((cache / "stages").glob("*.pt"))) == 2
+    assert all(torch.equal(a, b) for a, b in zip(*(run.parameters() for run in runs)))
+
+
 @pytest.mark.parametrize("damage", [b"", b"no zip file", None])
 def test_a_damaged_stage_is_trained_again(damage, monkeypatch, cache):
     start = models.linear(SPLITS.train, seed=1)
