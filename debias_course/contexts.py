@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ SMALL = 1_000_000  # parameters; below this, a second CPU thread costs more than
 
 
 @contextlib.contextmanager
-def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
+def isolated_randomness(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Inside, the generators of torch, NumPy and Python start from `seed`, and new numbers are float32, as those of the
     data; afterwards all are as they were before.
 
@@ -43,7 +44,7 @@ def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
 
 
 @contextlib.contextmanager
-def evaluating(model: nn.Module):
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, and every submodule's own mode again afterwards (a frozen batch norm stays frozen)."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -55,7 +56,7 @@ def evaluating(model: nn.Module):
 
 
 @contextlib.contextmanager
-def threads_for(model: nn.Module):
+def threads_for(model: nn.Module) -> Iterator[None]:
     """One CPU thread while a small model computes, and the caller's number again afterwards."""
     before = torch.get_num_threads()
     if sum(p.numel() for p in model.parameters()) < SMALL:
