@@ -92,6 +92,7 @@ def course(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_topic_is_measured_from_its_notebook_with_the_seeds_asked_for(course):
     assert receipts.topics() == ["98_test"]
     found, _ = claims.measure_topic("98_test")
@@ -122,6 +123,7 @@ def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
         assert [receipt["changed"] for receipt in receipts.read_receipts("98_test")] == [changed, changed]
 
 
+@pytest.mark.slow
 def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receipt_on_the_quick_one(course, monkeypatch):
     cells = [dict(cell) for cell in NOTEBOOK["cells"]]
     costly = "here.claim('X2', 'It is costly', measure=lambda seed: seed, holds=above(3.0), costly=True)"
@@ -194,6 +196,7 @@ def test_the_front_page_shows_the_receipts_of_the_shipped_seeds(course):
     assert (course / "README.md").read_text() == page
 
 
+@pytest.mark.slow
 def test_the_readme_is_up_to_date():
     readme = (receipts.notebooks_folder().parent / "README.md").read_text(encoding="utf-8")
     assert receipts.MARKS[0] + receipts.front_page() + receipts.MARKS[1] in readme, "run: debias-course claims --save"

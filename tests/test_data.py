@@ -105,6 +105,7 @@ def test_the_digits_are_real_and_balanced():
     assert ink[labels == 0].mean() > 1.5 * ink[labels == 1].mean()  # a zero takes more ink than a one
 
 
+@pytest.mark.slow
 def test_the_full_digits_are_read_where_they_are(tmp_path):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -327,6 +328,7 @@ def test_toys_are_what_they_say():
     assert std[:100].mean() == pytest.approx(10, rel=0.05) and std[100:].mean() == pytest.approx(1, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_bias_that_is_not_planted_turns_the_claims_of_lecture_00(monkeypatch):
     """Deliberately wrong: colours that ignore the correlation."""
     from debias_course import claims

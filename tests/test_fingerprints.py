@@ -432,6 +432,7 @@ def test_the_name_of_a_run_and_how_often_torch_has_counted_hooks_do_not_matter()
     assert key(model=net(by_hook(2))) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", "12")
 def test_every_process_agrees(seed):
     source = """
@@ -494,6 +495,7 @@ def net_of(n, last):
     return made[0]
 
 
+@pytest.mark.slow
 def test_a_net_of_objects_has_a_fingerprint_too():
     assert fingerprint(net_of(12, last=1)) == fingerprint(net_of(12, last=1)) != fingerprint(net_of(12, last=2))
     graph = [torch.fx.symbolic_trace(torch.nn.Sequential(linear(0), torch.nn.ReLU(), linear(s))) for s in (0, 0, 1)]

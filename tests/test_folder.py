@@ -156,6 +156,7 @@ def test_a_file_that_was_mended_is_tried_again(tmp_path):
     assert len(image_folder(tmp_path, size=SIDE, memory=0).train) == 36
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_without_files(tmp_path):
     n = 100_000
     numbers = np.arange(n)
@@ -271,6 +272,7 @@ def test_subset_and_move_keep_streaming(both):
     assert streamed.train.to("cpu") is streamed.train
 
 
+@pytest.mark.slow
 def test_training_cannot_tell_the_difference(both):
     kept, streamed = both
     before = torch.random.get_rng_state()

@@ -53,6 +53,7 @@ class Page(html.parser.HTMLParser):
         self.words += data
 
 
+@pytest.mark.slow
 def test_the_page_says_everything_and_needs_nothing_but_itself(found, tmp_path):
     with report.taken(tmp_path, CONFIGURATION):
         report.write(tmp_path, found, CONFIGURATION)
@@ -179,6 +180,7 @@ def test_what_others_wrote_is_not_overwritten(found, tmp_path, content):
         take(tmp_path, CONFIGURATION)
 
 
+@pytest.mark.slow
 def test_a_crash_while_writing_leaves_a_folder_that_does_not_say_finished(found, tmp_path, monkeypatch):
     report.write(tmp_path, found, CONFIGURATION)
     write, names = report.write_atomically, []
@@ -217,6 +219,7 @@ def _hold(folder, held, release):
         release.wait(20)
 
 
+@pytest.mark.slow
 def test_who_writes_waits_for_who_is_writing(found, tmp_path):
     context = multiprocessing.get_context("fork")
     held, release = context.Event(), context.Event()
@@ -238,6 +241,7 @@ def _write_many(folder, found):
         report.write(folder, found, CONFIGURATION)
 
 
+@pytest.mark.slow
 def test_files_of_two_that_write_at_once_belong_together(tmp_path):
     one, two = small(seeds=1, trials=1), small(seeds=3, trials=1)
     context = multiprocessing.get_context("fork")
