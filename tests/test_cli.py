@@ -237,25 +237,25 @@ def test_ctrl_c_says_once_that_nothing_is_lost_however_often_it_is_pressed(pause
 
 @pytest.mark.slow
 def test_a_comparison_that_was_killed_ends_with_the_same_table(tmp_path, monkeypatch):
-    how = ["compare", "--methods", "erm,loss-reweighting,hard-mining", "--model", "mlp", "--epochs", 8, "--trials", 2]
+    how = ["compare", "--methods", "erm,loss-reweighting", "--model", "mlp", "--epochs", 8, "--trials", 2]
     how = [str(each) for each in (*how, "--seeds", "100:103", "--jobs", 1, "--out")]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     environment = os.environ | dict(DEBIAS_COURSE_CACHE=str(killed))
     command = [sys.executable, "-m", "debias_course.cli", *how, str(killed / "out")]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while len(list((killed / "runs").glob("*.json"))) < 4:
+    while len(list((killed / "runs").glob("*.json"))) < 3:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.kill()
     process.communicate()
     kept = {path: path.stat().st_mtime_ns for path in (killed / "runs").glob("*.json")}
-    assert 4 <= len(kept) < 15 and not (killed / "out" / "results.csv").exists()
+    assert 3 <= len(kept) < 10 and not (killed / "out" / "results.csv").exists()
     tables = []
     for folder in (killed, whole):
         monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(folder))
         assert run(*how, folder / "out") == 0
         tables.append(pd.read_csv(folder / "out" / "results.csv").drop(columns="seconds"))
-        assert len(list((folder / "runs").glob("*.json"))) == 15
+        assert len(list((folder / "runs").glob("*.json"))) == 10
     pd.testing.assert_frame_equal(*tables)
     assert kept.items() <= {path: path.stat().st_mtime_ns for path in (killed / "runs").glob("*.json")}.items()
     assert run(*how, whole / "out") == 0  # the same again

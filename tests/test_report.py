@@ -32,6 +32,12 @@ def found():
     return small(seeds=2, trials=2)
 
 
+@pytest.fixture
+def unpainted(monkeypatch):
+    """Reports without their picture, which takes a quarter of a second."""
+    monkeypatch.setattr(report.figures, "png", lambda figure: b"a picture")
+
+
 class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
@@ -135,7 +141,7 @@ def take(folder, configuration):
         pass
 
 
-def test_a_folder_is_taken_by_one_configuration(found, tmp_path):
+def test_a_folder_is_taken_by_one_configuration(found, tmp_path, unpainted):
     folder = tmp_path / "with späces"
     take(folder, CONFIGURATION | dict(lr=0.1))  # a mistake that was noticed
     take(folder, CONFIGURATION)
@@ -167,7 +173,7 @@ def test_a_folder_is_taken_by_one_configuration(found, tmp_path):
     ],
     ids=lambda content: content[:40],
 )
-def test_what_others_wrote_is_not_overwritten(found, tmp_path, content):
+def test_what_others_wrote_is_not_overwritten(found, tmp_path, content, unpainted):
     (tmp_path / "comparison.json").write_text(content)
     for use in take, partial(report.write, found=found):
         with pytest.raises(
@@ -305,7 +311,7 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path):
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
-def test_no_text_is_a_formula_for_a_spreadsheet_and_numbers_stay_numbers(tmp_path, sign):
+def test_no_text_is_a_formula_for_a_spreadsheet_and_numbers_stay_numbers(tmp_path, sign, unpainted):
     def named(seed):
         names = dict(label_names=(f"{sign}cmd|calc!A0", "-1"), attribute_names=("left", "right"))
         return Splits(*(dataclasses.replace(part, **names) for part in toys.shortcut(n=60, seed=seed)))

@@ -210,7 +210,7 @@ def test_a_killed_study_continues_where_it_stopped(tmp_path):
 
             if __name__ == "__main__":
                 data = partial(toys.shortcut, n=400)
-                study({"plain": ERM()}, data, seeds=16, model=models.linear, epochs=150, batch_size=20, n_jobs=2)
+                study({"plain": ERM()}, data, seeds=16, model=models.linear, epochs=50, batch_size=20, n_jobs=2)
                 print("done")
             """
         )
@@ -229,7 +229,7 @@ def test_a_killed_study_continues_where_it_stopped(tmp_path):
     stamps = {path: path.stat().st_mtime_ns for path in survived}
     data = partial(toys.shortcut, n=400)
     result = study(
-        {"plain": ERM()}, data, seeds=16, model=models.linear, epochs=150, batch_size=20, n_jobs=2, progress=False
+        {"plain": ERM()}, data, seeds=16, model=models.linear, epochs=50, batch_size=20, n_jobs=2, progress=False
     )
     assert len(result.records) == 16 and all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
