@@ -105,6 +105,7 @@ def test_a_topic_is_measured_from_its_notebook_with_the_seeds_asked_for(course):
     assert claims.measure_topic("98_test", budget="full")[0][0].seeds == tuple(range(20))
 
 
+@pytest.mark.slow
 def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
     for seeds in (None, "10:15", "10:15"):
         _, found = claims.measure_topic("98_test", seeds=seeds)

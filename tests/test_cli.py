@@ -80,7 +80,11 @@ def test_methods_are_written_as_they_are_called():
         (["compare", "--label", "y"], "--label is for a folder of images"),
         (["compare", "--leave-out-broken"], "--leave-out-broken is for a folder of images"),
         (["compare", "--model", "resnet81"], "unknown model 'resnet81'; did you mean resnet"),
-        (["compare", "--model", "vit_b_16"], "vit_b_16 cannot be trained on images 3×28×28"),
+        pytest.param(
+            ["compare", "--model", "vit_b_16"],
+            "vit_b_16 cannot be trained on images 3×28×28",
+            marks=pytest.mark.slow,
+        ),
         (["inspect", "nowhere"], "there is no folder"),
         (["inspect", ".", "--columns", "file"], "columns are 'file'; write file=NAME,label=NAME"),
     ],

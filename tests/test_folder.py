@@ -286,6 +286,7 @@ def test_training_cannot_tell_the_difference(both):
     assert reports[0] == reports[1] and torch.equal(before, torch.random.get_rng_state())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_streams(both, name):
     _, streamed = both
@@ -368,6 +369,7 @@ def test_the_fingerprint_follows_files_labels_and_settings(tmp_path):
     assert data.fingerprint() != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [2**30, 0])
 def test_a_study_in_worker_processes_is_cached(birds, memory):
     source = folder_source(birds, size=SIDE, memory=memory)

@@ -56,6 +56,7 @@ def test_draws_are_different_samples_and_zeros_come_last():
     assert (torch.bincount(zeros, minlength=4) > 60).all()  # all-zero losses: evenly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [1, 3, 5, 6])
 def test_divided_by_their_probability_the_drawn_losses_estimate_the_sum_of_all(keep):
     losses, generator = torch.tensor([0.05, 0.4, 2.5, 0.4, 0.01, 1.0]), seeded(2)

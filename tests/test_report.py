@@ -157,6 +157,7 @@ def test_a_folder_is_taken_by_one_configuration(found, tmp_path, unpainted):
             report.write(folder, found, another)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -310,6 +311,7 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_text_is_a_formula_for_a_spreadsheet_and_numbers_stay_numbers(tmp_path, sign, unpainted):
     def named(seed):

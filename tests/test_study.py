@@ -272,6 +272,7 @@ def damaged(record, path):
         yield {**record, "report": {**report, **change}}
 
 
+@pytest.mark.slow
 def test_a_record_that_is_not_of_its_run_is_computed_again():
     first = small(METHODS, seeds=1)
     path = kept()[0]
