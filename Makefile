@@ -1,5 +1,6 @@
 # make lab    open the course in JupyterLab (sets everything up first)
-# make test   pass all tests (sets everything up first)
+# make check  lint, types and the fast tests, under a minute (sets everything up first)
+# make test   make check, then all other tests and the notebooks
 # make setup  only set up: a virtual environment in .venv; a second call returns at once
 # make notebooks   execute the notebooks from their text twins and store the outputs
 
@@ -12,7 +13,7 @@ READY  := $(VENV)/.ready
 # Small models run fastest on one thread, and idle threads of several processes slow each other down.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup lab test notebooks
+.PHONY: setup lab check test notebooks
 
 setup: $(READY)
 
@@ -30,8 +31,15 @@ $(READY): pyproject.toml
 lab: $(READY)
 	@$(BIN)/debias-course lab $(if $(PORT),--port $(PORT))
 
-test: $(READY)
-	@$(BIN)/python -m pytest tests notebooks
+check: $(READY)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -m "not slow" tests
+
+# check has run the fast tests; the notebooks are marked as slow.
+test: check
+	@$(BIN)/python -m pytest -m slow tests notebooks
 
 notebooks: $(READY)
 	@$(BIN)/python notebooks/execute.py

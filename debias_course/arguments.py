@@ -7,7 +7,9 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 from . import __version__
 from .comparison import DECAYS, RATES
@@ -18,6 +20,7 @@ from .study import METRICS
 from .training import DEFAULTS, OPTIMIZERS, SELECT
 
 ABOUT = "Compare methods, look at your own images, measure the lecture's claims, open the course."
+Number = TypeVar("Number", int, float)
 LARGEST = 4096  # pixels of an image's side; a thousand such images are 50 GB
 
 
@@ -28,7 +31,7 @@ class UsageError(ValueError):
 class Parser(argparse.ArgumentParser):
     """Says in one sentence what is wrong, and where the help is."""
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         """Raises UsageError instead of leaving the process."""
         message = message.removeprefix("argument ").replace(": is ", " is ", 1)
         raise UsageError(f"{message.rstrip('.')}; see {self.prog} --help")
@@ -44,14 +47,12 @@ def number(low: float, high: float | None = None) -> Callable[[str], float]:
     return _number(float, low, high, "a number")
 
 
-def _number(kind: type, low: float, high: float | None, what: str) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
+def _number(kind: type[Number], low: float, high: float | None, what: str) -> Callable[[str], Number]:
+    def read(text: str) -> Number:
+        with suppress(ValueError, OverflowError):  # an integer of 400 digits is too large to compare with infinity
             value = kind(text)
-        except ValueError:
-            value = math.nan
-        if math.isfinite(value) and low <= value <= (math.inf if high is None else high):
-            return value
+            if math.isfinite(value) and low <= value <= (math.inf if high is None else high):
+                return value
         to = "" if high is None else f" to {high}"
         raise argparse.ArgumentTypeError(f"is {text!r}; use {what} from {low}{to}")
 
@@ -75,7 +76,8 @@ def path(given: str) -> Path:
 
 def name_or_path(given: str) -> str:
     """The type of an option: a name, or else a path."""
-    return path(given) and given
+    path(given)
+    return given
 
 
 def with_signs(arguments: Sequence[str]) -> list[str]:
@@ -111,7 +113,7 @@ def parse_methods(text: str) -> dict[str, Method]:
         if not match or not match[1]:
             raise UsageError(f"cannot read the method {part!r}; write a name, or name(knob=value,knob=value)")
         kind = METHODS[nearest(match[1], METHODS, "method")]
-        values = {}
+        values: dict[str, Any] = {}
         for setting in filter(None, (match[2] or "").split(",")):
             name, _, value = setting.partition("=")
             if name in values:

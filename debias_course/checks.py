@@ -8,10 +8,13 @@ import sys
 from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .data import GroupedData
 
 LARGEST = sys.float_info.max
 LAST_SEED = 2**63 - 1  # torch keeps 64 bits of a seed and reads no larger ones
@@ -57,8 +60,8 @@ def number(
 ) -> Any:
     """A finite number from `low` to `high`, of Python's own type; True and False are none. `what` says what it is."""
     given = plain(value)
-    good = isinstance(given, Integral if whole else Real) and not isinstance(given, bool) and low <= given <= high
-    if not good:
+    real = isinstance(given, Integral if whole else Real) and not isinstance(given, bool)
+    if not (real and low <= given <= high):
         raise ValueError(f"{name} is {shown(value)}; {what}use a {'whole ' * whole}number{_range(low, high)}{unit}")
     return int(given) if whole else float(given)
 
@@ -140,7 +143,7 @@ def network(model: Any) -> nn.Module:
     return isa("model", model, nn.Module, "a network, such as models.mlp(splits.train)")
 
 
-def grouped(data: Any, name: str = "data") -> Any:
+def grouped(data: Any, name: str = "data") -> GroupedData:
     """`GroupedData`, and not a whole data set or a loader."""
     from .data import GroupedData
 

@@ -27,7 +27,7 @@ class CtrlC:
     PATIENCE = 5.0  # seconds
     running, last = False, -math.inf
 
-    def __call__(self, *_) -> None:
+    def __call__(self, *_: object) -> None:
         if not self.running:
             os.write(2, STOPPED.encode())
             os._exit(130)
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         from .commands import run
 
         ctrl_c.running = True
-        code = run(sys.argv[1:] if own else argv)
+        code = run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Iterator
 from contextvars import ContextVar
 
 import numpy as np
@@ -19,7 +20,7 @@ _seed: ContextVar[int] = ContextVar("_seed", default=0)  # of the innermost isol
 
 
 @contextlib.contextmanager
-def isolated_randomness(seed: int, device: torch.device | str = "cpu"):
+def isolated_randomness(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Inside, the generators of torch, NumPy and Python start from `seed`, and new numbers are float32, as those of the
     data; afterwards all are as they were before.
 
@@ -55,7 +56,7 @@ def fresh_layers():
 
 
 @contextlib.contextmanager
-def evaluating(model: nn.Module):
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, and every submodule's own mode again afterwards (a frozen batch norm stays frozen)."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -67,7 +68,7 @@ def evaluating(model: nn.Module):
 
 
 @contextlib.contextmanager
-def threads_for(model: nn.Module):
+def threads_for(model: nn.Module) -> Iterator[None]:
     """One CPU thread while a small model computes, and the caller's number again afterwards."""
     before = torch.get_num_threads()
     if sum(p.numel() for p in model.parameters()) < SMALL:

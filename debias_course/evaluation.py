@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from torch import Tensor, nn
 from .checks import LARGEST, grouped, kind_of, network, whole
 from .contexts import evaluating, threads_for
 from .data import GroupedData
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 
@@ -81,7 +84,7 @@ class GroupReport:
     attribute_names: tuple[str, ...]
     train_n: tuple[int, ...] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         groups = len(self.label_names) * len(self.attribute_names)
         for name in ("n", "correct", "train_n"):
             counts = getattr(self, name)
@@ -100,7 +103,10 @@ class GroupReport:
     @property
     def groups(self) -> list[Share | None]:
         """Accuracy of each group; None for a group without samples, which is neither 0 nor NaN."""
-        return [wilson(c, n) if n else None for c, n in zip(self.correct, self.n)]
+        return [self._share(g) if n else None for g, n in enumerate(self.n)]
+
+    def _share(self, group: int) -> Share:
+        return wilson(self.correct[group], self.n[group])
 
     @property
     def _present(self) -> list[int]:
@@ -117,8 +123,8 @@ class GroupReport:
     @property
     def group_balanced(self) -> Share:
         """The mean accuracy of the groups, each weighing the same."""
-        present, groups = self._present, self.groups
-        return weighted([groups[g] for g in present], [1.0] * len(present))
+        present = self._present
+        return weighted([self._share(g) for g in present], [1.0] * len(present))
 
     @property
     def worst(self) -> int:
@@ -128,7 +134,7 @@ class GroupReport:
     @property
     def worst_group(self) -> Share:
         """The interval is the group's own: it does not know that the group was picked for being the worst."""
-        return self.groups[self.worst]
+        return self._share(self.worst)
 
     @property
     def worst_class(self) -> Share:
@@ -150,8 +156,8 @@ class GroupReport:
             raise ValueError(
                 f"group '{missing[0]}' has training but no test samples; test on data that hold every group"
             )
-        present, groups = [g for g in self._present if self.train_n[g]], self.groups
-        return weighted([groups[g] for g in present], [self.train_n[g] for g in present])
+        present = [g for g in self._present if self.train_n[g]]
+        return weighted([self._share(g) for g in present], [self.train_n[g] for g in present])
 
     def _shot(self, low: float, high: float, kind: str) -> Share:
         """The mean accuracy of the labels with `low` to `high` training samples, each label counting the same."""
@@ -180,7 +186,7 @@ class GroupReport:
         """Labels with fewer than 20 training samples."""
         return self._shot(0, 19, "few-shot")
 
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """Data frame with one row per group: label, attribute, group, n, correct, accuracy, low, high."""
         import pandas as pd
 
@@ -201,7 +207,7 @@ class GroupReport:
             f"(n={worst.n}, 95% {worst.low:.2f}-{worst.high:.2f})",
         ]
         empty = [name for name, n in zip(self.group_names, self.n) if not n]
-        if any(self.train_n or ()) and not any(t for t, n in zip(self.train_n, self.n) if not n):
+        if self.train_n and any(self.train_n) and not any(t for t, n in zip(self.train_n, self.n) if not n):
             parts.append(f"train-weighted {self.train_weighted}")
         if empty:
             parts.append(f"no sample in {len(empty)} of {len(self.n)} groups ({'; '.join(empty[:3])})")

@@ -47,6 +47,8 @@ class Staged(Classifier):
     stages  the modules, in order; `widths` their channels C_j
     """
 
+    features: nn.Sequential
+
     def __init__(self, stages: Sequence[nn.Module], widths: Sequence[int], n_labels: int):
         pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         super().__init__(nn.Sequential(*stages, *pool), nn.Linear(widths[-1], n_labels))
@@ -131,7 +133,7 @@ def resnet18(data: GroupedData, *, width: int = 64, stem: str = "large", seed: i
         raise ValueError(f"stem is {stem!r}; use 'large' or 'small'")
     with isolated_randomness(seed):
         size, stride = (7, 2) if stem == "large" else (3, 1)
-        first = [nn.Conv2d(data.inputs.shape[1], width, size, stride, size // 2, bias=False)]
+        first: list[nn.Module] = [nn.Conv2d(data.inputs.shape[1], width, size, stride, size // 2, bias=False)]
         first += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         first += [nn.MaxPool2d(3, 2, 1)] if stem == "large" else []
         stages, depth, widths = [], width, [width * 2**j for j in range(4)]
@@ -167,7 +169,10 @@ class Prepare(nn.Module):
     """Images [B, 1 or 3, H, W] in [0, 1] as networks trained on ImageNet want them: three channels, no side below 64
     pixels, normalised by ImageNet's mean and standard deviation."""
 
-    def __init__(self):
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)

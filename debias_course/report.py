@@ -22,7 +22,7 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -31,6 +31,9 @@ from .cache import write_atomically
 from .comparison import NEEDS, Comparison
 from .evaluation import evaluate
 from .fingerprints import fingerprint
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FACTS, OTHERS = "comparison.json", ("report.html", "results.csv", "search.csv", "comparison.png")
 STYLE = """body{font:16px/1.5 sans-serif;max-width:78rem;margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}
@@ -131,7 +134,7 @@ def write(folder: Path, found: Comparison, configuration: Mapping[str, Any]) -> 
     return [folder / name for name in contents]
 
 
-def readable(found: Comparison):
+def readable(found: Comparison) -> pd.DataFrame:
     """`found.table` for a person: each mean with its interval in one column."""
     table, several = found.table, len(found.study.seeds) > 1
     words = dict(method=table["method"])
@@ -148,7 +151,7 @@ def readable(found: Comparison):
     return type(table)(words)
 
 
-def _intervals(table, several: bool, number: str, short: str) -> list[str]:
+def _intervals(table: pd.DataFrame, several: bool, number: str, short: str) -> list[str]:
     """Three columns as text: a value and, where there are several seeds, its interval."""
     return [
         "" if math.isnan(v) else number.format(v) + f" ({short.format(low)} to {short.format(high)})" * several
@@ -219,7 +222,7 @@ def page(found: Comparison, facts: Mapping[str, Any], differences: bytes) -> str
     )
 
 
-def by_group(found: Comparison):
+def by_group(found: Comparison) -> pd.DataFrame:
     """Data frame: a row per method and a column per group; what has no test sample is empty."""
     import pandas as pd
 
@@ -231,7 +234,7 @@ def by_group(found: Comparison):
     return shown.reset_index()
 
 
-def _csv(frame) -> bytes:
+def _csv(frame: pd.DataFrame) -> bytes:
     """The table as CSV, in which no text is a formula for a spreadsheet."""
     return frame.map(_no_formula).to_csv(index=False).encode()
 
@@ -245,7 +248,7 @@ def _no_formula(cell: Any) -> Any:
     return cell
 
 
-def _table(frame) -> str:
+def _table(frame: pd.DataFrame) -> str:
     return f"<div>{frame.to_html(index=False, border=0, na_rep='')}</div>"
 
 

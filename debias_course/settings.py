@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .checks import LARGEST, LAST_SEED, choice, grouped, isa, network, number
 from .data import GroupedData
@@ -46,7 +46,14 @@ def checked_settings(settings: Mapping[str, Any], of: str = "train") -> dict[str
     return found
 
 
-def watched_data(model, data, method, validation, watch, select) -> dict[str, GroupedData]:
+def watched_data(
+    model: nn.Module,
+    data: GroupedData,
+    method: Method,
+    validation: GroupedData | None,
+    watch: Mapping[str, GroupedData] | None,
+    select: str,
+) -> dict[str, GroupedData]:
     """The data to measure after every epoch, by name; TypeError or ValueError for what cannot be trained on."""
     network(model)
     isa("method", method, Method, "an instance, such as ERM() or LossReweighting(by='label')")

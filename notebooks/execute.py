@@ -18,7 +18,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 def execute(name: str) -> None:
     book = jupytext.read(HERE / "text" / f"{name}.py")
-    NotebookClient(book, timeout=600, record_timing=False, resources={"metadata": {"path": str(HERE)}}).execute()
+    NotebookClient(book, timeout=900, record_timing=False, resources={"metadata": {"path": str(HERE)}}).execute()
     book.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

@@ -21,6 +21,12 @@ def pytest_unconfigure():
     shutil.rmtree(CACHE, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "verdict_with" in getattr(item, "fixturenames", ()):  # measures a claim
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def digits():
     """Four-group coloured digits at the course's correlation."""
@@ -34,6 +40,17 @@ def toy():
     from debias_course.data import toys
 
     return toys.shortcut(seed=0)
+
+
+@pytest.fixture
+def two_threads():
+    """Two CPU threads for one test; the next ones would be slow with them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -174,6 +174,7 @@ def test_the_start_is_drawn_by_the_generator_alone():
         attack(model, x, labels, **how)
 
 
+@pytest.mark.slow
 def test_sixty_attacks_equal_a_reference_in_double_precision():
     """Coordinate by coordinate in the max norm, as the papers write it."""
     draws = generator(7)
@@ -285,6 +286,7 @@ def test_inputs_out_of_bounds_are_refused_instead_of_moved_by_more_than_the_radi
     assert (cut - x).abs().max() <= 0.5 + 1e-6 and cut.min() == x.min() and cut.max() == x.max()
 
 
+@pytest.mark.slow
 def test_images_that_an_augmentation_moves_out_of_bounds_are_refused(digits):
     part = digits.train.subset(torch.arange(64))
     with pytest.raises(ValueError, match="inputs reach from -2 to 1.6.*, .* let the model normalise pixels"):
@@ -348,6 +350,7 @@ def trained():
 SHORT = AdversarialTraining(radius=0.05, steps=2)
 
 
+@pytest.mark.slow
 def test_the_report_names_the_attack_and_only_loses_to_a_stronger_one(trained):
     models_, test = trained
     model = models_["plain"]

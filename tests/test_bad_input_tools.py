@@ -28,6 +28,7 @@ COMMANDS = {
     "compare --epochs 0": f"--epochs is '0'; {WHOLE} 1",
     "compare --epochs -2": f"--epochs is '-2'; {WHOLE} 1",
     "compare --epochs 1.5": f"--epochs is '1.5'; {WHOLE} 1",
+    f"compare --epochs {'9' * 400}": f"--epochs is '{'9' * 400}'; {WHOLE} 1",
     "compare --epochs": "--epochs: expected one argument",
     "compare --batch-size 0": f"--batch-size is '0'; {WHOLE} 1",
     "compare --lr nan": "--lr is 'nan'; use a number from 0",

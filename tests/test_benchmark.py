@@ -3,9 +3,12 @@
 import json
 import sys
 
+import pytest
+
 from debias_course import benchmark, models
 
 
+@pytest.mark.slow
 def test_every_row_has_a_name_a_ratio_and_a_target(monkeypatch, capsys):
     monkeypatch.setattr(models, "MODELS", {"mlp": models.linear, "cnn": models.linear})
     monkeypatch.setattr(sys, "argv", ["benchmark", "--json", "--repeats", "1"])

@@ -167,6 +167,7 @@ def write(course, text):
     forget()
 
 
+@pytest.mark.slow
 def test_a_topic_is_measured_from_its_lesson_with_the_seeds_asked_for(course):
     assert topics.topics() == ["98_test"]
     found, _ = claims.measure_topic("98_test")
@@ -179,6 +180,7 @@ def test_a_topic_is_measured_from_its_lesson_with_the_seeds_asked_for(course):
     assert claims.measure_topic("98_test", budget="full")[0][0].seeds == tuple(range(20))
 
 
+@pytest.mark.slow
 def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
     for seeds in (None, "10:15", "10:15"):
         _, found = claims.measure_topic("98_test", seeds=seeds)
@@ -197,6 +199,7 @@ def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
     assert [receipt["changed"] for receipt in receipts.read_receipts("98_test")] == [["statement"], ["statement"]]
 
 
+@pytest.mark.slow
 def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receipt_on_the_quick_one(course, monkeypatch):
     write(course, LECTURE + COSTLY)
     found, made = claims.measure_topic("98_test")
@@ -259,6 +262,7 @@ def test_the_front_page_shows_the_receipts_of_the_shipped_seeds(course):
     assert (course / "README.md").read_text() == page
 
 
+@pytest.mark.slow
 def test_the_readme_is_up_to_date():
     readme = (topics.notebooks_folder().parent / "README.md").read_text(encoding="utf-8")
     assert front_page.MARKS[0] + front_page.front_page() + front_page.MARKS[1] in readme, (

@@ -24,6 +24,7 @@ def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_compare_prints_a_table_and_writes_what_it_says(capsys, tmp_path):
     out = tmp_path / "results"
     assert run("compare", "--data", "colored-digits", "--methods", "erm,loss-reweighting", *FAST, "--out", out) == 0
@@ -34,6 +35,7 @@ def test_compare_prints_a_table_and_writes_what_it_says(capsys, tmp_path):
         assert str(out / name) in printed and (out / name).stat().st_size > 100
 
 
+@pytest.mark.slow
 def test_compare_knows_ten_by_ten_and_one_seed(capsys):
     assert run("compare", "--data", "colored-digits-10", "--methods", "erm", *FAST[:4], "--seeds", 1) == 0
     assert "colored-digits-10" in capsys.readouterr().out
@@ -81,7 +83,11 @@ def test_methods_are_written_as_they_are_called():
         (["compare", "--label", "y"], "--label is for a folder of images"),
         (["compare", "--leave-out-broken"], "--leave-out-broken is for a folder of images"),
         (["compare", "--model", "resnet81"], "unknown model 'resnet81'; did you mean resnet"),
-        (["compare", "--model", "vit_b_16"], "vit_b_16 cannot be trained on images 3×20×20"),
+        pytest.param(
+            ["compare", "--model", "vit_b_16"],
+            "vit_b_16 cannot be trained on images 3×20×20",
+            marks=pytest.mark.slow,
+        ),
         (["inspect", "nowhere"], "there is no folder"),
         (["inspect", ".", "--columns", "file"], "columns are 'file'; write file=NAME,label=NAME"),
     ],
@@ -100,6 +106,7 @@ def folder(tmp_path):
     return tmp_path / "my birds"
 
 
+@pytest.mark.slow
 def test_inspect_prints_a_command_that_runs(folder, capsys):
     assert run("inspect", folder, "--size", 16) == 0
     printed = capsys.readouterr().out
@@ -115,6 +122,7 @@ def test_inspect_prints_a_command_that_runs(folder, capsys):
     }
 
 
+@pytest.mark.slow
 def test_a_folder_takes_other_columns_and_streams(folder, capsys):
     named = ["--columns", "split=split,file=img_filename", "--label", "place", "--attribute", "y", "--size", 16]
     assert run("compare", "--data", folder, *named, "--memory", 0, "--methods", "erm", *FAST) == 0
@@ -129,6 +137,7 @@ def test_a_folder_takes_other_columns_and_streams(folder, capsys):
     assert "a folder of images has its own: leave it out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_problems_of_a_folder_end_with_a_list(folder, capsys):
     for i in range(30):
         (folder / f"images/{i}.jpg").write_text("broken")
@@ -143,6 +152,7 @@ def test_problems_of_a_folder_end_with_a_list(folder, capsys):
     assert capsys.readouterr().err.count("debias-course: 30 of 60 images are left out") == 1
 
 
+@pytest.mark.slow
 def test_a_network_without_weights_starts_at_random_and_says_so(folder, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     how = ["--size", 64, "--methods", "erm", "--epochs", 1, "--seeds", 1, "--trials", 1]
@@ -195,6 +205,7 @@ sys.exit(main())
 STOPPED = "debias-course: stopped; finished runs are kept, the same command goes on from there"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("moment", ["debias_course.commands", "torch", "torch._C", "torch.nn", "debias_course.study"])
 def test_ctrl_c_while_the_command_is_imported_is_one_sentence(moment, times):
@@ -202,6 +213,7 @@ def test_ctrl_c_while_the_command_is_imported_is_one_sentence(moment, times):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", f"\n{STOPPED}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pauses", [[], [0.0, 0.3]], ids=str)
 def test_ctrl_c_says_once_that_nothing_is_lost_however_often_it_is_pressed(pauses):
     command = [
@@ -230,26 +242,27 @@ def test_ctrl_c_says_once_that_nothing_is_lost_however_often_it_is_pressed(pause
     assert "Traceback" not in printed and "Exception" not in printed
 
 
+@pytest.mark.slow
 def test_a_comparison_that_was_killed_ends_with_the_same_table(tmp_path, monkeypatch):
-    how = ["compare", "--methods", "erm,loss-reweighting,hard-mining", "--model", "mlp", "--epochs", 8, "--trials", 2]
+    how = ["compare", "--methods", "erm,loss-reweighting", "--model", "mlp", "--epochs", 8, "--trials", 2]
     how = [str(each) for each in (*how, "--seeds", "100:103", "--jobs", 1, "--out")]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     environment = os.environ | dict(DEBIAS_COURSE_CACHE=str(killed))
     command = [sys.executable, "-m", "debias_course.cli", *how, str(killed / "out")]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while len(list((killed / "runs").glob("*.json"))) < 4:
+    while len(list((killed / "runs").glob("*.json"))) < 3:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.kill()
     process.communicate()
     kept = {path: path.stat().st_mtime_ns for path in (killed / "runs").glob("*.json")}
-    assert 4 <= len(kept) < 15 and not (killed / "out" / "results.csv").exists()
+    assert 3 <= len(kept) < 10 and not (killed / "out" / "results.csv").exists()
     tables = []
     for folder in (killed, whole):
         monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(folder))
         assert run(*how, folder / "out") == 0
         tables.append(pd.read_csv(folder / "out" / "results.csv").drop(columns="seconds"))
-        assert len(list((folder / "runs").glob("*.json"))) == 15
+        assert len(list((folder / "runs").glob("*.json"))) == 10
     pd.testing.assert_frame_equal(*tables)
     assert kept.items() <= {path: path.stat().st_mtime_ns for path in (killed / "runs").glob("*.json")}.items()
     assert run(*how, whole / "out") == 0  # the same again
@@ -257,6 +270,7 @@ def test_a_comparison_that_was_killed_ends_with_the_same_table(tmp_path, monkeyp
     assert run(*how, tmp_path / "new", "--lr", "nan") == 2 and run(*how, tmp_path / "new") == 0  # a mistake, mended
 
 
+@pytest.mark.slow
 def test_importing_the_package_brings_nothing_heavy():
     heavy = ("torchvision", "sklearn", "pandas", "matplotlib.pyplot", "ipywidgets", "scipy", "joblib")
     for imported, not_there in ("debias_course.commands", heavy), ("debias_course.cli", ("torch", "numpy", *heavy)):
@@ -265,6 +279,7 @@ def test_importing_the_package_brings_nothing_heavy():
         assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_package_hands_out_its_modules_and_functions():
     source = """
 import debias_course
@@ -295,6 +310,7 @@ SHELLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line, code, said", SHELLS.values(), ids=SHELLS)
 def test_a_shell_gets_an_exit_code_and_no_traceback(line, code, said):
     words = dict(python=sys.executable, list=f"{sys.executable} -m debias_course.cli list")
@@ -304,6 +320,7 @@ def test_a_shell_gets_an_exit_code_and_no_traceback(line, code, said):
     assert (done.returncode, done.stderr) == (code, said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["{python} -OO", "env -i PATH=$PATH {python}"])
 def test_a_comparison_needs_neither_docstrings_nor_a_home(how, tmp_path):
     line = f"{how} -m debias_course.cli compare --methods erm --out {tmp_path} --jobs 1 {' '.join(FAST)} >&-"
@@ -311,6 +328,7 @@ def test_a_comparison_needs_neither_docstrings_nor_a_home(how, tmp_path):
     assert done.returncode == 0 and "Traceback" not in done.stderr and (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_two_comparisons_do_not_fill_one_folder(tmp_path, capsys):
     command = [sys.executable, "-m", "debias_course.cli", "compare", "--methods", "erm", "--model", "linear"]
     process = subprocess.Popen([*command, "--epochs", "300", "--out", tmp_path], stderr=subprocess.PIPE, text=True)

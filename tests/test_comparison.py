@@ -56,6 +56,7 @@ def test_every_method_is_tried_as_often_with_the_same_rates_and_decays_its_own_s
     assert [t.method for t in renamed] == [t.method for t in tuned]  # a name is no setting
 
 
+@pytest.mark.slow
 def test_the_best_setting_on_validation_is_tested_with_every_seed():
     found = small({"ERM": ERM(), "weights": LossReweighting()}, seeds=2, trials=3)
     assert len(found.trials) == 6 and found.searched["chosen"].sum() == 2
@@ -266,6 +267,7 @@ def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(monkeypa
     assert dataclasses.asdict(resumed.study)["records"] == dataclasses.asdict(small(calls, **how).study)["records"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong, verdict", [(False, "holds"), (True, "undecided")])  # 0 on every seed
 def test_choosing_the_worst_setting_turns_a_claim(monkeypatch, wrong, verdict):
     monkeypatch.setattr(measurements, "eleven", lambda: {"plain": ERM()})

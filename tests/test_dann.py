@@ -304,6 +304,7 @@ def test_forty_steps_equal_two_networks_with_two_losses_in_double_precision(toy)
         torch.testing.assert_close(one, theirs, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_probe_reads_what_is_there_and_nothing_else(toy):
     model = models.linear(toy.train)  # its features are the inputs, and the first of them shows the attribute
     assert probe(model, toy.validation, toy.test).value > 0.98

@@ -127,6 +127,7 @@ def test_a_box_by_hand():
     assert torch.equal(in_box(torch.zeros(2, 28, 28)), torch.zeros(2, 20, 20))
 
 
+@pytest.mark.slow
 def test_the_full_digits_are_read_where_they_are(tmp_path):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -349,6 +350,7 @@ def test_toys_are_what_they_say():
     assert std[:100].mean() == pytest.approx(10, rel=0.05) and std[100:].mean() == pytest.approx(1, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_bias_that_is_not_planted_turns_the_claims_of_lecture_00(monkeypatch):
     """Deliberately wrong: colours that ignore the correlation."""
 

@@ -92,11 +92,10 @@ def test_evaluate_counts_right_answers_per_group():
     assert str(measured).startswith("overall 0.600 (n=5, 95% 0.23-0.88) | group-balanced")
 
 
-def test_predict_restores_every_submodule_mode_and_threads(toy):
+def test_predict_restores_every_submodule_mode_and_threads(toy, two_threads):
     model = models.mlp(toy.train, hidden=(4,))
     model.train()
     model.head.eval()
-    torch.set_num_threads(2)
     predict(model, toy.test)
     assert model.training and model.features.training and not model.head.training
     assert torch.get_num_threads() == 2

@@ -138,6 +138,7 @@ def mine(body="1", factor=2, parent=1, remark="", docstring=""):
     return space["Mine"]()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", REACHES.values(), ids=REACHES)
 def test_code_that_is_reached_by_any_way_is_part_of_the_key(body):
     assert key(mine(body)) == key(mine(body)) == key(mine(body, remark="# a remark", docstring='"""What it does."""'))
@@ -316,6 +317,7 @@ PAIRS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one, other", PAIRS.values(), ids=PAIRS)
 def test_two_runs_that_differ_have_two_keys(one, other):
     assert key(**one) == key(**one) and key(**one) != key(**other)
@@ -433,6 +435,7 @@ def test_the_name_of_a_run_and_how_often_torch_has_counted_hooks_do_not_matter()
     assert key(model=net(by_hook(2))) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", "12")
 def test_every_process_agrees(seed):
     source = """
@@ -458,6 +461,7 @@ def test_what_cannot_be_known_is_refused_with_its_place(thing):
         fingerprint(Partnered(partner={"deep": [thing]}))
 
 
+@pytest.mark.slow
 def test_two_methods_of_one_factory_keep_their_own_results(tmp_path, monkeypatch):
     monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path))
 
@@ -495,6 +499,7 @@ def net_of(n, last):
     return made[0]
 
 
+@pytest.mark.slow
 def test_a_net_of_objects_has_a_fingerprint_too():
     assert fingerprint(net_of(12, last=1)) == fingerprint(net_of(12, last=1)) != fingerprint(net_of(12, last=2))
     graph = [torch.fx.symbolic_trace(torch.nn.Sequential(linear(0), torch.nn.ReLU(), linear(s))) for s in (0, 0, 1)]

@@ -156,6 +156,7 @@ def test_a_file_that_was_mended_is_tried_again(tmp_path):
     assert len(image_folder(tmp_path, size=SIDE, memory=0).train) == 36
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_without_files(tmp_path):
     n = 100_000
     numbers = np.arange(n)
@@ -275,6 +276,7 @@ def test_subset_and_move_keep_streaming(both):
     assert streamed.train.to("cpu") is streamed.train
 
 
+@pytest.mark.slow
 def test_training_cannot_tell_the_difference(both):
     kept, streamed = both
     before = torch.random.get_rng_state()
@@ -288,6 +290,7 @@ def test_training_cannot_tell_the_difference(both):
     assert reports[0] == reports[1] and torch.equal(before, torch.random.get_rng_state())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_streams(both, name):
     _, streamed = both
@@ -378,6 +381,7 @@ def test_the_fingerprint_follows_files_labels_and_settings(tmp_path):
     assert data.fingerprint() != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [2**30, 0])
 def test_a_study_in_worker_processes_is_cached(birds, memory):
     source = folder_source(birds, size=SIDE, memory=memory)

@@ -39,6 +39,7 @@ def stale():
     return {lecture for lecture, behaviour in RESTS_ON.items() if changed & set(behaviour)}
 
 
+@pytest.mark.slow
 def test_the_receipts_of_every_lecture_vouch_for_this_code():
     assert len(RESTS_ON) == 11 and all(len(behaviour) > 12 for behaviour in RESTS_ON.values()) and not stale()
 
@@ -132,6 +133,7 @@ def batch(self, rows):
 BATCH, mean, labels = grouped.GroupedData.batch, SEEDS.mean_over_seeds, toys._labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where, name, value, lectures", CHANGES.values(), ids=CHANGES)
 def test_a_change_of_behaviour_makes_stale_what_rests_on_it(where, name, value, lectures, monkeypatch):
     monkeypatch.setitem(where, name, value) if isinstance(where, dict) else monkeypatch.setattr(where, name, value)
@@ -187,12 +189,14 @@ REFACTORINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where, name, value", REFACTORINGS.values(), ids=REFACTORINGS)
 def test_a_refactoring_leaves_receipts_fresh(where, name, value, monkeypatch):
     monkeypatch.setattr(where, name, value, raising=False)
     assert not stale()
 
 
+@pytest.mark.slow
 def test_what_a_claim_names_is_looked_at_by_a_golden_run():
     """Of the course's functions and classes that measurements import, those that compute are covered."""
     covered = {id(thing) for each in golden.GOLDEN.values() for thing in each.of}

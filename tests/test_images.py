@@ -29,6 +29,7 @@ def birds(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [2**30, 0])
 @pytest.mark.parametrize("error, why", PASSING)
 def test_what_passes_is_raised_with_a_remedy_and_nothing_is_kept_of_it(birds, monkeypatch, error, why, memory):

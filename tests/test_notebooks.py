@@ -115,6 +115,7 @@ def test_nothing_personal_random_or_large_is_stored(name):
     assert not re.search(r"/(home|Users|root|tmp)/", text)
 
 
+@pytest.mark.slow
 @each
 def test_every_claim_has_its_receipt(name):
     measures = topics.lesson_of(name).measures

@@ -133,6 +133,7 @@ def test_no_output_widget_anywhere():
     assert repr(made) == "Panel of Example: step, depth, kind, twice"
 
 
+@pytest.mark.slow
 def test_the_toy_drawing_shows_the_lesson():
     """Weighting levels the boundary: the sentence below the picture says that the worst group gains."""
     _, sentence = draw_shortcut(LossReweighting(), correlation=0.95)
@@ -152,6 +153,7 @@ def test_the_digits_drawing_trains_in_the_open():
     ]
 
 
+@pytest.mark.slow
 def test_the_mining_drawing_tells_rare_from_wrong():
     seen = []
     method = HardMining(keep=0.1, warm_up=2)
@@ -189,6 +191,7 @@ def test_the_group_dro_drawing_shows_weights_while_it_trains():
     assert weights == pytest.approx(1.0) and sentence.startswith("on test, after the last epoch: group-balanced")
 
 
+@pytest.mark.slow
 def test_the_moons_drawing_tells_what_the_penalty_adds():
     figure, sentence = draw_moons(SpectralDecoupling(strength=0.1, variant="margin"), gap=0.3)
     plain, decoupled = (float(part.split(": ")[1].split(" ")[0]) for part in sentence.split(" · "))
@@ -197,6 +200,7 @@ def test_the_moons_drawing_tells_what_the_penalty_adds():
     assert same == f"plain training: {plain:.2f} right on test · this setting: {plain:.2f} right on test"
 
 
+@pytest.mark.slow
 def test_the_adversarial_drawing_fools_the_plain_network_only():
     figure, sentence = draw_adversarial_training(AdversarialTraining(radius=0.1, steps=10), digit=7)
     plain, robust = sentence.split(" · ")
@@ -209,6 +213,7 @@ def test_the_adversarial_drawing_fools_the_plain_network_only():
     assert nothing.axes[0].get_title() == nothing.axes[2].get_title()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digits, level, names", [("coloured", 10, ["label"]), ("textured", 2, ["plain", "textured"])])
 def test_the_dann_drawing_asks_the_discriminator_and_a_fresh_probe(digits, level, names):
     seen = []
@@ -226,6 +231,7 @@ def test_the_dann_drawing_asks_the_discriminator_and_a_fresh_probe(digits, level
     assert bars == pytest.approx(list(shares.values()), abs=0.006)
 
 
+@pytest.mark.slow
 def test_the_occam_drawing_trains_once_and_then_only_moves_the_threshold(monkeypatch):
     seen = []
     figure, sentence = draw_occam_nets(OccamNets(), epochs=1, progress=lambda *at: seen.append(at))
@@ -255,6 +261,7 @@ def test_the_exits_figure_counts_by_hand():
     assert all(part + " on average" in sentence for part in parts)
 
 
+@pytest.mark.slow
 def test_the_comparison_drawing_pairs_by_seed():
     seen = []
     draw = partial(draw_comparison, ERM(), progress=lambda *at: seen.append(at))

@@ -32,6 +32,12 @@ def found():
     return small(seeds=2, trials=2)
 
 
+@pytest.fixture
+def unpainted(monkeypatch):
+    """Reports without their picture, which takes a quarter of a second."""
+    monkeypatch.setattr(report.figures, "png", lambda figure: b"a picture")
+
+
 class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
@@ -53,6 +59,7 @@ class Page(html.parser.HTMLParser):
         self.words += data
 
 
+@pytest.mark.slow
 def test_the_page_says_everything_and_needs_nothing_but_itself(found, tmp_path):
     with report.taken(tmp_path, CONFIGURATION):
         report.write(tmp_path, found, CONFIGURATION)
@@ -134,7 +141,7 @@ def take(folder, configuration):
         pass
 
 
-def test_a_folder_is_taken_by_one_configuration(found, tmp_path):
+def test_a_folder_is_taken_by_one_configuration(found, tmp_path, unpainted):
     folder = tmp_path / "with späces"
     take(folder, CONFIGURATION | dict(lr=0.1))  # a mistake that was noticed
     take(folder, CONFIGURATION)
@@ -150,6 +157,7 @@ def test_a_folder_is_taken_by_one_configuration(found, tmp_path):
             report.write(folder, found, another)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -166,7 +174,7 @@ def test_a_folder_is_taken_by_one_configuration(found, tmp_path):
     ],
     ids=lambda content: content[:40],
 )
-def test_what_others_wrote_is_not_overwritten(found, tmp_path, content):
+def test_what_others_wrote_is_not_overwritten(found, tmp_path, content, unpainted):
     (tmp_path / "comparison.json").write_text(content)
     for use in take, partial(report.write, found=found):
         with pytest.raises(
@@ -179,6 +187,7 @@ def test_what_others_wrote_is_not_overwritten(found, tmp_path, content):
         take(tmp_path, CONFIGURATION)
 
 
+@pytest.mark.slow
 def test_a_crash_while_writing_leaves_a_folder_that_does_not_say_finished(found, tmp_path, monkeypatch):
     report.write(tmp_path, found, CONFIGURATION)
     write, names = report.write_atomically, []
@@ -217,6 +226,7 @@ def _hold(folder, held, release):
         release.wait(20)
 
 
+@pytest.mark.slow
 def test_who_writes_waits_for_who_is_writing(found, tmp_path):
     context = multiprocessing.get_context("fork")
     held, release = context.Event(), context.Event()
@@ -238,6 +248,7 @@ def _write_many(folder, found):
         report.write(folder, found, CONFIGURATION)
 
 
+@pytest.mark.slow
 def test_files_of_two_that_write_at_once_belong_together(tmp_path):
     one, two = small(seeds=1, trials=1), small(seeds=3, trials=1)
     context = multiprocessing.get_context("fork")
@@ -300,8 +311,9 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
-def test_no_text_is_a_formula_for_a_spreadsheet_and_numbers_stay_numbers(tmp_path, sign):
+def test_no_text_is_a_formula_for_a_spreadsheet_and_numbers_stay_numbers(tmp_path, sign, unpainted):
     def named(seed):
         names = dict(label_names=(f"{sign}cmd|calc!A0", "-1"), attribute_names=("left", "right"))
         return Splits(*(dataclasses.replace(part, **names) for part in toys.shortcut(n=60, seed=seed)))

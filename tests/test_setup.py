@@ -94,6 +94,7 @@ def test_readme_links_lead_somewhere():
     assert targets and all((ROOT / target).exists() for target in targets)
 
 
+@pytest.mark.slow
 def test_the_readme_example_runs(capsys):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", readme, flags=re.S)

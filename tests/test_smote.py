@@ -33,6 +33,7 @@ def test_the_published_formula_by_hand():
     assert between(x, nearest, torch.tensor([0, 2]), torch.tensor([1, 1]), 0.5).tolist() == [[0, 1], [0.5, 1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", range(20))
 def test_the_same_random_numbers_give_what_imbalanced_learn_gives(problem):
     from imblearn.over_sampling import SMOTE as Theirs
@@ -63,6 +64,7 @@ def test_the_blocks_and_chunks_of_the_neighbour_search_by_hand(monkeypatch):
     assert least.tolist() == [[0.5], [0], [-4], [-7.5]] and found.tolist() == [[1], [0], [3], [2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "n, width, k", [(7, 2, 6), (CHUNK * 3 + 5, 3, 5), (2500, 40, 7), (CHUNK * 2, 1, 3), (2500, 260, 7), (2100, 256, 70)]
 )
@@ -99,6 +101,7 @@ def measured(x, k):
 FAR = 1000 * torch.tensor([-1.0, 1.0]).repeat_interleave(2250)[:, None]  # two clusters, 2000 σ apart
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [2, 5, 7, 20, 256])
 @pytest.mark.parametrize("shift", [0.0, FAR], ids=["one cluster", "two far apart"])
 def test_many_samples_in_single_precision_have_the_neighbours_of_double_precision(width, shift):
@@ -107,6 +110,7 @@ def test_many_samples_in_single_precision_have_the_neighbours_of_double_precisio
     assert torch.equal(neighbours(x, 5)[SOME], measured(x, 5).indices)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [2, 20])
 @pytest.mark.parametrize("kind", ["copies", "whole numbers", "all the same", "tiny"])
 def test_ties_and_sizes_that_single_precision_cannot_tell_apart(width, kind):
@@ -221,6 +225,7 @@ def test_groups_are_not_mixed():
     assert (both.inputs[new][rare][:, 0].sign() == both.attributes[new][rare] * 2.0 - 1).all()
 
 
+@pytest.mark.slow
 def test_two_stages_keep_the_features_and_train_a_new_head_on_balanced_embeddings(toy):
     start, method = models.mlp(toy.train, hidden=(8,)), SMOTE(by="group", warm_up=2)
     stage_one = train(start, toy.train, epochs=2).model
@@ -252,6 +257,7 @@ def test_a_model_without_features_is_told_so(toy):
     train(nn.Linear(2, 2), toy.train, SMOTE(space="input"), epochs=1)
 
 
+@pytest.mark.slow
 def test_memory_of_many_samples_stays_bounded():
     """50,000 samples: all distances at once would be 10 GB, whatever the dimension (10 here, which is fast)."""
     import resource

@@ -182,6 +182,7 @@ def test_an_edited_method_is_measured_anew(monkeypatch, tmp_path):
     assert len(keys) == 2
 
 
+@pytest.mark.slow
 def test_workers_and_this_process_agree_to_the_bit():
     here = small(METHODS, seeds=2)
     for path in kept():
@@ -198,6 +199,7 @@ def test_other_joblib_backends_can_be_chosen():
     assert len(result.records) == 4
 
 
+@pytest.mark.slow
 def test_a_killed_study_continues_where_it_stopped(tmp_path):
     script = tmp_path / "long_study.py"
     script.write_text(
@@ -210,7 +212,7 @@ def test_a_killed_study_continues_where_it_stopped(tmp_path):
 
             if __name__ == "__main__":
                 data = partial(toys.shortcut, n=400)
-                study({"plain": ERM()}, data, seeds=40, model=models.linear, epochs=150, batch_size=20, n_jobs=2)
+                study({"plain": ERM()}, data, seeds=16, model=models.linear, epochs=50, batch_size=20, n_jobs=2)
                 print("done")
             """
         )
@@ -224,14 +226,14 @@ def test_a_killed_study_continues_where_it_stopped(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: everybody gets it
     output, _ = process.communicate(timeout=60)
     survived = kept()
-    assert "done" not in output and 2 <= len(survived) < 40
+    assert "done" not in output and 2 <= len(survived) < 16
     assert all(json.loads(path.read_text())["report"] for path in survived)
     stamps = {path: path.stat().st_mtime_ns for path in survived}
     data = partial(toys.shortcut, n=400)
     result = study(
-        {"plain": ERM()}, data, seeds=40, model=models.linear, epochs=150, batch_size=20, n_jobs=2, progress=False
+        {"plain": ERM()}, data, seeds=16, model=models.linear, epochs=50, batch_size=20, n_jobs=2, progress=False
     )
-    assert len(result.records) == 40 and all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert len(result.records) == 16 and all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only_and_is_said_once(monkeypatch, tmp_path):
@@ -272,6 +274,7 @@ def damaged(record, path):
         yield {**record, "report": {**report, **change}}
 
 
+@pytest.mark.slow
 def test_a_record_that_is_not_of_its_run_is_computed_again():
     first = small(METHODS, seeds=1)
     path = kept()[0]
@@ -328,6 +331,7 @@ def everything(number):
     return Local(), lambda data, seed: Net(), augmentations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", range(4), ids=["partial", "object", "bound method", "lambda"])
 def test_what_is_made_in_a_function_reaches_the_workers(which):
     method, model, augmentations = everything(0.5)
@@ -408,6 +412,7 @@ def test_data_that_a_run_has_changed_are_not_trained_on():
     assert len(kept()) == 1
 
 
+@pytest.mark.slow
 def test_a_backend_that_returns_all_at_once_will_do():
     import joblib
 
@@ -423,6 +428,7 @@ class Killing(ERM):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_said_in_one_sentence_and_the_rest_goes_on():
     done = small(METHODS, seeds=2)
     with pytest.raises(OSError, match="a worker process was ended from outside, .* finished runs are kept: repeat"):

@@ -206,8 +206,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_epoch(toy):
         train(models.mlp(huge, hidden=(8,)), huge, epochs=2)
 
 
-def test_threads_are_given_back_even_after_an_error(toy):
-    torch.set_num_threads(2)
+def test_threads_are_given_back_even_after_an_error(toy, two_threads):
     with pytest.raises(KeyboardInterrupt):
         train(models.linear(toy.train), toy.train, epochs=2, progress=interrupt)
     assert torch.get_num_threads() == 2

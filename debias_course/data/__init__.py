@@ -1,5 +1,6 @@
 """What we train on: grouped data, real digits with a planted bias, toys, and one's own images."""
 
+from collections.abc import Callable
 from functools import partial
 
 from . import toys as toys
@@ -19,7 +20,7 @@ from .splits import Splits as Splits
 from .streaming import ImageFiles as ImageFiles
 
 # Data sets that the command line knows by name: each is called with seed=... and returns Splits.
-DATASETS = {
+DATASETS: dict[str, Callable[..., Splits]] = {
     "colored-digits": partial(colored_digits, classes=2),
     "colored-digits-10": partial(colored_digits, classes=10),
     "textured-digits-10": partial(textured_digits, classes=10),

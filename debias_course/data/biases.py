@@ -6,6 +6,8 @@ always, 1 / n_attributes means that the two are independent. Counts are exact, n
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,9 @@ COLORS = {
 }
 
 
-def correlated_attributes(labels: Tensor, n_attributes: int, correlation: float, *, generator: torch.Generator):
+def correlated_attributes(
+    labels: Tensor, n_attributes: int, correlation: float, *, generator: torch.Generator
+) -> Tensor:
     """An attribute for each label, int64 [N], that agrees with the label in exactly round(correlation · n_y) of the
     n_y samples of each label y; the others are spread over the other attributes as evenly as whole numbers allow.
 
@@ -93,7 +97,15 @@ def colored_digits(
     )
 
 
-def _planted(classes: int, correlations: dict, names: tuple[str, ...], draw, *, seed: int, full: bool) -> Splits:
+def _planted(
+    classes: int,
+    correlations: Mapping[str, float | None],
+    names: tuple[str, ...],
+    draw: Callable[[Tensor, Tensor, torch.Generator], Tensor],
+    *,
+    seed: int,
+    full: bool,
+) -> Splits:
     """Digits drawn by `draw(images, attributes, generator)`, in train, validation and test of the correlations given
     (None, but for train: unbiased)."""
     classes, generator = choice("classes", classes, (2, 10)), seeded(seed)

@@ -38,7 +38,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -51,8 +51,19 @@ from .metadata import FolderError, Problem, can_be_left_out, lead_out, listed, r
 from .splits import Splits
 from .streaming import MOST_PIXELS, ImageFiles, decode_all, stamp
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def _read(path, size, columns, label, attribute, memory, workers) -> FolderReport:
+
+def _read(
+    path: str | Path,
+    size: int,
+    columns: Mapping[str, str] | None,
+    label: str | None,
+    attribute: str | None,
+    memory: float,
+    workers: int | None,
+) -> FolderReport:
     size, memory = whole("size", size, 1), number("memory", memory, 0)
     if size * size > MOST_PIXELS:
         needed = f"one image takes {3 * size * size / 1e9:,.1f} GB"
@@ -62,7 +73,9 @@ def _read(path, size, columns, label, attribute, memory, workers) -> FolderRepor
     return FolderReport(read_table(path, columns=columns, label=label, attribute=attribute), size, memory)
 
 
-def _decoded(report: FolderReport, workers: int | None, again: bool = False):
+def _decoded(
+    report: FolderReport, workers: int | None, again: bool = False
+) -> tuple[FolderReport, list[np.ndarray | None]]:
     """The report without the files that cannot be decoded, which become problems, and the images of each split, uint8
     [n, 3, size, size] (None where they will stream: then files that were tried before are tried `again` on demand)."""
     import pandas as pd
@@ -86,7 +99,9 @@ def _decoded(report: FolderReport, workers: int | None, again: bool = False):
     return replace(report, table=report.table._replace(rows=pd.concat(good), problems=problems)), images
 
 
-def _part_decoded(report: FolderReport, part, workers: int | None, again: bool):
+def _part_decoded(
+    report: FolderReport, part: pd.DataFrame, workers: int | None, again: bool
+) -> tuple[np.ndarray | None, dict[int, str]]:
     """The images of one split (None where they will stream), and {row: reason} of those that cannot be decoded."""
     paths = [os.path.join(report.table.root, file) for file in part["file"]]
     if report.streams or again:
@@ -97,9 +112,11 @@ def _part_decoded(report: FolderReport, part, workers: int | None, again: bool):
     return pixels, {int(part.index[place]): why for place, why in failed.items()}
 
 
-def _tried(report: FolderReport, part, paths: list[str], workers: int | None, again: bool) -> dict[int, str]:
+def _tried(
+    report: FolderReport, part: pd.DataFrame, paths: list[str], workers: int | None, again: bool
+) -> dict[int, str]:
     """{place: reason} of the files that cannot be decoded, kept for as long as nobody touches one of the files."""
-    path = cache_folder() / "images" / f"{stamp(report.table.root, part['file'])}.json"
+    path = cache_folder() / "images" / f"{stamp(str(report.table.root), part['file'])}.json"
     try:
         if not again:
             return {int(place): why for place, why in json.loads(path.read_bytes()).items()}

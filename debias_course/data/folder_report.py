@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import shlex
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .grouped import PARTS, group_names
 from .metadata import LAYOUTS, SHOWN, Table, listed, remedy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WIDTHS = (64, 128, 224)  # pixels for which a report tells the memory
 
@@ -36,7 +40,7 @@ class FolderReport:
         return counts
 
     @property
-    def groups(self):
+    def groups(self) -> pd.DataFrame:
         """Data frame of counts, with one row per group and one column per split."""
         import pandas as pd
 

@@ -11,15 +11,18 @@ import os
 import posixpath
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..checks import folder, isa, shown
 from .grouped import PARTS, group_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = {"0": 0, "1": 1, "2": 2, "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 WATERBIRDS = dict(file="img_filename", label="y", attribute="place", split="split")
@@ -44,12 +47,12 @@ class Problem(NamedTuple):
 class FolderError(ValueError):
     """All that is wrong with a folder: `problems` has everything, the message the first 20."""
 
-    def __init__(self, path: Path, problems: list[Problem]):
+    def __init__(self, path: Path, problems: list[Problem]) -> None:
         self.path, self.problems = path, problems
         count = f"{len(problems):,} problem{'s' * (len(problems) > 1)}"
         super().__init__(f"{path} cannot be used as it is, {count}:\n{listed(problems)}{remedy(problems)}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[FolderError], tuple[Path, list[Problem]]]:
         return type(self), (self.path, self.problems)
 
 
@@ -64,7 +67,7 @@ class Table(NamedTuple):
     path: Path
     root: Path
     columns: dict[str, str]
-    rows: Any
+    rows: pd.DataFrame
     label_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
     problems: list[Problem]
@@ -89,7 +92,7 @@ def can_be_left_out(problems: list[Problem]) -> bool:
     return all(problem.file and problem.row is not None for problem in problems)
 
 
-def _read_csv(path: Path):
+def _read_csv(path: Path) -> pd.DataFrame:
     """The table as text, indexed by the line on which a row stands; lines without content are left out."""
     import pandas as pd
 
@@ -111,7 +114,7 @@ def _read_csv(path: Path):
     return frame[(frame != "").any(axis=1)].copy()
 
 
-def _table(path: Path, chosen: Mapping[str, str]):
+def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, str], str, list[Problem]]:
     """The data frame, which of its columns is what, the folder in it that holds the images, and problems."""
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}")
@@ -137,14 +140,14 @@ def _table(path: Path, chosen: Mapping[str, str]):
     return frame, columns, inside, problems
 
 
-def _missing(name: str, part: str, column: str, known) -> str:
+def _missing(name: str, part: str, column: str, known: Sequence[str]) -> str:
     close = get_close_matches(column, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "name another one with columns;"
     there = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return f"{name} has no column {column!r} for the {part}; {hint} there are {there}"
 
 
-def _join(frame, partition, file: str, split: str) -> list[Problem]:
+def _join(frame: pd.DataFrame, partition: pd.DataFrame, file: str, split: str) -> list[Problem]:
     """Put the split of CelebA's second table into the first, by file name."""
     if file not in frame or file not in partition or split not in partition:
         return []  # a missing column, which is said later
@@ -155,11 +158,11 @@ def _join(frame, partition, file: str, split: str) -> list[Problem]:
     return [p for mask, text in sentences for p in _rows(partition[file], mask, text)]
 
 
-def _rows(values, mask, text: str) -> list[Problem]:
+def _rows(values: pd.Series, mask: pd.Series, text: str) -> list[Problem]:
     return [Problem(row, text.replace("{}", repr(value))) for row, value in values[mask].items()]
 
 
-def lead_out(path: Path, root: Path, files) -> np.ndarray:
+def lead_out(path: Path, root: Path, files: Iterable[str]) -> np.ndarray:
     """Which of the files symbolic links lead out of the folder `path`, bool [N]."""
     inside = os.path.join(os.path.realpath(path), "")
     real = functools.cache(lambda name: os.path.join(os.path.realpath(name), ""))  # few folders hold many files
@@ -174,7 +177,7 @@ def lead_out(path: Path, root: Path, files) -> np.ndarray:
     return np.array([leads_out(os.path.join(root, file)) for file in files], bool)
 
 
-def _codes(values, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _codes(values: pd.Series, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Integers from 0 and the names they stand for, sorted: texts as they are, numbers as "column=number";
     -1 where nothing stands."""
     import pandas as pd

@@ -44,6 +44,6 @@ class Splits(_Splits):
         return super().__new__(cls, *(replace(part, split=name) for name, part in parts.items()))
 
     @classmethod
-    def _make(cls, parts: Iterable[GroupedData]) -> Splits:
+    def _make(cls, iterable: Iterable[GroupedData]) -> Splits:  # type: ignore[override]  # mypy takes _make for generic
         """What `_replace` calls."""
-        return cls(*parts)
+        return cls(*iterable)

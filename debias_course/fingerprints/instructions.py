@@ -29,11 +29,12 @@ def described(code: types.CodeType) -> tuple[bytes, tuple[str, ...], tuple[str, 
     attributes: dict[str, None] = {}
     imports: dict[tuple[str, int], None] = {}
     bare: dict[str, None] = {}
+    found: tuple[dict[Any, None], ...] = (names, attributes, imports, bare)
 
     def constant(value: Any) -> str:
         if isinstance(value, types.CodeType):
             inner = described(value)
-            for mine, its in zip((names, attributes, imports, bare), inner[1:]):
+            for mine, its in zip(found, inner[1:]):
                 mine.update(dict.fromkeys(its))
             return inner[0].hex()
         if isinstance(value, tuple):
