@@ -108,6 +108,10 @@ class State(nn.Module):
         for name, values in buffers.items():
             self.register_buffer(name, values)
 
+    if TYPE_CHECKING:  # what a method keeps has whatever type it gave it
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def begin(self, *, seed: int = 0, device: torch.device | str = "cpu", progress: float = 0.0) -> Self:
         """As the training loop hands it to the first step."""
         self.generator, self.progress = torch.Generator(device).manual_seed(seed), progress
