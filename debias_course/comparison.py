@@ -22,7 +22,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -32,8 +32,11 @@ from .data import Splits
 from .evaluation import GroupReport
 from .method import ERM, Method, knobs, method_name
 from .study import METRICS, Study, check_call, parse_seeds, progress_bar, run_all, starts
-from .study.jobs import Job, remembered
+from .study.jobs import Built, Job, remembered
 from .training import SELECT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEARCH_SEED = 990_001  # of the trials; far from the seeds of tests and claims
 RATES, DECAYS = (
@@ -88,7 +91,7 @@ class Comparison:
     left_out: Mapping[str, str]  # method -> why it cannot work on these data, or with this network
 
     @property
-    def searched(self):
+    def searched(self) -> pd.DataFrame:
         """Data frame: one row per trial, with its score on validation and whether it was chosen."""
         import pandas as pd
 
@@ -101,7 +104,7 @@ class Comparison:
         return pd.DataFrame(rows)[["method", "lr", "weight_decay", "setting", "score", "seconds", "chosen"]]
 
     @property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """Data frame: `Study.summary`, and per method the difference to the baseline with its corrected interval, the
         first and last rank that it may have, the setting, the seconds of its search, and what selection needs."""
         frame = self.study.summary
@@ -163,20 +166,20 @@ def compare(
     """
     check_call(methods, data, model)
     fixed = training.completed(settings | dict(select=select), "compare")
-    baseline, seeds = _checked(methods, baseline, seeds, select, metric, trials)
+    baseline, tested = _checked(methods, baseline, seeds, select, metric, trials)
     plan = _Plan(methods, remembered(data), starts(model, methods), fixed, str(training.pick_device(device)))
-    for seed in (SEARCH_SEED, *seeds):
+    for seed in (SEARCH_SEED, *tested):
         check_metric(metric, plan.job(plan.given(baseline), seed).built().data)
     left_out = {name: why for name in methods if (why := objection(plan.job(plan.given(name), SEARCH_SEED).built()))}
     if baseline in left_out or left_out and not leave_out:
         name = baseline if baseline in left_out else next(iter(left_out))
         raise ValueError(f"{name} cannot be compared here: {left_out[name]}")
     kept = [name for name in methods if name not in left_out]
-    runs = len(kept) * (len(seeds) + (trials if trials > 1 else 0))
+    runs = len(kept) * (len(tested) + (trials if trials > 1 else 0))
     with progress_bar(runs, show=progress) as bar:
         tried = plan.search(kept, trials, bar, n_jobs)
         chosen = {name: best(trial for trial in tried if trial.name == name) for name in kept}
-        found = plan.test(chosen, seeds, bar, n_jobs)
+        found = plan.test(chosen, tested, bar, n_jobs)
     return Comparison(tried, chosen, found, baseline, metric, select, left_out)
 
 
@@ -222,11 +225,18 @@ class _Plan:
         return Study(list(chosen), {name: trial.method for name, trial in chosen.items()}, seeds, records)
 
 
-def _checked(methods, baseline, seeds, select, metric, trials) -> tuple[str, list[int]]:
+def _checked(
+    methods: Mapping[str, Method],
+    baseline: str | None,
+    seeds: int | str | Sequence[int],
+    select: str,
+    metric: str,
+    trials: int,
+) -> tuple[str, list[int]]:
     """The baseline's name and the seeds; a clear error for arguments that make no comparison."""
     if baseline is None:
         baseline = next((name for name, method in methods.items() if method == ERM()), next(iter(methods), None))
-    if baseline not in methods:
+    if baseline is None or baseline not in methods:
         raise ValueError(f"the baseline {baseline!r} is not one of the methods {', '.join(methods) or '(none)'}")
     for what, value, known in ("select", select, NEEDS), ("metric", metric, METRICS):
         if not isinstance(value, str) or value not in known:
@@ -234,10 +244,10 @@ def _checked(methods, baseline, seeds, select, metric, trials) -> tuple[str, lis
     most = len(RATES) * len(DECAYS)
     if isinstance(trials, bool) or trials not in range(1, most + 1):
         raise ValueError(f"trials are {trials!r}; use a whole number of settings from 1 to {most}")
-    seeds = parse_seeds(seeds)
-    if SEARCH_SEED in seeds:
+    chosen = parse_seeds(seeds)
+    if SEARCH_SEED in chosen:
         raise ValueError(f"seed {SEARCH_SEED} is that of the search; test with others")
-    return baseline, seeds
+    return baseline, chosen
 
 
 def check_metric(metric: str, splits: Splits) -> None:
@@ -251,7 +261,7 @@ def best(trials: Iterable[Trial]) -> Trial:
     return max(trials, key=lambda trial: (trial.score == trial.score, trial.score))
 
 
-def objection(job: Job) -> str | None:
+def objection(job: Built) -> str | None:
     """What the method of a built job says against its data or its network up to the end of its first step, and of that
     of its `first_epoch`; None where it has nothing against them."""
     splits, settings = job.data, training.checked_settings(dict(job.settings, seed=job.seed))
@@ -275,4 +285,5 @@ def validation_score(record: dict[str, Any], select: str) -> float:
         return -math.inf
     rows = [r for r in record["history"] if r["epoch"] == record["epoch"] and r["split"] == "validation"]
     names = {name: tuple(record["report"][name]) for name in ("label_names", "attribute_names")}
-    return SELECT[select](GroupReport(tuple(r["correct"] for r in rows), tuple(r["n"] for r in rows), **names))
+    score = SELECT[select] or (lambda report: 0.0)
+    return score(GroupReport(tuple(r["correct"] for r in rows), tuple(r["n"] for r in rows), **names))

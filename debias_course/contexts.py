@@ -49,7 +49,7 @@ def isolated_randomness(seed: int, device: torch.device | str = "cpu") -> Iterat
             random.setstate(others[1])
 
 
-def fresh_layers():
+def fresh_layers() -> contextlib.AbstractContextManager[None]:
     """Inside, new layers start from the run's seed; what the run draws afterwards, such as dropout, is as if they had
     not been there. So a method with layers of its own that has no effect is plain training, to the bit."""
     return isolated_randomness(_seed.get())

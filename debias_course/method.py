@@ -57,7 +57,7 @@ class Knob:
     search: tuple[Any, ...] = ()
     help: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.default, bool):
             object.__setattr__(self, "choices", (True, False))
         if not self.choices and (self.low is None or self.high is None):
@@ -72,6 +72,7 @@ class Knob:
         whole, value = isinstance(self.default, int), plain(value)
         if whole and isinstance(value, float) and value.is_integer():
             value = int(value)
+        assert self.low is not None and self.high is not None  # as __post_init__ has seen to
         return number(name, value, self.low, self.high, whole=whole)
 
     def range(self) -> str:
@@ -138,7 +139,7 @@ class Method:
     needs: ClassVar[str] = "nothing"  # which labels beyond the class label it reads in training
     first_epoch: ClassVar[int] = 1  # from which it does more than train plainly
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _refuse_unused(type(self))
         for field in dataclasses.fields(self):
             name, value = f"{type(self).__name__}.{field.name}", getattr(self, field.name)

@@ -21,7 +21,10 @@ SELECT = {
     "validation-mean": lambda report: report.overall.value,  # class labels only
 }
 
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": partial(torch.optim.SGD, momentum=0.9)}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}
 NUMBERS = dict(epochs=1, batch_size=1, seed=0, lr=0.0, weight_decay=0.0)  # settings that are numbers, and from where
 SETTINGS = (*NUMBERS, "select", "optimizer", "augment")
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,9 @@ from .method import ERM, Method, State
 from .settings import OPTIMIZERS as OPTIMIZERS
 from .settings import SELECT as SELECT
 from .settings import SETTINGS, augmented, checked_settings, index_tensors, watched_data
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PLAIN = ERM()
 
@@ -69,7 +72,7 @@ class Run:
     settings: dict[str, Any]
 
     @property
-    def history(self):
+    def history(self) -> pd.DataFrame:
         """Data frame of `records` with accuracies."""
         import pandas as pd
 
@@ -152,7 +155,7 @@ class Loop:
         with self.under_way(model):
             trained = self._trained(model, data.to(self.device), watched, progress)
         settings = self.settings | dict(augment=repr(self.settings["augment"]))
-        return Run(*trained, time.perf_counter() - started + self.spent, settings)
+        return Run(**trained, seconds=time.perf_counter() - started + self.spent, settings=settings)
 
     @contextlib.contextmanager
     def under_way(self, model: nn.Module) -> Iterator[None]:
@@ -168,7 +171,13 @@ class Loop:
         """What is trained: a copy of `model`, as the method changes it."""
         return to_training(self.method.model(to_training(copy.deepcopy(model)), data)).to(self.device)
 
-    def _trained(self, model, data, watched, progress) -> tuple[Any, ...]:
+    def _trained(
+        self,
+        model: nn.Module,
+        data: GroupedData,
+        watched: Mapping[str, GroupedData],
+        progress: bool | Callable[[int, int], None],
+    ) -> dict[str, Any]:
         """All fields of a `Run` up to its records."""
         method, epochs = self.method, self.settings["epochs"]
         watched = {name: split.to(self.device) for name, split in watched.items()}
@@ -189,7 +198,7 @@ class Loop:
                 kept = {name: value.clone() for name, value in model.state_dict().items()}
         if kept is not None:
             model.load_state_dict(kept)
-        return model.eval(), state, method, chosen, rule, records
+        return dict(model=model.eval(), state=state, method=method, epoch=chosen, select=rule, records=records)
 
     def _begun(self, model: nn.Module, data: GroupedData) -> tuple[State, Optimizer]:
         state, settings = self.method.start(model, data), self.settings

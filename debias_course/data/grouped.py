@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from torch import Tensor
 
 from ..checks import Unsuitable, choice, isa, shown
 from .streaming import ImageFiles
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTS = ("train", "validation", "test")
 
@@ -74,7 +77,7 @@ def _float32(inputs: Tensor) -> Tensor:
     if not inputs.is_floating_point():
         raise ValueError(f"inputs are {inputs.dtype}; give uint8 images or floating-point features")
     kept, n = inputs.detach().float(), len(inputs)
-    bad = (~torch.isfinite(kept)).reshape(n, -1).any(1).nonzero().flatten() if n else []
+    bad = (~torch.isfinite(kept)).reshape(n, -1).any(1).nonzero().flatten() if n else kept.new_zeros(0)
     if len(bad):
         raise ValueError(
             f"{len(bad)} of {n} inputs hold NaN or infinite values, or such as float32 cannot hold (first at index "
@@ -117,7 +120,7 @@ class GroupedData:
     split: str = ""
     groups: Tensor = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, kinds in ("inputs", (Tensor, ImageFiles)), ("labels", Tensor), ("attributes", Tensor):
             isa(name, getattr(self, name), kinds, f"a tensor, such as torch.as_tensor({name})")
         if not self.inputs.ndim:
@@ -141,7 +144,7 @@ class GroupedData:
                     f"given; use 0 to {len(names) - 1} or name the others"
                 )
             object.__setattr__(self, name, values.long())
-        if self.inputs.dtype != torch.uint8:
+        if isinstance(self.inputs, Tensor) and self.inputs.dtype != torch.uint8:
             object.__setattr__(self, "inputs", _float32(self.inputs))
         object.__setattr__(self, "groups", group_ids(self.labels, self.attributes, self.n_attributes))
 
@@ -208,7 +211,7 @@ class GroupedData:
             others = f" (nor have {len(empty) - 1} other groups)" if len(empty) > 1 else ""
             raise Unsuitable(f"group '{self.group_names[empty[0]]}' has no example{others}; {remedy}")
 
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """Data frame with one row per group: label, attribute, n, share."""
         import pandas as pd
 
@@ -225,8 +228,8 @@ class GroupedData:
     def _batch(self, inputs: Tensor, indices: Tensor) -> Batch:
         if inputs.dtype == torch.uint8:
             inputs = inputs.float().mul_(1 / 255)
-        rest = (each.index_select(0, indices) for each in (self.labels, self.attributes, self.groups))
-        return Batch(inputs, *rest, indices)
+        labels, attributes, groups = (x.index_select(0, indices) for x in (self.labels, self.attributes, self.groups))
+        return Batch(inputs, labels, attributes, groups, indices)
 
     def batches(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
         """`batch` of each of the parts, in order; images on disk are read ahead, until the iterator ends."""
@@ -246,12 +249,12 @@ class GroupedData:
         that look alike."""
         mine, theirs = self.inputs, other.inputs
         if isinstance(mine, ImageFiles) or isinstance(theirs, ImageFiles):
-            return mine.common(theirs) if type(mine) is type(theirs) else 0
+            return mine.common(theirs) if isinstance(mine, ImageFiles) and isinstance(theirs, ImageFiles) else 0
         if mine.device != theirs.device or not mine.numel() or not theirs.numel():
             return 0
         if mine.untyped_storage().data_ptr() == theirs.untyped_storage().data_ptr():
-            places = (x.storage_offset() + x.stride(0) * torch.arange(len(x)) for x in (theirs, mine))
-            return int(torch.isin(*places).sum())
+            theirs, mine = (int(x.storage_offset()) + x.stride(0) * torch.arange(len(x)) for x in (theirs, mine))
+            return int(torch.isin(theirs, mine).sum())
         tensors = ("inputs", "labels", "attributes")
         return len(other) * all(torch.equal(getattr(self, name), getattr(other, name)) for name in tensors)
 
@@ -267,5 +270,5 @@ class GroupedData:
         the files' names, sizes and modification times, and of how images are decoded."""
         digest = hashlib.sha256(repr((self.label_names, self.attribute_names, self.inputs.shape)).encode())
         for x in (self.inputs, self.labels, self.attributes):
-            digest.update(x.stamp().encode() if isinstance(x, ImageFiles) else x.cpu().contiguous().numpy())
+            digest.update(x.stamp().encode() if isinstance(x, ImageFiles) else x.cpu().contiguous().numpy().data)
         return digest.hexdigest()

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -113,7 +113,9 @@ def finish(futures: Iterable[Future]) -> dict[int, str]:
     return {number * CHUNK + place: why for number, f in enumerate(futures) for place, why in f.result().items()}
 
 
-def decode_all(paths: Sequence[str], size: int, *, workers: int | None = None, keep: bool = True):
+def decode_all(
+    paths: Sequence[str], size: int, *, workers: int | None = None, keep: bool = True
+) -> tuple[np.ndarray | None, dict[int, str]]:
     """All images, uint8 [N, 3, size, size] (`keep=False`: None, they are only tried), and {place: reason} of those that
     cannot be decoded, which are left black. Shows a bar when it takes more than two seconds at a terminal."""
     from tqdm import tqdm
@@ -124,7 +126,7 @@ def decode_all(paths: Sequence[str], size: int, *, workers: int | None = None, k
         return out, finish(tqdm(futures, desc="images", unit_scale=CHUNK, delay=2, leave=False, disable=None))
 
 
-def stamp(root: str, files: Sequence[str]) -> str:
+def stamp(root: str, files: Iterable[str]) -> str:
     """Hash of names, sizes and modification times, and of how files are decoded: equal until somebody changes one."""
     import PIL
 
@@ -158,7 +160,7 @@ class ImageFiles:
     dtype: ClassVar[torch.dtype] = torch.uint8
     ndim: ClassVar[int] = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         isa("files", self.files, np.ndarray, "an array of texts")
         whole("size", self.size, 1)
         if self.workers is not None:
@@ -202,7 +204,7 @@ class ImageFiles:
         with closing(self.read([indices])) as images:
             return next(images)
 
-    def read(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+    def read(self, parts: Iterable[Tensor]) -> Generator[Tensor, None, None]:
         """`index_select` of each of the parts, in order, while the threads decode the next ones. The threads end with
         the iterator, be it at its end, by an error or by an interrupt."""
         parts = list(parts)

@@ -35,7 +35,7 @@ class Job:
     device: str
     may_diverge: bool = False  # then a loss that is no longer finite is a result, too: one of a search's settings
 
-    def built(self) -> Job:
+    def built(self) -> Built:
         """The same run with its data and its start at hand. A model that does not seed itself gets the job's seed, so
         that methods stay paired."""
         data = self.data if isinstance(self.data, Splits) else self.data(seed=self.seed)
@@ -43,13 +43,13 @@ class Job:
             raise TypeError(
                 f"data(seed={self.seed}) returned a {type(data).__name__}; return Splits(train, validation, test)"
             )
-        if isinstance(self.model, torch.nn.Module):
-            return replace(self, data=data)
-        with contexts.isolated_randomness(self.seed):
-            model = self.model(data.train, seed=self.seed)
+        model = self.model
+        if not isinstance(model, torch.nn.Module):
+            with contexts.isolated_randomness(self.seed):
+                model = model(data.train, seed=self.seed)
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model(data.train, seed={self.seed}) returned a {type(model).__name__}; return a network")
-        return replace(self, data=data, model=model)
+        return Built(**dict(vars(self), data=data, model=model))
 
     def run(self) -> dict[str, Any]:
         """Train and test. Method and settings are copies, so that an object that remembers tells no other run."""
@@ -76,12 +76,20 @@ class Job:
         )
 
 
+@dataclass(frozen=True)
+class Built(Job):
+    """A run with its data and its start at hand."""
+
+    data: Splits
+    model: torch.nn.Module
+
+
 BUILT = 2**30  # bytes of data that may wait for their runs; what is beyond is built again where it is needed
 
 
-def size_of(data: Splits) -> int:
-    """Bytes of the inputs."""
-    return sum(part.inputs.nbytes for part in data)
+def size_of(data: Callable[..., Splits] | Splits) -> int:
+    """Bytes of the inputs, 0 before they are built."""
+    return sum(part.inputs.nbytes for part in data) if isinstance(data, Splits) else 0
 
 
 def remembered(data: Callable[..., Splits] | Splits) -> Callable[..., Splits] | Splits:
@@ -127,7 +135,9 @@ def keyed(jobs: Iterable[Job]) -> Iterator[Keyed]:
 
     once(Job.run)
     for _, alike in itertools.groupby(jobs, key=lambda job: (id(job.data), job.seed)):
-        data, starts, content = None, {}, ""
+        data: Splits | None = None
+        content = ""
+        starts: dict[int, torch.nn.Module] = {}
         for job in alike:
             built = replace(job, data=data or job.data, model=starts.get(id(job.model), job.model)).built()
             data, starts[id(job.model)] = built.data, built.model
@@ -137,7 +147,7 @@ def keyed(jobs: Iterable[Job]) -> Iterator[Keyed]:
             known.pop(id(start), None)
 
 
-def _rest(job: Job, once: Callable[[Any], str]) -> str:
+def _rest(job: Built, once: Callable[[Any], str]) -> str:
     """Hash of all that decides the result of a built job, but for what its data hold."""
     parts = [once(each) for each in (Job.run, job.method, job.model, *(type(part) for part in job.data))]
     return fingerprint(parts, job.seed, job.settings, numerics(job.device))

@@ -28,7 +28,7 @@ class Sent:
     def thing(self) -> Any:
         return pickle.loads(self.content) if self.content else self.known
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         try:
             return Sent, (None, cloudpickle.dumps(self.known))
         except Exception:
@@ -72,8 +72,8 @@ def read(path: Path) -> dict[str, Any] | None:
         intact = (
             record["key"] == path.stem
             and all(_counts(right) and _counts(n) and all(c <= m for c, m in zip(right, n)) for right, n in counts)
-            and [len(each) for each in (report.correct, report.n, report.train_n)] == [groups] * 3
-            and _counts(report.train_n)
+            and [len(each) for each in (report.correct, report.n, report.train_n or ())] == [groups] * 3
+            and _counts(report.train_n or ())
             and all(isinstance(name, str) for name in (*report.label_names, *report.attribute_names))
             and _counts((record["seed"], record["epoch"]))
             and all(

@@ -6,11 +6,14 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..evaluation import GroupReport, Share
 from ..method import Method
 from .seeds import Mean, mean_over_seeds
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AVERAGES = ("overall", "train_weighted", "group_balanced", "worst_group")
 METRICS = (*AVERAGES, "worst_class", "many_shot", "medium_shot", "few_shot")
@@ -62,7 +65,7 @@ class Study:
         gains = [self.value(name, s, metric) - self.value(baseline, s, metric) for s in self.seeds]
         return mean_over_seeds(gains, level)
 
-    def differences(self, baseline: str, metric: str = "worst_group"):
+    def differences(self, baseline: str, metric: str = "worst_group") -> pd.DataFrame:
         """Data frame: every other method minus `baseline`, seed by seed. The intervals hold all at once, with 95 %:
         each is made wider for the number of methods (Bonferroni: level 1 - 0.05 / m)."""
         import pandas as pd
@@ -91,7 +94,7 @@ class Study:
         return self.report(self.names[0], self.seeds[0]).group_names
 
     @property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """Data frame: one row per method, seed and group."""
         import pandas as pd
 
@@ -105,7 +108,7 @@ class Study:
         return pd.concat(frames, ignore_index=True)
 
     @property
-    def summary(self):
+    def summary(self) -> pd.DataFrame:
         """Data frame: one row per method with mean and interval of each average, seconds per run, and needs."""
         import pandas as pd
 
@@ -124,7 +127,7 @@ class Study:
         return pd.DataFrame(rows)
 
     @property
-    def history(self):
+    def history(self) -> pd.DataFrame:
         """Data frame: one row per method, seed, epoch and validation group, with accuracies and training loss."""
         import pandas as pd
 

@@ -8,34 +8,38 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cache import cache_folder
 from .jobs import BUILT, Job, keyed, size_of
 from .records import Sent, read, run_and_keep
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
-def progress_bar(total: int, *, show: bool):
+
+def progress_bar(total: int, *, show: bool) -> tqdm:
     """A bar of `total` runs, with an estimate of the time that is left from the mean time of those that were done."""
     from tqdm import tqdm
 
     return tqdm(total=total, desc="runs", unit="run", smoothing=0, disable=not show, file=sys.stderr)
 
 
-def run_all(jobs: Sequence[Job], bar, *, n_jobs: int | None = None) -> list[dict[str, Any]]:
+def run_all(jobs: Sequence[Job], bar: tqdm, *, n_jobs: int | None = None) -> list[dict[str, Any]]:
     """The records of all jobs, of one device, in their order; those that are kept are read, the others run and kept.
     All are counted on `bar`, a `progress_bar` with room for them. Raises WorkerDied where the system ended a worker."""
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs < 1):
         raise ValueError(f"{n_jobs!r} runs at a time are none; use a whole number from 1")
-    folder, sizes = cache_folder() / "runs", {}
-    records: list[dict | None] = []
+    folder = cache_folder() / "runs"
+    sizes: dict[int, int] = {}
+    records: list[dict[str, Any]] = []  # empty where it has to be run
     missing = []
     for job, each in zip(jobs, keyed(jobs)):
         path = folder / f"{each.key}.json"
-        records.append(read(path))
-        if records[-1] and "diverged" in records[-1] and not job.may_diverge:
+        records.append(read(path) or {})
+        if "diverged" in records[-1] and not job.may_diverge:
             raise FloatingPointError(f"{job.name!r} with seed {job.seed}: {records[-1]['diverged']}")
-        if records[-1] is None:
+        if not records[-1]:
             sizes[id(each.job.data)] = size_of(each.job.data)
             if sum(sizes.values()) > BUILT:
                 del sizes[id(each.job.data)]
@@ -49,7 +53,9 @@ def run_all(jobs: Sequence[Job], bar, *, n_jobs: int | None = None) -> list[dict
     n_jobs = min(n_jobs or _cores(), len(missing)) if on_cpu else 1
     try:
         for i, record in _done(missing, n_jobs):
-            records[i] = record or run_and_keep(*next(each for each in missing if each[2] == i))[1]
+            if record is None:  # it was something else there
+                _, record = run_and_keep(*next(each for each in missing if each[2] == i))
+            records[i] = record or {}
             bar.update()
     except BrokenProcessPool as error:
         raise WorkerDied(
@@ -63,7 +69,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _done(missing: Sequence[tuple], n_jobs: int) -> Iterable[tuple[int, dict[str, Any]]]:
+def _done(missing: Sequence[tuple], n_jobs: int) -> Iterable[tuple[int, dict[str, Any] | None]]:
     """What `run_and_keep` returns of each, as it comes; with threads, which share random generators, one by one."""
     import joblib
 
