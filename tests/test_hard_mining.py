@@ -7,7 +7,7 @@ from torch import nn
 from debias_course import models, train
 from debias_course.lectures.hard_example_mining.measurements import HardExampleMiningLesson
 from debias_course.method import State, sample_losses
-from debias_course.methods import ERM, HardMining
+from debias_course.methods import ERM, DrawnMining, HardMining
 from debias_course.methods.hard_mining import drawn_by_loss, hardest, score
 
 LOSSES = torch.tensor([0.1, 0.4, 2.5, 0.4])
@@ -79,9 +79,10 @@ def opened(method, model, toy, epoch=1):
     return state.begin(seed=0)
 
 
-def test_keeping_everything_is_plain_training_to_the_bit(toy):
+@pytest.mark.parametrize("method", [HardMining(keep=1.0), DrawnMining(keep=1.0), DrawnMining(keep=1.0, correct=True)])
+def test_keeping_everything_is_plain_training_to_the_bit(toy, method):
     start = models.mlp(toy.train, hidden=(8,))
-    plain, mined = (train(start, toy.train, how, epochs=2).model for how in (ERM(), HardMining(keep=1.0)))
+    plain, mined = (train(start, toy.train, how, epochs=2).model for how in (ERM(), method))
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), mined.parameters()))
 
 
@@ -118,7 +119,7 @@ def test_corrected_draws_are_unbiased_and_uncorrected_ones_focus(toy):
     model, batch = models.mlp(toy.train, hidden=(8,)), batch_of(toy, 16)
     losses = sample_losses(model, batch).detach()
     for correct, expected in (True, losses.mean()), (False, losses.square().sum() / losses.sum()):
-        method = HardMining(keep=1 / 16, choose="drawn", correct=correct)
+        method = DrawnMining(keep=1 / 16, correct=correct)
         state = opened(method, model, toy)
         drawn = torch.stack([method.loss(model, batch, state).detach() for _ in range(3000)])
         assert abs(drawn.mean() - expected) < 4 * drawn.std() / 3000**0.5 + 1e-6
@@ -178,8 +179,9 @@ def test_a_wrong_label_is_kept_like_a_rare_sample(toy):
     assert flipped[kept].float().mean() > 5 * flipped.float().mean()
 
 
-def test_an_onlooker_sees_which_samples_were_kept_and_changes_nothing(toy):
-    start, method = models.linear(toy.train), HardMining(keep=0.1, warm_up=1)
+@pytest.mark.parametrize("kind", [HardMining, DrawnMining])
+def test_an_onlooker_sees_which_samples_were_kept_and_changes_nothing(toy, kind):
+    start, method = models.linear(toy.train), kind(keep=0.1, warm_up=1)
     settings, kept = dict(epochs=3, batch_size=100, lr=0.1), []
     plain = train(start, toy.train, method, **settings)
     look = lambda model, batch, state, loss: kept.append((state.epoch, batch.groups[state.chosen], batch.groups))  # noqa: E731
@@ -197,7 +199,7 @@ class Easiest(HardMining):
         return super().chosen(-losses, state)
 
 
-class Uncorrected(HardMining):
+class Uncorrected(DrawnMining):
     """min: wrong, the correction is forgotten."""
 
     def chosen(self, losses, state):
