@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 from . import __version__
 from .comparison import DECAYS, RATES
 from .data import DATASETS
-from .methods import METHODS, Method, knobs
+from .methods import LECTURE, METHODS, Method, knobs
 from .models import MODELS
 from .study import METRICS
 from .training import DEFAULTS, OPTIMIZERS, SELECT
@@ -104,9 +104,9 @@ def nearest(name: str, known: Iterable[str], what: str, otherwise: str = "") -> 
 def parse_methods(text: str) -> dict[str, Method]:
     """ "erm,loss-reweighting(by=label,power=0.5)" -> methods by the name that was typed.
 
-    "all" stands for every method with its defaults."""
+    "all" stands for the twelve methods of the lecture with their defaults."""
     if text == "all":
-        text = ",".join(METHODS)
+        text = ",".join(LECTURE)
     chosen: dict[str, Method] = {}
     for part in re.split(r",(?![^(]*\))", text.replace(" ", "")):
         match = re.fullmatch(r"([^()]*)(?:\((.*)\))?", part)
@@ -169,9 +169,8 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
     each.add_argument(
         "--data", default="colored-digits", type=name_or_path, help=f"{', '.join(DATASETS)}, or a folder of images"
     )
-    each.add_argument(
-        "--methods", default="all", type=text, help="such as erm,'loss-reweighting(by=label,power=0.5)', or all"
-    )
+    such = "such as erm,'loss-reweighting(by=label,power=0.5)', or all: the twelve of the lecture"
+    each.add_argument("--methods", default="all", type=text, help=such)
     each.add_argument("--seeds", default="5", type=text, help="a count (5) or a range (100:105)")
     each.add_argument("--out", type=path, help="folder for a report, with all numbers as CSV and JSON")
     each.add_argument("--correlation", type=number(0, 1), help="share of training digits with their own colour")

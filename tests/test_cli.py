@@ -15,7 +15,7 @@ import pytest
 from debias_course import cli
 from debias_course.arguments import parse_methods
 from debias_course.claims import Claim, above
-from debias_course.methods import ERM, METHODS, LossReweighting, OccamNets, knobs
+from debias_course.methods import ERM, LECTURE, METHODS, DrawnMining, LossReweighting, knobs
 
 FAST = ["--epochs", "1", "--model", "linear", "--seeds", "100:102", "--trials", "2"]
 
@@ -44,9 +44,9 @@ def test_compare_knows_ten_by_ten_and_one_seed(capsys):
 def test_methods_are_written_as_they_are_called():
     parsed = parse_methods("erm, loss-reweighting(by=label,power=0.5),loss-reweighting")
     assert list(parsed.values()) == [ERM(), LossReweighting(by="label", power=0.5), LossReweighting()]
-    assert list(parse_methods("all")) == list(METHODS)
+    assert list(parse_methods("all")) == list(LECTURE) and len(LECTURE) == 12
     for text, value in {"true": True, "Yes": True, "FALSE": False, "no": False}.items():
-        assert list(parse_methods(f"occam-nets(gates={text})").values()) == [OccamNets(gates=value)]
+        assert list(parse_methods(f"drawn-mining(correct={text})").values()) == [DrawnMining(correct=value)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_methods_are_written_as_they_are_called():
     [
         (
             ["compare", "--methods", "loss-rewighting"],
-            "unknown method 'loss-rewighting'; did you mean loss-reweighting?",
+            "unknown method 'loss-rewighting'; did you mean loss-reweighting or",
         ),
         (["compare", "--data", "coloured-digits"], "unknown data set 'coloured-digits'; did you mean colored-digits"),
         (["compare", "--data", "xyz"], "unknown data set 'xyz'; there are colored-digits, colored-digits-10"),
@@ -65,7 +65,7 @@ def test_methods_are_written_as_they_are_called():
             "LossReweighting.power is 9.0; use a number from 0 to 2",
         ),
         (["compare", "--methods", "loss-reweighting(power=x)"], "power is 'x'; give a number"),
-        (["compare", "--methods", "hard-mining(correct=1)"], "correct is '1'; give true or false, or yes or no"),
+        (["compare", "--methods", "drawn-mining(correct=1)"], "correct is '1'; give true or false, or yes or no"),
         (["compare", "--methods", "erm("], "cannot read the method 'erm('"),
         (["compare", "--seeds", "many"], "seeds are 'many'; use a count such as 5 or a range such as 100:105"),
         (["compare", "--jobs", "0", "--methods", "erm"], "--jobs is '0'; use a whole number from 1"),

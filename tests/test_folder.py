@@ -17,7 +17,7 @@ from debias_course.data import ImageFiles, half_size, image_folder, inspect_fold
 from debias_course.data.folder import folder_source
 from debias_course.data.streaming import AHEAD, decode
 from debias_course.evaluation import predict
-from debias_course.methods import METHODS, SMOTE, BatchSampling, GroupDRO
+from debias_course.methods import METHODS, SMOTE, BatchSampling, GroupDRO, InputSMOTE
 from debias_course.study import study
 
 
@@ -294,9 +294,8 @@ def test_training_cannot_tell_the_difference(both):
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_streams(both, name):
     _, streamed = both
-    run = train(
-        models.resnet18(streamed.train, width=4, stem="small"), streamed.train, METHODS[name](), epochs=1, device="cpu"
-    )
+    method = METHODS[name](**({"warm_up": 0} if name == "smote" else {}))  # by default its stage takes ten epochs
+    run = train(models.resnet18(streamed.train, width=4, stem="small"), streamed.train, method, epochs=1, device="cpu")
     assert predict(run.model, streamed.test).shape == (12, 2)
 
 
@@ -316,10 +315,10 @@ def test_what_takes_all_pixels_at_once_says_that_they_stay_on_disk(both):
 
 def test_new_pixels_from_more_images_than_memory_takes_are_refused(both, monkeypatch):
     data = both[1].train
-    assert len(SMOTE(space="input", counts=(20, 20)).enlarge(data)) == 40  # small enough
+    assert len(InputSMOTE(counts=(20, 20)).enlarge(data)) == 40  # small enough
     large = data.subset(torch.arange(36).repeat(3000))
-    with pytest.raises(ValueError, match=r"108,000 images at once take 0.3 GB, .* such as SMOTE\(space='embedding'\)"):
-        SMOTE(space="input").enlarge(large)
+    with pytest.raises(ValueError, match=r"108,000 images at once take 0.3 GB, .* such as SMOTE"):
+        InputSMOTE().enlarge(large)
 
 
 def readers():

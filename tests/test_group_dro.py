@@ -9,7 +9,7 @@ from debias_course import models, train
 from debias_course.data import GroupedData, toys
 from debias_course.lectures.group_dro.measurements import GroupDROLesson
 from debias_course.method import sample_losses
-from debias_course.methods import ERM, GroupDRO
+from debias_course.methods import ERM, GreedyGroupDRO, GroupDRO
 from debias_course.methods.group_dro import exponentiated, greedy, group_means
 
 LOSSES = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
@@ -107,7 +107,7 @@ def test_normalised_losses_by_hand():
 
 
 def test_greedy_follows_a_running_mean_that_starts_at_the_first_loss():
-    method, data = GroupDRO(weighting="greedy", alpha=0.5), with_counts(70, 20, 10)
+    method, data = GreedyGroupDRO(alpha=0.5), with_counts(70, 20, 10)
     state = method.start(None, data)
     q = method.weights(torch.tensor([0.5, 0.0, 2.0, 0.0]), torch.tensor([3.0, 0.0, 1.0, 0.0]), state)
     assert state.average.tolist() == [0.5, 0, 2, 0] and q[2] == pytest.approx(0.2)
@@ -198,8 +198,9 @@ def test_plain_batches_without_the_rare_groups_are_mentioned():
     assert all(torch.bincount(data.groups[batch], minlength=4).tolist() == [8] * 4 for batch in batches)
 
 
-def test_an_onlooker_sees_the_weights_of_every_step_and_changes_nothing(toy):
-    start, method, trace = models.linear(toy.train), GroupDRO(step_size=0.5), []
+@pytest.mark.parametrize("method", [GroupDRO(step_size=0.5), GreedyGroupDRO()])
+def test_an_onlooker_sees_the_weights_of_every_step_and_changes_nothing(toy, method):
+    start, trace = models.linear(toy.train), []
 
     def look(model, batch, state, loss):
         trace.append((state.used, state.means, loss))

@@ -7,7 +7,7 @@ from torch import nn
 from debias_course import models, train
 from debias_course.lectures.hard_example_mining.measurements import HardExampleMiningLesson
 from debias_course.method import State, sample_losses
-from debias_course.methods import ERM, HardMining
+from debias_course.methods import ERM, DrawnMining, HardMining
 from debias_course.methods.hard_mining import drawn_by_loss, hardest, score
 
 LOSSES = torch.tensor([0.1, 0.4, 2.5, 0.4])
@@ -80,9 +80,10 @@ def opened(method, model, toy, epoch=1):
     return state.begin(seed=0)
 
 
-def test_keeping_everything_is_plain_training_to_the_bit(toy):
+@pytest.mark.parametrize("method", [HardMining(keep=1.0), DrawnMining(keep=1.0), DrawnMining(keep=1.0, correct=True)])
+def test_keeping_everything_is_plain_training_to_the_bit(toy, method):
     start = models.mlp(toy.train, hidden=(8,))
-    plain, mined = (train(start, toy.train, how, epochs=2).model for how in (ERM(), HardMining(keep=1.0)))
+    plain, mined = (train(start, toy.train, how, epochs=2).model for how in (ERM(), method))
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), mined.parameters()))
 
 
@@ -124,7 +125,7 @@ def test_corrected_draws_are_unbiased_and_uncorrected_ones_focus(toy, passes):
     corrected = (losses[chosen] / probability).sum() / 16
     assert abs(corrected - losses[chosen].mean()) > 0.1
     for correct, expected in (True, corrected), (False, losses[chosen].mean()):
-        method = HardMining(keep=1 / 4, choose="drawn", correct=correct, passes=passes)
+        method = DrawnMining(keep=1 / 4, correct=correct, passes=passes)
         torch.testing.assert_close(method.loss(model, batch, opened(method, model, toy)).detach(), expected)
 
 
@@ -182,8 +183,9 @@ def test_a_wrong_label_is_kept_like_a_rare_sample(toy):
     assert flipped[kept].float().mean() > 5 * flipped.float().mean()
 
 
-def test_an_onlooker_sees_which_samples_were_kept_and_changes_nothing(toy):
-    start, method = models.linear(toy.train), HardMining(keep=0.1, warm_up=1)
+@pytest.mark.parametrize("kind", [HardMining, DrawnMining])
+def test_an_onlooker_sees_which_samples_were_kept_and_changes_nothing(toy, kind):
+    start, method = models.linear(toy.train), kind(keep=0.1, warm_up=1)
     settings, kept = dict(epochs=3, batch_size=100, lr=0.1), []
     plain = train(start, toy.train, method, **settings)
     look = lambda model, batch, state, loss: kept.append((state.epoch, batch.groups[state.chosen], batch.groups))  # noqa: E731
@@ -201,7 +203,7 @@ class Easiest(HardMining):
         return super().chosen(-losses, state)
 
 
-class Uncorrected(HardMining):
+class Uncorrected(DrawnMining):
     """min: wrong, the correction is forgotten."""
 
     def chosen(self, losses, state):

@@ -13,9 +13,9 @@ from debias_course.methods import (
     METHODS,
     SMOTE,
     BatchSampling,
+    DrawnMining,
     EpochSampling,
     GroupDRO,
-    HardMining,
     LossReweighting,
     SpectralDecoupling,
     knob,
@@ -111,18 +111,18 @@ def test_a_whole_number_may_come_from_anywhere(value):
 def test_a_number_may_come_from_anywhere(value):
     method = LossReweighting(power=value)
     assert method == LossReweighting(power=0.5) and type(method.power) is float
-    assert type(SMOTE(space=np.str_("input")).space) is str
+    assert type(SMOTE(by=np.str_("group")).by) is str
 
 
 @pytest.mark.parametrize("value", [True, np.True_, np.array(True), torch.tensor(True)])
 def test_a_yes_may_come_from_anywhere(value):
-    assert HardMining(correct=value).correct is True
+    assert DrawnMining(correct=value).correct is True
 
 
 @pytest.mark.parametrize("value", ["yes", "no", "true", 0, 1, 1.0, None, np.int64(1), torch.tensor(0), [True]])
 def test_a_yes_or_no_is_true_or_false(value):
-    with pytest.raises(ValueError, match=r"HardMining.correct is .*; use True or False"):
-        HardMining(correct=value)
+    with pytest.raises(ValueError, match=r"DrawnMining.correct is .*; use True or False"):
+        DrawnMining(correct=value)
 
 
 def test_every_knob_that_is_yes_or_no_is_a_bool():

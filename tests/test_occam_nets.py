@@ -11,7 +11,7 @@ from debias_course import contexts, evaluate, models, train
 from debias_course.data import GroupedData, toys
 from debias_course.evaluation import predict
 from debias_course.lectures.occam_nets.measurements import OccamNetsLesson
-from debias_course.methods import OccamNets
+from debias_course.methods import OccamNets, UngatedOccamNets
 from debias_course.methods.occam_nets import (
     Exit,
     OccamNet,
@@ -176,24 +176,27 @@ def test_weights_carry_no_gradient_so_the_loss_moves_gates_by_their_own_loss_onl
     assert not weights.requires_grad
 
 
-@pytest.mark.parametrize("how", [dict(gates=False), dict(first_exponent=0.0, exponent=0.0)])
-def test_without_gates_and_suppression_it_is_the_sum_of_the_exits_mean_losses(how):
+@pytest.mark.parametrize(
+    "method", [UngatedOccamNets(suppression=0.0), OccamNets(suppression=0.0, first_exponent=0.0, exponent=0.0)]
+)
+def test_without_gates_and_suppression_it_is_the_sum_of_the_exits_mean_losses(method):
     """Times 1.1; with exponents of zero instead, the gates' own loss comes on top."""
-    method, batch = OccamNets(suppression=0.0, **how), DATA.batch(torch.arange(24))
+    batch = DATA.batch(torch.arange(24))
     model, state = opened(method)
     said = model.exits(batch.inputs)
     expected = 1.1 * sum(F.cross_entropy(logits, batch.labels) for logits in said.logits)
-    if method.gates:
+    if isinstance(method, OccamNets):
         expected += sum(gate_loss(g, each.argmax(1) == batch.labels) for g, each in zip(said.gates, said.logits))
     torch.testing.assert_close(method.loss(model, batch, state), expected, rtol=1e-5, atol=0)
 
 
-def test_suppression_is_added_per_exit():
+@pytest.mark.parametrize("kind", [OccamNets, UngatedOccamNets])
+def test_suppression_is_added_per_exit(kind):
     batch = DATA.batch(torch.arange(24))
     losses = []
     for weight in (0.0, 1.0, 2.0):
-        model, state = opened(OccamNets(suppression=weight))
-        losses.append(OccamNets(suppression=weight).loss(model, batch, state))
+        model, state = opened(kind(suppression=weight))
+        losses.append(kind(suppression=weight).loss(model, batch, state))
     small = sum(suppression(maps, batch.labels) for maps in model.exits(batch.inputs).maps)
     torch.testing.assert_close(losses[1] - losses[0], small)
     torch.testing.assert_close(losses[2] - losses[0], 2 * small)
@@ -258,7 +261,7 @@ def test_what_it_predicts_is_what_the_chosen_exit_says():
     torch.testing.assert_close(predict(run.model, DATA), expected)
     run.model.threshold = math.inf
     torch.testing.assert_close(predict(run.model, DATA), said.logits[-1])
-    ungated = OccamNets(gates=False).model(models.staged(DATA), DATA)
+    ungated = UngatedOccamNets().model(models.staged(DATA), DATA)
     assert ungated.threshold == math.inf and not any("gate" in name for name, _ in ungated.named_parameters())
 
 
@@ -267,7 +270,7 @@ def test_a_batch_of_one_works_with_light_exits_and_is_refused_by_published_ones(
     run = train(start, DATA, OccamNets(exits="light"), epochs=1, batch_size=1)
     assert len(run.state.known) == 24 and run.state.known.all() and evaluate(run.model, DATA).overall.n == 24
     with pytest.raises(
-        ValueError, match=r"a batch of one does not allow in training; use a larger batch_size, or Occam"
+        ValueError, match=r"a batch of one does not allow in training; use a larger batch_size, or exits='light'"
     ):
         train(start, DATA, OccamNets(), epochs=1, batch_size=1)
     one = Exit(8, 3, "published").eval()(torch.zeros(1, 8, 4, 4))

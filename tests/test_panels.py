@@ -29,8 +29,10 @@ from debias_course.methods import (
     METHODS,
     SMOTE,
     AdversarialTraining,
+    DrawnMining,
     GroupDRO,
     HardMining,
+    InputSMOTE,
     Knob,
     LossReweighting,
     Method,
@@ -166,6 +168,8 @@ def test_the_mining_drawing_tells_rare_from_wrong():
     )
     clean = draw_mining(method, epochs=4)[0]
     assert [area.get_label() for area in clean.axes[0].collections] == bands[:2]
+    drawn = draw_mining(DrawnMining(keep=0.1, warm_up=2), wrong=0.1, epochs=4)[0]
+    assert [area.get_label() for area in drawn.axes[0].collections] == bands
     nothing = draw_mining(HardMining(warm_up=4), epochs=4)[0]
     assert "nothing was chosen" in nothing.axes[0].get_title()
 
@@ -177,6 +181,8 @@ def test_the_smote_drawing_counts_what_lands_among_the_others():
         counts[name] = int(sentence.split(" of 180 new samples")[0])
     assert counts["few"] <= 5 and counts["apart"] <= 5 and counts["many"] > 20
     assert "new, among others" in figure.axes[0].get_legend_handles_labels()[1] or counts["apart"] == 0
+    titles = [draw_smote(kind(k=5))[0].axes[1].get_title() for kind in (SMOTE, InputSMOTE)]
+    assert titles == ["trained with new embeddings", "trained with new inputs"]
     with pytest.raises(ValueError, match=r"rare has 4 samples; k=5 neighbours need at least 6: use k=3 or less"):
         draw_smote(SMOTE(k=5), rare=4)
 

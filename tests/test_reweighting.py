@@ -13,7 +13,7 @@ from debias_course.data.biases import thin
 from debias_course.evaluation import predict
 from debias_course.lectures.loss_reweighting.measurements import LossReweightingLesson
 from debias_course.method import State, sample_losses
-from debias_course.methods import ERM, LossReweighting
+from debias_course.methods import ERM, EffectiveNumberWeighting, LossReweighting
 from debias_course.methods.reweighting import effective_number, inverse_frequency, normalise
 
 WATERBIRDS = torch.tensor([3498, 184, 56, 1057])
@@ -112,7 +112,7 @@ def test_the_mean_divides_by_the_batch_not_by_the_weights():
 
 
 @pytest.mark.parametrize(
-    "method", [LossReweighting(by="label"), LossReweighting(power=0.0), LossReweighting(beta=0.0, scheme="effective")]
+    "method", [LossReweighting(by="label"), LossReweighting(power=0.0), EffectiveNumberWeighting(beta=0.0)]
 )
 def test_nothing_to_even_out_is_plain_training_to_the_bit(digits, method):
     """The classes of the coloured digits are alike in size, so weights by label are one; so are those of power 0."""
@@ -128,7 +128,7 @@ def test_nothing_to_even_out_is_plain_training_to_the_bit(digits, method):
 def test_inverse_frequency_does_not_see_the_scale_of_counts():
     small, large = with_counts(3, 1, 1, 2), with_counts(30, 10, 10, 20)
     torch.testing.assert_close(LossReweighting().weights(small), LossReweighting().weights(large))
-    effective = LossReweighting(scheme="effective", beta=0.9)
+    effective = EffectiveNumberWeighting(beta=0.9)
     assert not torch.allclose(effective.weights(small), effective.weights(large), atol=1e-3)
 
 
@@ -143,6 +143,8 @@ def test_an_empty_population_is_refused_and_smoothing_helps():
 def test_extreme_weights_warn():
     with pytest.warns(UserWarning, match="the largest weight is 200 times the smallest"):
         LossReweighting().weights(with_counts(200, 200, 200, 1))
+    with pytest.warns(UserWarning, match="a smaller beta or smooth > 0 evens this out"):
+        EffectiveNumberWeighting().weights(with_counts(200, 200, 200, 1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         milder = LossReweighting(power=0.5).weights(with_counts(200, 200, 200, 1))
@@ -155,13 +157,14 @@ def test_extreme_weights_warn():
         (dict(by="colour"), r"LossReweighting.by is 'colour'; use one of 'group', 'label', 'attribute'"),
         (dict(power=-1), r"LossReweighting.power is -1; use a number from 0 to 2"),
         (dict(power=float("nan")), r"LossReweighting.power is nan; use a number"),
-        (dict(beta=1.0), r"LossReweighting.beta is 1.0; use a number from 0 to 0.9999"),
         (dict(power="much"), r"LossReweighting.power is 'much'; use a number"),
     ],
 )
 def test_knobs_refuse_values_out_of_range(setting, sentence):
     with pytest.raises(ValueError, match=sentence):
         LossReweighting(**setting)
+    with pytest.raises(ValueError, match=r"EffectiveNumberWeighting.beta is 1.0; use a number from 0 to 0.9999"):
+        EffectiveNumberWeighting(beta=1.0)
 
 
 def test_over_populations_under_sgd_is_a_smaller_learning_rate(digits):
@@ -178,14 +181,8 @@ def test_over_populations_under_sgd_is_a_smaller_learning_rate(digits):
 
 
 def test_weights_follow_the_declared_fields():
-    assert {f.name for f in dataclasses.fields(LossReweighting)} == {
-        "by",
-        "scheme",
-        "power",
-        "beta",
-        "normalize",
-        "smooth",
-    }
+    for kind, own in (LossReweighting, "power"), (EffectiveNumberWeighting, "beta"):
+        assert {f.name for f in dataclasses.fields(kind)} == {"by", "normalize", "smooth", own}
     assert [LossReweighting(by=by).needs for by in ("group", "label", "attribute")] == [
         "group labels",
         "nothing",

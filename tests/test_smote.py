@@ -11,7 +11,7 @@ from torch import nn
 from debias_course import models, train
 from debias_course.data import GroupedData, toys
 from debias_course.lectures.smote.measurements import SMOTELesson
-from debias_course.methods import SMOTE
+from debias_course.methods import SMOTE, InputSMOTE
 from debias_course.methods.neighbours import CHUNK, neighbours
 from debias_course.methods.smote import between, draw, smote
 
@@ -240,21 +240,21 @@ def test_two_stages_keep_the_features_and_train_a_new_head_on_balanced_embedding
 def test_new_inputs_are_there_from_the_first_epoch(digits):
     seen = []
 
-    class Recorded(SMOTE):
+    class Recorded(InputSMOTE):
         def loss(self, model, batch, state):
             seen.append((len(batch.labels), float(batch.inputs.max())))
             return super().loss(model, batch, state)
 
     few = digits.train.subset(torch.arange(0, 3000, 15))
-    train(models.linear(few), few, Recorded(space="input", by="group"), epochs=1, batch_size=10_000)
+    train(models.linear(few), few, Recorded(by="group"), epochs=1, batch_size=10_000)
     ((n, high),) = seen
     assert n == 4 * int(few.counts.max()) and 0.5 < high <= 1.0
 
 
 def test_a_model_without_features_is_told_so(toy):
-    with pytest.raises(ValueError, match="embeddings need a model with features and head, which Linear has not"):
+    with pytest.raises(ValueError, match="which Linear has not; .* or use InputSMOTE"):
         train(nn.Linear(2, 2), toy.train, SMOTE(), epochs=1)
-    train(nn.Linear(2, 2), toy.train, SMOTE(space="input"), epochs=1)
+    train(nn.Linear(2, 2), toy.train, InputSMOTE(), epochs=1)
 
 
 @pytest.mark.slow

@@ -106,13 +106,11 @@ def trained(method: Method, *, epochs: int = 3, **how: Any) -> list[float]:
 
 # settings in which a knob does something that does nothing at the others' defaults
 TOGETHER: dict[str, list[dict[str, Any]]] = {
-    "loss-reweighting": [dict(scheme="effective", beta=0.9)],
     "over-sampling": [dict(counts=(10, 20, 30, 4)), dict(repeats="random", counts=(10, 20, 30, 4))],
     "under-sampling": [dict(counts=(10, 5, 8, 4))],
     "batch-sampling": [dict(shares=(0.5, 0.125, 0.125, 0.25))],
-    "hard-mining": [dict(choose="drawn", correct=True), dict(choose="drawn", passes="one", keep=0.5)],
-    "smote": [dict(space="input", by="group", k=3), dict(space="input", counts=(50, 60))],
-    "group-dro": [dict(weighting="greedy", alpha=0.6), dict(adjustments=(1.0, 2.0, 0.0, 3.0), step_size=1.0)],
+    "input-smote": [dict(counts=(50, 60))],
+    "group-dro": [dict(adjustments=(1.0, 2.0, 0.0, 3.0), step_size=1.0)],
     "spectral-decoupling": [dict(strength=1.0, offsets=(1.0, -1.0), variant="true", per_class=True)],
     "adversarial-training": [dict(norm="L2", radius=1.0, ramp=0.0)],
     "dann": [dict(conditional=True, sampling="groups", schedule="constant"), dict(labelled="first domain", layer="0")],

@@ -108,7 +108,7 @@ def _part_decoded(
         pixels, failed = None, _tried(report, part, paths, workers, again)
     else:
         pixels, failed = decode_all(paths, report.size, workers=workers)
-        pixels = np.delete(pixels, list(failed), axis=0) if failed else pixels
+        pixels = np.delete(pixels, list(failed), axis=0) if pixels is not None and failed else pixels
     return pixels, {int(part.index[place]): why for place, why in failed.items()}
 
 

@@ -199,7 +199,7 @@ class ImageFiles:
             raise Unsuitable(
                 f"{len(indices):,} images at once take {needed / 1e9:.1f} GB, and these data stream because memory is "
                 f"{self.memory / 1e9:.1f} GB; allow more memory, take a smaller size, or use a method that works "
-                "batch by batch or on embeddings, such as SMOTE(space='embedding')"
+                "batch by batch or on embeddings, such as SMOTE"
             )
         with closing(self.read([indices])) as images:
             return next(images)

@@ -14,7 +14,9 @@ a training example, and not over all. The loss that is returned, and so reported
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,36 +47,16 @@ def greedy(losses: Tensor, shares: Tensor, alpha: float) -> Tensor:
     return torch.zeros_like(shares).index_copy(0, order, filled.diff(prepend=filled.new_zeros(1)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupDRO(Method):
-    """min_θ max_{q ∈ Δ} Σ_g q_g L_g,   q_g ← q_g exp(η (L_g + C / √n_g)) / Σ_h ...   (Sagawa et al. 2020, eq. 4 and 5)
+ADJUSTMENT: dict[str, Any] = dict(
+    low=0.0, high=10.0, search=(1.0, 5.0), help="C of C/√n: how much worse small groups are taken to be"
+)
+ADJUSTMENTS: dict[str, Any] = dict(per="group, or a single `adjustment`", low=0)
+SAMPLING: dict[str, Any] = dict(choices=("balanced", "plain"), help="batches with all groups alike, or as drawn")
 
-    L_g is the mean loss of the batch's samples of group g (0 where it has none, so that the weight of an absent group
-    falls behind), n_g the group's size in training, η the step size. The updated weights are used, and no gradient
-    flows through them.
 
-    adjustment C     makes small groups look worse, as their training loss says less about test; `adjustments` gives
-                     one number per group instead
-    weighting        "exponentiated" as above, or "greedy": the worst groups by a running mean of their losses share
-                     the weight, none with more than its share of the data / `alpha`
-    normalize        divides the adjusted losses by their sum before they update q
-    sampling         "balanced" batches hold the same number of each group, so that all weights are updated alike;
-                     "plain" ones are those of ERM
-
-    For onlookers, `state.used` are the weights q [G] of the last batch, and `state.means` its L_g [G].
-    """
-
-    step_size: float = knob(
-        0.01, low=1e-4, high=1.0, log=True, search=(0.1, 1.0), help="η: how fast the weights follow the losses"
-    )
-    adjustment: float = knob(
-        0.0, low=0.0, high=10.0, search=(1.0, 5.0), help="C of C/√n: how much worse small groups are taken to be"
-    )
-    weighting: str = knob("exponentiated", choices=("exponentiated", "greedy"), help="how losses become weights")
-    alpha: float = knob(0.2, low=0.01, high=1.0, help="of greedy: which share of the data has all the weight")
-    normalize: bool = knob(False, help="divide losses by their sum before the update")
-    sampling: str = knob("balanced", choices=("balanced", "plain"), help="batches with all groups alike, or as drawn")
-    adjustments: tuple[float, ...] = several("group, or a single `adjustment`", low=0)
+class _WorstGroups(Method):
+    """min_θ Σ_g q_g L_g, with q from `weights`. Its kinds declare the fields `adjustment`, `adjustments` and `sampling`
+    behind their own: a search draws in the order of the fields."""
 
     needs = "group labels"
 
@@ -91,16 +73,14 @@ class GroupDRO(Method):
         state = State()
         state.names = data.group_names
         present = counts > 0
-        buffers = dict(
-            log_q=torch.where(present, -present.sum().double().log(), -torch.inf),
-            shares=counts / counts.sum(),
-            adjustment=torch.where(present, adjustments / counts.clamp(min=1).sqrt(), 0.0),
-            average=torch.zeros_like(counts),  # of the losses, and how often each was seen
-            seen=torch.zeros_like(counts),
-        )
-        for name, values in buffers.items():
+        adjustment = torch.where(present, adjustments / counts.clamp(min=1).sqrt(), 0.0)
+        for name, values in dict(adjustment=adjustment, **self.buffers(counts)).items():
             state.register_buffer(name, values.float().to(data.device))
         return state
+
+    def buffers(self, counts: Tensor) -> dict[str, Tensor]:
+        """What `weights` remembers, by name and [G] each, at the start; from the groups' sizes, float64 [G]."""
+        raise NotImplementedError
 
     def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int):
         """Batches with equal shares of groups, or plain ones; warns where those miss a rare group."""
@@ -120,26 +100,86 @@ class GroupDRO(Method):
         return tuple(each / sum(present) for each in present)
 
     def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
-        means, counts = group_means(sample_losses(model, batch), batch.groups, len(state.log_q))
+        means, counts = group_means(sample_losses(model, batch), batch.groups, len(state.adjustment))
+        _refuse_infinite(means.detach(), state.names)
         q = self.weights(means.detach(), counts, state)
         state.used, state.means = q, means.detach()
         return (q * means).sum()
 
     def weights(self, means: Tensor, counts: Tensor, state: State) -> Tensor:
         """Update the state with the group means [G] of a batch that holds `counts` [G] of each; the weights q [G]."""
-        if means.device.type == "cpu" and not torch.isfinite(means).all():  # a GPU would have to be waited for
-            bad = [name for name, mean in zip(state.names, means.tolist()) if not abs(mean) < torch.inf]
-            raise FloatingPointError(
-                f"the loss of {' and '.join(bad)} is not finite; lower lr, or look at those samples"
-            )
-        if self.weighting == "greedy":
-            first = (state.seen == 0) & (counts > 0)
-            moved = torch.where(counts > 0, torch.where(first, means, 0.9 * state.average + 0.1 * means), state.average)
-            state.average.copy_(moved)
-            state.seen.add_(counts > 0)
-            return greedy(state.average + state.adjustment, state.shares, self.alpha)
+        raise NotImplementedError
+
+
+def _refuse_infinite(means: Tensor, names: Sequence[str]) -> None:
+    """FloatingPointError where the mean loss of a group is not finite."""
+    if means.device.type == "cpu" and not torch.isfinite(means).all():  # a GPU would have to be waited for
+        bad = [name for name, mean in zip(names, means.tolist()) if not abs(mean) < torch.inf]
+        raise FloatingPointError(f"the loss of {' and '.join(bad)} is not finite; lower lr, or look at those samples")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDRO(_WorstGroups):
+    """min_θ max_{q ∈ Δ} Σ_g q_g L_g,   q_g ← q_g exp(η (L_g + C / √n_g)) / Σ_h ...   (Sagawa et al. 2020, eq. 4 and 5)
+
+    L_g is the mean loss of the batch's samples of group g (0 where it has none, so that the weight of an absent group
+    falls behind), n_g the group's size in training, η the step size. The updated weights are used, and no gradient
+    flows through them.
+
+    adjustment C     makes small groups look worse, as their training loss says less about test; `adjustments` gives
+                     one number per group instead
+    normalize        divides the adjusted losses by their sum before they update q
+    sampling         "balanced" batches hold the same number of each group, so that all weights are updated alike;
+                     "plain" ones are those of ERM
+
+    For onlookers, `state.used` are the weights q [G] of the last batch, and `state.means` its L_g [G].
+    """
+
+    step_size: float = knob(
+        0.01, low=1e-4, high=1.0, log=True, search=(0.1, 1.0), help="η: how fast the weights follow the losses"
+    )
+    adjustment: float = knob(0.0, **ADJUSTMENT)
+    normalize: bool = knob(False, help="divide losses by their sum before the update")
+    sampling: str = knob("balanced", **SAMPLING)
+    adjustments: tuple[float, ...] = several(**ADJUSTMENTS)
+
+    def buffers(self, counts: Tensor) -> dict[str, Tensor]:
+        present = counts > 0
+        return dict(log_q=torch.where(present, -present.sum().double().log(), -torch.inf))
+
+    def weights(self, means: Tensor, counts: Tensor, state: State) -> Tensor:
         adjusted = means + state.adjustment
         if self.normalize:
             adjusted = adjusted / adjusted.sum().clamp(min=torch.finfo(adjusted.dtype).tiny)
         state.log_q.copy_(exponentiated(state.log_q, adjusted, self.step_size))
         return state.log_q.exp()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreedyGroupDRO(_WorstGroups):
+    """min_θ Σ_g q_g L_g,   q = argmax Σ_g q_g (M_g + C / √n_g) over the q ∈ Δ with q_g ≤ p_g / α
+    (the conditional value at risk over groups; "greedy" in the code of Sagawa et al. 2020)
+
+    L_g is the mean loss of the batch's samples of group g; M_g ← 0.9 M_g + 0.1 L_g its running mean, which starts at
+    the first L_g and stands still where a batch holds none of g; p_g and n_g are the group's share of the training data
+    and its size. So the worst groups have all the weight, none more than its share over α; with α = 1 each has its
+    share. No gradient flows through q. The other fields are as in `GroupDRO`.
+
+    For onlookers, `state.used` are the weights q [G] of the last batch, and `state.means` its L_g [G].
+    """
+
+    alpha: float = knob(0.2, low=0.01, high=1.0, help="which share of the data has all the weight")
+    adjustment: float = knob(0.0, **ADJUSTMENT)
+    sampling: str = knob("balanced", **SAMPLING)
+    adjustments: tuple[float, ...] = several(**ADJUSTMENTS)
+
+    def buffers(self, counts: Tensor) -> dict[str, Tensor]:
+        """The shares p, the running means M, and in how many batches each group was."""
+        return dict(shares=counts / counts.sum(), average=torch.zeros_like(counts), seen=torch.zeros_like(counts))
+
+    def weights(self, means: Tensor, counts: Tensor, state: State) -> Tensor:
+        first = (state.seen == 0) & (counts > 0)
+        moved = torch.where(counts > 0, torch.where(first, means, 0.9 * state.average + 0.1 * means), state.average)
+        state.average.copy_(moved)
+        state.seen.add_(counts > 0)
+        return greedy(state.average + state.adjustment, state.shares, self.alpha)

@@ -63,26 +63,18 @@ def _check(losses: Tensor, keep: int) -> None:
         )
 
 
+def score(model: nn.Module, batch: Batch) -> Tensor:
+    """Losses [N] in evaluation mode, without a graph; every submodule's mode is put back. The model sees a copy of the
+    inputs, as it may edit them, and they are needed again."""
+    with torch.no_grad(), evaluating(model):
+        return sample_losses(model, batch._replace(inputs=batch.inputs.clone()))
+
+
 @dataclass(frozen=True, kw_only=True)
-class HardMining(Method):
-    """min_θ (1/B) Σ_{i ∈ S} ℓ_i,   S = the B = keep · N samples of a batch of N with the highest losses
-
-    choose="highest"  the B highest, as in online hard example mining (OHEM: Shrivastava et al. 2016) and Ordered SGD
-                      (Kawaguchi and Lu 2020); with all the data as the batch, CVaR at level B/N
-    choose="drawn"    B samples with a probability that grows with the loss (after Katharopoulos and Fleuret 2018, but
-                      see the module's text). As it stands, that focuses on the hard ones; correct=True divides by the
-                      probability, which gives back the mean over the batch in expectation and changes its noise only
-    passes="two"      score all without gradients in evaluation mode, then forward the kept ones again; "one" keeps the
-                      graph of all N and takes the gradient of those that count
-
-    The mean divides by B, not by N, which would be a smaller learning rate. `warm_up` epochs train plainly.
-
-    For onlookers, `state.chosen` are the places of S in the last batch, int64 [B].
-    """
+class _Mining(Method):
+    """min_θ (1/B) Σ_{i ∈ S} ℓ_i,   S = the B = keep · N samples of a batch of N that are `chosen`"""
 
     keep: float = knob(0.25, low=0.01, high=1.0, search=(0.1, 0.5), help="B/N: which share of the batch is learnt from")
-    choose: str = knob("highest", choices=("highest", "drawn"), help="the highest losses, or draws that prefer them")
-    correct: bool = knob(False, help="divide drawn losses by their probability")
     passes: str = knob("two", choices=("two", "one"), help="score first and forward the kept again, or forward once")
     warm_up: int = knob(0, low=0, high=20, search=(5,), help="epochs of plain training first")
 
@@ -93,7 +85,7 @@ class HardMining(Method):
     def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         n = len(batch.labels)
         state.chosen = torch.arange(n, device=batch.labels.device)
-        if self.keep == 1 and self.choose == "highest" or state.epoch <= self.warm_up:
+        if self.keep == 1 or state.epoch <= self.warm_up:
             return sample_losses(model, batch).mean()
         losses = sample_losses(model, batch) if self.passes == "one" else score(model, batch)
         chosen, probability = self.chosen(losses.detach(), state)
@@ -104,17 +96,47 @@ class HardMining(Method):
             kept = sample_losses(model, Batch(*(part.index_select(0, chosen) for part in batch)))
         return kept.mean() if probability is None else (kept / probability).sum() / n
 
+    def count(self, losses: Tensor) -> int:
+        """B, how many samples of the batch are kept."""
+        return max(1, round(self.keep * len(losses)))
+
     def chosen(self, losses: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
         """The indices of the samples to learn from, given the losses of the batch [N], and what to divide by."""
-        count = max(1, round(self.keep * len(losses)))
-        if self.choose == "highest":
-            return hardest(losses, count), None
-        chosen, probability = drawn_by_loss(losses, count, generator=state.generator)
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardMining(_Mining):
+    """min_θ (1/B) Σ_{i ∈ S} ℓ_i,   S = the B = keep · N samples of a batch of N with the highest losses
+
+    Online hard example mining (OHEM: Shrivastava et al. 2016) and Ordered SGD (Kawaguchi and Lu 2020); with all the
+    data as the batch, CVaR at level B/N. The mean divides by B, not by N, which would be a smaller learning rate.
+
+    passes="two"    score all without gradients in evaluation mode, then forward the kept ones again; "one" keeps the
+                    graph of all N and takes the gradient of those that count
+    warm_up         epochs of plain training first
+
+    For onlookers, `state.chosen` are the places of S in the last batch, int64 [B].
+    """
+
+    def chosen(self, losses: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
+        return hardest(losses, self.count(losses)), None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnMining(_Mining):
+    """min_θ (1/B) Σ_{i ∈ S} ℓ_i  or, corrected,  (1/N) Σ_{i ∈ S} ℓ_i / p_i,   S = the B = keep · N drawn of N samples
+
+    A sample is drawn with a probability p_i that grows with its loss (after Katharopoulos and Fleuret 2018, but see the
+    module's text). As it stands, that focuses on the hard ones; correct=True divides by the probability, which gives
+    back the mean over the batch in expectation and changes its noise only. `passes` and `warm_up` are as in
+    `HardMining`.
+
+    For onlookers, `state.chosen` are the places of S in the last batch, int64 [B].
+    """
+
+    correct: bool = knob(False, help="divide drawn losses by their probability")
+
+    def chosen(self, losses: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
+        chosen, probability = drawn_by_loss(losses, self.count(losses), generator=state.generator)
         return chosen, probability if self.correct else None
-
-
-def score(model: nn.Module, batch: Batch) -> Tensor:
-    """Losses [N] in evaluation mode, without a graph; every submodule's mode is put back. The model sees a copy of the
-    inputs, as it may edit them, and they are needed again."""
-    with torch.no_grad(), evaluating(model):
-        return sample_losses(model, batch._replace(inputs=batch.inputs.clone()))

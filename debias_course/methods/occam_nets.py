@@ -101,7 +101,7 @@ class Exit(nn.Module):
         if self.training and self.kind == "published" and len(maps) < 2:
             raise Unsuitable(
                 "published exits normalise over the batch, which a batch of one does not allow in training; use a "
-                "larger batch_size, or OccamNets(exits='light')"
+                "larger batch_size, or exits='light'"
             )
         features = self.before(maps)
         activation = self.map(features)
@@ -168,8 +168,21 @@ def activation_map(model: Staged, inputs: Tensor) -> Tensor:
     return F.conv2d(inputs, model.head.weight[:, :, None, None], model.head.bias)
 
 
+def exit_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of each exit on each sample, [E, B], from logits [E, B, C] and labels [B]."""
+    return F.cross_entropy(logits.transpose(1, 2), labels.expand(len(logits), -1), reduction="none")
+
+
 @dataclass(frozen=True, kw_only=True)
-class OccamNets(Method):
+class _SeveralExits(Method):
+    """min_θ Σ_j mean_i [ w_ij CE_ij + λ S_ij ]"""
+
+    exits: str = knob("published", choices=KINDS, help="with two convolutions each, or without")
+    suppression: float = knob(0.1, low=0.0, high=10.0, help="λ: how much maps are kept small; 0 does not")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OccamNets(_SeveralExits):
     """min_θ Σ_j mean_i [ (w_ij + 0.1) CE_ij + λ S_ij + BCE(g_ij, r_ij) ],   w_i0 = p_y^γ0,  w_ij = (1 - g_{i,j-1})^γ
     (Shrestha et al. 2022, eq. 1 to 5)
 
@@ -180,13 +193,8 @@ class OccamNets(Method):
     r is remembered: once an exit's mean accuracy over the classes, counted from the start of the epoch, is above a
     threshold (evenly from `first_accuracy` at the first exit to `last_accuracy` at the last), each sample keeps the r
     that it had; the first `live_epochs` are spared. So gates still tell the hard samples when all are fitted.
-
-    gates  False: all weights are 1, no gate is trained, and all samples leave by the last exit
     """
 
-    exits: str = knob("published", choices=KINDS, help="with two convolutions each, or without")
-    gates: bool = knob(True, help="without, exits are trained alike, and the last one predicts")
-    suppression: float = knob(0.1, low=0.0, high=10.0, help="λ: how much maps are kept small; 0 does not")
     first_exponent: float = knob(3.0, low=0.0, high=10.0, help="γ0: how much the first exit prefers what it knows")
     exponent: float = knob(1.0, low=0.0, high=10.0, help="γ: how much an exit trusts the gate before it")
     threshold: float = knob(
@@ -197,8 +205,7 @@ class OccamNets(Method):
     live_epochs: int = knob(1, low=0, high=1000, help="epochs in which all gates follow their exits")
 
     def model(self, model: nn.Module, data: GroupedData) -> OccamNet:
-        threshold = self.threshold if self.gates else math.inf
-        return OccamNet(model, data.n_labels, exits=self.exits, threshold=threshold)
+        return OccamNet(model, data.n_labels, exits=self.exits, threshold=self.threshold)
 
     def start(self, model: OccamNet, data: GroupedData) -> State:
         state, exits = State(), len(model.widths)
@@ -217,10 +224,8 @@ class OccamNets(Method):
 
     def loss(self, model: OccamNet, batch: Batch, state: State) -> Tensor:
         said, labels = model.exits(batch.inputs), batch.labels
-        losses = F.cross_entropy(said.logits.transpose(1, 2), labels.expand(len(said.gates), -1), reduction="none")
+        losses = exit_losses(said.logits, labels)
         small = sum(suppression(maps, labels) for maps in said.maps) if self.suppression else 0.0
-        if not self.gates:
-            return 1.1 * losses.mean(1).sum() + self.suppression * small
         self._open_epoch(state)
         weights = self.weights(losses, said.gates, state)
         right = self.targets(said.logits.argmax(2) == labels, batch, state)
@@ -251,3 +256,20 @@ class OccamNets(Method):
         state.remembered.index_copy_(1, batch.indices, right)
         state.known.index_fill_(0, batch.indices, True)
         return right
+
+
+@dataclass(frozen=True, kw_only=True)
+class UngatedOccamNets(_SeveralExits):
+    """min_θ Σ_j mean_i [ 1.1 CE_ij + λ S_ij ],   `OccamNets` with w_ij = 1 and no gates   (Shrestha et al. 2022)
+
+    No gate is trained, all exits count all samples alike, and all samples leave by the last exit. (1.1 is the
+    largest weight that a sample has in `OccamNets`, 1 + 0.1.)
+    """
+
+    def model(self, model: nn.Module, data: GroupedData) -> OccamNet:
+        return OccamNet(model, data.n_labels, exits=self.exits, threshold=math.inf)
+
+    def loss(self, model: OccamNet, batch: Batch, state: State) -> Tensor:
+        said, labels = model.exits(batch.inputs), batch.labels
+        small = sum(suppression(maps, labels) for maps in said.maps) if self.suppression else 0.0
+        return 1.1 * exit_losses(said.logits, labels).mean(1).sum() + self.suppression * small

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -63,24 +64,12 @@ def normalise(weights: Tensor, counts: Tensor, over: str) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossReweighting(Method):
-    """min_θ (1/B) Σ_i w_{c(i)} ℓ_i,   w_c ∝ n_c^-power  or  (1 - β) / (1 - β^n_c)
+class _Reweighting(Method):
+    """min_θ (1/B) Σ_i w_{c(i)} ℓ_i,   w_c ∝ `raw`"""
 
-    c(i) is the population of sample i: its group, its label, or its attribute; n_c its size in training. The weights
-    are normalised over samples, so that the loss keeps ERM's scale. The mean divides by B, not by the batch's sum of
-    weights as torch's `F.cross_entropy(weight=...)` does (there a batch with one class ignores the weight).
-
-    Sources: inverse frequency, King and Zeng 2001; effective number, Cui et al. 2019, eq. 2; by group, the
-    "upweighting" of Sagawa et al. 2020, section 3.3 (whose code draws samples instead of weighting losses).
-    Raises ValueError where a population that is to be weighted has no training example.
-    """
+    milder: ClassVar[str]  # a setting that makes weights less extreme
 
     by: str = knob("group", choices=("group", "label", "attribute"), help="the populations that are evened out")
-    scheme: str = knob("inverse", choices=("inverse", "effective"), help="n^-power, or Cui's effective number")
-    power: float = knob(
-        1.0, low=0.0, high=2.0, search=(0.5, 1.5), help="of the inverse frequency: 0 is ERM, 0.5 its square root"
-    )
-    beta: float = knob(0.999, low=0.0, high=0.9999, step=0.001, help="β of the effective number: 0 is ERM")
     normalize: str = knob("samples", choices=OVER, help="mean weight 1 over what")
     smooth: float = knob(0.0, low=0.0, high=100.0, help="added to every count, so that tiny populations weigh less")
 
@@ -88,6 +77,10 @@ class LossReweighting(Method):
     def needs(self) -> str:
         """The labels by which weights differ."""
         return {"group": "group labels", "label": "nothing", "attribute": "attribute labels"}[self.by]
+
+    def raw(self, counts: Tensor) -> Tensor:
+        """Weights before they are normalised, from the sizes of the populations, both float64 [C]."""
+        raise NotImplementedError
 
     def weights(self, data: GroupedData) -> Tensor:
         """The weight of each group, float32 [n_groups], on the device of `data`."""
@@ -97,12 +90,11 @@ class LossReweighting(Method):
             data.require_every_group(
                 f"weighting by {self.by} needs one of each; merge populations, weight by another, or pass smooth=1"
             )
-        raw = inverse_frequency(counts, self.power) if self.scheme == "inverse" else effective_number(counts, self.beta)
-        weights = normalise(raw, present, self.normalize)
+        weights = normalise(self.raw(counts), present, self.normalize)
         if weights.max() > 100 * weights.min():
             warnings.warn(
                 f"the largest weight is {weights.max() / weights.min():.0f} times the smallest, so single samples "
-                "steer the gradient; a smaller power or smooth > 0 evens this out",
+                f"steer the gradient; {self.milder} or smooth > 0 evens this out",
                 stacklevel=2,
             )
         shape = {"group": (-1, data.n_attributes), "label": (-1, 1), "attribute": (1, -1)}[self.by]
@@ -116,3 +108,42 @@ class LossReweighting(Method):
     def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         weights = state.weights.index_select(0, batch.groups)  # refuses unknown groups; -1 does not wrap around
         return (weights * sample_losses(model, batch)).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossReweighting(_Reweighting):
+    """min_θ (1/B) Σ_i w_{c(i)} ℓ_i,   w_c ∝ n_c^-power   (inverse frequency: King and Zeng 2001)
+
+    c(i) is the population of sample i: its group, its label, or its attribute; n_c its size in training. The weights
+    are normalised over samples, so that the loss keeps ERM's scale. The mean divides by B, not by the batch's sum of
+    weights as torch's `F.cross_entropy(weight=...)` does (there a batch with one class ignores the weight).
+
+    By group, this is the "upweighting" of Sagawa et al. 2020, section 3.3 (whose code draws samples instead of
+    weighting losses). Raises ValueError where a population that is to be weighted has no training example.
+    """
+
+    milder = "a smaller power"
+
+    power: float = knob(
+        1.0, low=0.0, high=2.0, search=(0.5, 1.5), help="of the inverse frequency: 0 is ERM, 0.5 its square root"
+    )
+
+    def raw(self, counts: Tensor) -> Tensor:
+        return inverse_frequency(counts, self.power)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectiveNumberWeighting(_Reweighting):
+    """min_θ (1/B) Σ_i w_{c(i)} ℓ_i,   w_c ∝ (1 - β) / (1 - β^n_c)   (Cui et al. 2019, eq. 2)
+
+    c(i) is the population of sample i: its group, its label (as published), or its attribute; n_c its size in training.
+    The weights are normalised over samples, so that the loss keeps ERM's scale; in the authors' code, over populations.
+    See `LossReweighting` for the rest.
+    """
+
+    milder = "a smaller beta"
+
+    beta: float = knob(0.999, low=0.0, high=0.9999, step=0.001, help="β of the effective number: 0 is ERM")
+
+    def raw(self, counts: Tensor) -> Tensor:
+        return effective_number(counts, self.beta)

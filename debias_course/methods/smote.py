@@ -154,65 +154,24 @@ def among_others(new: Tensor, new_labels: Tensor, x: Tensor, labels: Tensor) -> 
 
 
 @dataclass(frozen=True, kw_only=True)
-class SMOTE(Method):
-    """min_θ (1/n') Σ_{i ≤ n'} ℓ(f_θ(x_i), y_i),   the n' - n new x = x_i + u (x_j - x_i), x_j a neighbour of x_i
+class _NewSamples(Method):
+    """min_θ (1/n') Σ_{i ≤ n'} ℓ(f_θ(x_i), y_i),   n' - n of the samples are new"""
 
-    space="embedding"  the first `warm_up` epochs of the run are a stage of plain training; then the features stand
-                       still, the training data are embedded once, new embeddings fill up the small populations, and a
-                       new head is trained on all for the epochs that are left (two stages as in Kang et al. 2020;
-                       embeddings after Dablain et al. 2021)
-    space="input"      new inputs from the first epoch on: mixtures of pixels, for images
-
-    k = 0 takes 5 neighbours, or all others where a population has fewer. `counts` are the samples wanted of each
-    population, old and new together; by default as many as the largest has. See `smote` for the rest.
-    """
-
-    space: str = knob("embedding", choices=("embedding", "input"), help="where new samples are made")
     by: str = knob("label", choices=("label", "group"), help="whose sizes are evened out; neighbours are of its kind")
     k: int = knob(0, low=0, high=20, help="neighbours to draw from; 0: five, or as many as there are")
     interpolation: str = knob("random", choices=INTERPOLATIONS, help="where between two neighbours a new sample lies")
     base: str = knob("random", choices=BASES, help="which samples are the start: at random, or all equally often")
     counts: tuple[int, ...] = several("population", low=0, whole=True)
-    warm_up: int = knob(
-        10, low=0, high=50, search=(5,), help="plain epochs before embedding; 0 for pretrained features"
-    )
 
     @property
     def needs(self) -> str:
         """The labels by which sizes are evened out."""
         return {"group": "group labels", "label": "nothing"}[self.by]
 
-    def model(self, model: nn.Module, data: GroupedData) -> nn.Module:
-        if self.space == "input":
-            return model
-        if not (hasattr(model, "features") and hasattr(model, "head")):
-            raise Unsuitable(
-                f"embeddings need a model with features and head, which {type(model).__name__} has not; "
-                "wrap it in models.Classifier(features, head), or use space='input'"
-            )
-        if self.warm_up:
-            model = stage(model, data, epochs=self.warm_up)
-        with fresh_layers():
-            for layer in model.head.modules():
-                if hasattr(layer, "reset_parameters"):
-                    layer.reset_parameters()
-        return model
-
     def start(self, model: nn.Module, data: GroupedData) -> State:
         state = State()
-        state.enlarged = None
-        state.epoch += self.warm_up if self.space == "embedding" else 0
+        state.enlarged = None  # made when they are first asked for
         return state
-
-    def parameters(self, model: nn.Module, state: State) -> list[dict]:
-        return [dict(params=(model if self.space == "input" else model.head).parameters())]
-
-    def data(self, model: nn.Module, data: GroupedData, state: State) -> GroupedData:
-        if state.enlarged is None:
-            if self.space == "embedding":
-                data = dataclasses.replace(data, inputs=predict(model.features, data))
-            state.enlarged = self.enlarge(data, generator=state.generator)
-        return state.enlarged
 
     def enlarge(self, data: GroupedData, *, generator: torch.Generator | None = None) -> GroupedData:
         """`data` with new samples behind them; images become floats from 0 to 1. For training data only."""
@@ -233,5 +192,65 @@ class SMOTE(Method):
         }
         return dataclasses.replace(data, inputs=torch.cat([inputs, new]), **rest)
 
+
+@dataclass(frozen=True, kw_only=True)
+class SMOTE(_NewSamples):
+    """min_v (1/n') Σ_{i ≤ n'} ℓ(f_v(z_i), y_i),   the n' - n new z = z_i + u (z_j - z_i), z_j a neighbour of z_i
+
+    z are embeddings. The first `warm_up` epochs of the run are a stage of plain training; then the features stand
+    still, the training data are embedded once, new embeddings fill up the small populations, and a new head f_v is
+    trained on all for the epochs that are left (two stages as in Kang et al. 2020; embeddings after Dablain et al.
+    2021).
+
+    k = 0 takes 5 neighbours, or all others where a population has fewer. `counts` are the samples wanted of each
+    population, old and new together; by default as many as the largest has. See `smote` for the rest.
+    """
+
+    warm_up: int = knob(
+        10, low=0, high=50, search=(5,), help="plain epochs before embedding; 0 for pretrained features"
+    )
+
+    def model(self, model: nn.Module, data: GroupedData) -> nn.Module:
+        if not (hasattr(model, "features") and hasattr(model, "head")):
+            raise Unsuitable(
+                f"embeddings need a model with features and head, which {type(model).__name__} has not; "
+                "wrap it in models.Classifier(features, head), or use InputSMOTE"
+            )
+        if self.warm_up:
+            model = stage(model, data, epochs=self.warm_up)
+        with fresh_layers():
+            for layer in model.head.modules():
+                if hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()
+        return model
+
+    def start(self, model: nn.Module, data: GroupedData) -> State:
+        state = super().start(model, data)
+        state.epoch += self.warm_up
+        return state
+
+    def parameters(self, model: nn.Module, state: State) -> list[dict]:
+        return [dict(params=model.head.parameters())]
+
+    def data(self, model: nn.Module, data: GroupedData, state: State) -> GroupedData:
+        if state.enlarged is None:
+            embedded = dataclasses.replace(data, inputs=predict(model.features, data))
+            state.enlarged = self.enlarge(embedded, generator=state.generator)
+        return state.enlarged
+
     def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
-        return sample_losses(model if self.space == "input" else model.head, batch).mean()
+        return sample_losses(model.head, batch).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSMOTE(_NewSamples):
+    """min_θ (1/n') Σ_{i ≤ n'} ℓ(f_θ(x_i), y_i),   the n' - n new x = x_i + u (x_j - x_i), x_j a neighbour of x_i
+
+    New inputs from the first epoch on, as published (Chawla et al. 2002): for images, mixtures of pixels. The fields
+    are as in `SMOTE`.
+    """
+
+    def data(self, model: nn.Module, data: GroupedData, state: State) -> GroupedData:
+        if state.enlarged is None:
+            state.enlarged = self.enlarge(data, generator=state.generator)
+        return state.enlarged

@@ -64,9 +64,9 @@ table.round(3)
 #
 # γ is called `power` in the code. At γ = 1 (inverse frequency) all populations get the same total weight, at γ = 0 each
 # sample counts the same, and γ = ½, the square root, lies in between: nineteen times rarer means about four times
-# heavier. The second formula, with β between 0 and 1, is the *effective number of samples*: the more samples there are of
-# a kind, the less a further one adds. The weights are then scaled to a mean of one **over samples**, so that the loss
-# keeps its size. This is the core of the library's own code:
+# heavier. That is `LossReweighting`. The second formula, with β between 0 and 1, is the *effective number of samples*: the
+# more samples there are of a kind, the less a further one adds. That is `EffectiveNumberWeighting`. The weights are then
+# scaled to a mean of one **over samples**, so that the loss keeps its size. This is the core of the library's own code:
 
 # %%
 print(inspect.getsource(library.inverse_frequency))

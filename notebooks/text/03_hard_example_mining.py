@@ -23,7 +23,7 @@ from debias_course.lectures.hard_example_mining import exercises
 from debias_course.lectures.hard_example_mining.measurements import HardExampleMiningLesson, kept_shares
 from debias_course.lectures.hard_example_mining.panel import draw_mining
 from debias_course.lectures.panels import panel
-from debias_course.methods import HardMining, Knob
+from debias_course.methods import DrawnMining, HardMining, Knob
 from debias_course.methods import hard_mining as library
 
 here = HardExampleMiningLesson()
@@ -71,7 +71,8 @@ print("hardest:", *highest.counts.tolist())
 # A softer way draws with a probability that grows with the loss, here in proportion to it: $p_i =
 # \ell_i / \sum_j \ell_j$. The expected gradient of one draw is $\sum_i p_i \nabla \ell_i$: still a focus on the hard
 # ones. If the drawn gradient is divided by $N p_i$, it is the plain mean again, and only the noise has changed. (The
-# library draws *B different* samples, and divides by the probability with which each came in. `correct` turns it on.)
+# library's `DrawnMining` draws *B different* samples, and divides by the probability with which each came in; `correct`
+# turns that on.)
 #
 # Note what is *not* used: neither attribute nor group. The losses come from a first pass without gradients, in evaluation
 # mode; the kept samples are forwarded again, with gradients. (`passes="one"` does it in one pass, with gradients of all.)
@@ -123,13 +124,22 @@ figures.picture(
 
 # %% [markdown]
 # The panel trains the small model with your setting (a second or so) and shows what it kept, and the groups it served.
-# Let a tenth of the training digits have a wrong label (`wrong`): what is kept now? With `choose` on drawn, what
-# does `correct` do?
+# Let a tenth of the training digits have a wrong label (`wrong`): what is kept now?
 
 # %% tags=["widget", "nbval-ignore-output"]
 panel(
     draw_mining,
     HardMining(keep=0.1, warm_up=5),
+    wrong=Knob(0.0, low=0.0, high=0.3, help="share of training samples with a wrong label"),
+)
+
+# %% [markdown]
+# The same, but with samples that are drawn by their losses. What does `correct` do?
+
+# %% tags=["widget", "nbval-ignore-output"]
+panel(
+    draw_mining,
+    DrawnMining(keep=0.1, warm_up=5),
     wrong=Knob(0.0, low=0.0, high=0.3, help="share of training samples with a wrong label"),
 )
 

@@ -25,7 +25,7 @@ from debias_course.lectures.panels import panel
 from debias_course.lectures.smote import exercises
 from debias_course.lectures.smote.measurements import SMOTELesson, made
 from debias_course.lectures.smote.panel import draw_smote
-from debias_course.methods import SMOTE, Knob
+from debias_course.methods import SMOTE, InputSMOTE, Knob
 from debias_course.methods import smote as library
 
 here = SMOTELesson()
@@ -149,7 +149,7 @@ figures.picture(
 # %% tags=["widget", "nbval-ignore-output"]
 panel(
     draw_smote,
-    SMOTE(space="input", k=5),
+    InputSMOTE(k=5),
     rare=Knob(20, low=4, high=60, help="rare training samples, on two islands"),
 )
 
@@ -157,7 +157,8 @@ panel(
 # ## Measure it
 #
 # Twenty epochs for all. *Two stages* means ten plain ones, and ten for a new head on balanced embeddings: of copies, of
-# random points between neighbours, or of their averages. *SMOTE on pixels* trains on new images all the time.
+# random points between neighbours, or of their averages. *SMOTE on pixels* (`InputSMOTE`) trains on new images all the
+# time.
 
 # %% tags=["measure", "nbval-ignore-output"]
 print(here.how("runs"))

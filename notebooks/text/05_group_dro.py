@@ -88,8 +88,8 @@ figures.picture(
 # *adjustment* adds $C/\sqrt{n_g}$ to a group's loss before every update: small groups are memorised more easily, so their
 # training loss says less about the test. (It adds up, too: from step to step, the weights of small groups grow.)
 #
-# The library also has `weighting="greedy"`, which fills weights from the worst group down, each up to its share of the
-# data over `alpha`; and `normalize`, which divides the losses by their sum before the update.
+# `normalize` divides the losses by their sum before the update. The library also has `GreedyGroupDRO`, which fills weights
+# from the worst group down, each up to its share of the data over `alpha`.
 
 # %%
 print(inspect.getsource(library.group_means))

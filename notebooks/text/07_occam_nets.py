@@ -213,7 +213,8 @@ here.claim("L07.1b", "L07.2a", "L07.2b")
 # So exit 0 took on the bias, and easy images leave early. **Is the network less biased, then?** The means above are too close
 # to tell with five seeds. So the next claims are measured on the full budget, with more seeds and epochs
 # (`debias-course claims --topic 07_occam_nets --budget full --seeds 10 --save`); here you see what was kept. Only B07.3b is
-# measured here. Two of them need a training of their own: without gates, every exit counts every sample alike.
+# measured here. Two of them need a training of their own: without gates (`UngatedOccamNets`), every exit counts every sample
+# alike.
 
 # %% tags=["claim"]
 here.claim("L07.1a", "B07.3a", "B07.3b", "B07.3c", "B07.3d")

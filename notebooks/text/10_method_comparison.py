@@ -34,7 +34,7 @@ from debias_course.lectures.method_comparison.measurements import (
 )
 from debias_course.lectures.method_comparison.panel import COMPARED, draw_comparison, duel_figure
 from debias_course.lectures.panels import panel
-from debias_course.methods import ERM, METHODS, HardMining, Knob
+from debias_course.methods import ERM, LECTURE, HardMining, Knob
 from debias_course.report import in_words, readable
 from debias_course.study import Study, mean_over_seeds
 
@@ -146,7 +146,7 @@ figures.picture(
 # interval: what does pairing save?
 
 # %% tags=["widget", "nbval-ignore-output"]
-names = tuple(name for name in METHODS if name != "occam-nets")  # which needs a network with stages
+names = tuple(name for name in LECTURE if name != "occam-nets")  # which needs a network with stages
 panel(
     draw_comparison,
     ERM(),

@@ -13,7 +13,7 @@ from ... import data, models
 from ...claims import Lesson, above, below, claim, within
 from ...data import GroupedData, Splits
 from ...evaluation import evaluate
-from ...methods import ERM, HardMining, Method
+from ...methods import ERM, DrawnMining, HardMining, Method
 from ...methods.hard_mining import hardest, score
 from ...study import Study, study
 from ...training import train
@@ -59,8 +59,8 @@ class HardExampleMiningLesson(Lesson):
         methods = plain_and_mining() | {
             "no warm-up": HardMining(keep=0.1),
             "hardest quarter": HardMining(keep=0.25, warm_up=5),
-            "drawn tenth": HardMining(keep=0.1, warm_up=5, choose="drawn"),
-            "drawn, corrected": HardMining(keep=0.1, warm_up=5, choose="drawn", correct=True),
+            "drawn tenth": DrawnMining(keep=0.1, warm_up=5),
+            "drawn, corrected": DrawnMining(keep=0.1, warm_up=5, correct=True),
         }
         return self.on_small_model(methods, data.colored_digits)
 

@@ -9,11 +9,11 @@ import torch
 from ... import figures, models, training
 from ...data import colored_digits, mislabel
 from ...evaluation import evaluate
-from ...methods import ERM, HardMining
+from ...methods import ERM, DrawnMining, HardMining
 from ..panels import worst
 
 
-def draw_mining(method: HardMining, *, wrong: float = 0.0, epochs: int = 20, progress=None):
+def draw_mining(method: HardMining | DrawnMining, *, wrong: float = 0.0, epochs: int = 20, progress=None):
     """Logistic regression on coloured digits, some of them with wrong labels: where the kept samples come from, epoch
     by epoch, and what the worst group gains over plain training."""
     splits = colored_digits()

@@ -10,7 +10,7 @@ from ... import data
 from ...claims import Lesson, above, below, claim, within
 from ...data import Splits, toys
 from ...data.biases import thin
-from ...methods import ERM, LossReweighting, Method
+from ...methods import ERM, EffectiveNumberWeighting, LossReweighting, Method
 from ...study import Study, study
 
 
@@ -63,7 +63,7 @@ class LossReweightingLesson(Lesson):
             "ERM": ERM(),
             "by group": LossReweighting(by="group"),
             "square root": LossReweighting(by="group", power=0.5),
-            "effective number": LossReweighting(by="group", scheme="effective", beta=0.999),
+            "effective number": EffectiveNumberWeighting(by="group", beta=0.999),
         }
         return study(methods, data.colored_digits, seeds=self.seeds, epochs=20, select="validation-worst-group")
 

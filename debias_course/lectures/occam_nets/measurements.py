@@ -12,7 +12,7 @@ from ... import data, models
 from ...claims import Lesson, above, below, claim, within
 from ...data import Splits
 from ...evaluation import predict
-from ...methods import ERM, Method, OccamNets
+from ...methods import ERM, Method, OccamNets, UngatedOccamNets
 from ...methods.occam_nets import OccamNet, ask_exits, leave_by
 from ...training import pick_device, train
 
@@ -57,7 +57,7 @@ class OccamNetsLesson(Lesson):
         accuracy on validation is tested; networks without gates or suppression are for the full budget only."""
         methods = {"plain": ERM(), "OccamNet": OccamNets(live_epochs=5, threshold=0.95)}
         if self.budget == "full":
-            methods["no gates"] = OccamNets(gates=False)
+            methods["no gates"] = UngatedOccamNets()
             methods["no suppression"] = OccamNets(live_epochs=5, threshold=0.95, suppression=0.0)
         epochs = 15 if self.budget == "quick" else 30
         work = [(name, seed) for name in reversed(methods) for seed in self.seeds]  # those that take long come first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 
@@ -32,7 +31,7 @@ def fit_occam(method: OccamNets, *, epochs: int = OCCAM["epochs"], progress=None
 def draw_occam_nets(method: OccamNets, *, progress=None, **fit):
     """By which exit coloured digits leave, and how often each exit is right; see `fit_occam`."""
     _, test, said = fit_occam(method, progress=progress, **fit)
-    chosen = leave_by(said.gates, method.threshold if method.gates else math.inf)
+    chosen = leave_by(said.gates, method.threshold)
     return exits_figure(test, said.logits.argmax(2) == test.labels, chosen)
 
 

@@ -13,7 +13,7 @@ from ... import data, models
 from ...claims import Lesson, above, below, claim, within
 from ...data import GroupedData, toys
 from ...evaluation import predict
-from ...methods import ERM, SMOTE, OverSampling
+from ...methods import ERM, SMOTE, InputSMOTE, OverSampling
 from ...methods.smote import among_others
 from ...study import Study, study
 from ...training import train
@@ -78,7 +78,7 @@ class SMOTELesson(Lesson):
         methods = {
             "ERM": ERM(),
             "over-sampling": OverSampling(by="label"),
-            "SMOTE on pixels": SMOTE(space="input"),
+            "SMOTE on pixels": InputSMOTE(),
             "two stages, copies": SMOTE(interpolation="repeat"),
             "two stages, SMOTE": SMOTE(),
             "two stages, averages": SMOTE(interpolation="middle"),

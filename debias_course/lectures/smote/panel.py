@@ -7,12 +7,12 @@ import torch
 from ... import figures, models, training
 from ...data import toys
 from ...evaluation import evaluate
-from ...methods import SMOTE
+from ...methods import SMOTE, InputSMOTE
 from ...methods.smote import among_others
 from ..panels import worst
 
 
-def draw_smote(method: SMOTE, *, rare: int = 20):
+def draw_smote(method: SMOTE | InputSMOTE, *, rare: int = 20):
     """New samples on the plane of two islands, and what a small network makes of them."""
     data = toys.islands(rare=rare)
     train, n = data.train, len(data.train)
@@ -24,7 +24,8 @@ def draw_smote(method: SMOTE, *, rare: int = 20):
     figure, axes = figures.new_figure(8.6, 4.0, 1, 2, layout="none")
     figure.subplots_adjust(left=0.08, right=0.99, top=0.82, bottom=0.14, wspace=0.25)
     figures.new_samples(enlarged, n, wrong, axis=axes[0])
-    figures.regions({f"trained with new {method.space}s": run.model}, train, axes=axes[1:])
+    made = "inputs" if isinstance(method, InputSMOTE) else "embeddings"
+    figures.regions({f"trained with new {made}": run.model}, train, axes=axes[1:])
     axes[1].set(xlabel="first coordinate", ylabel="")
     share = f"{int(wrong.sum())} of {len(wrong)} new samples lie among the others"
     return figure, f"{share} · {worst('on test', evaluate(run.model, data.test))}"
