@@ -26,7 +26,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -112,6 +112,7 @@ class State(nn.Module):
     if TYPE_CHECKING:  # what a method keeps has whatever type it gave it
 
         def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def begin(self, *, seed: int = 0, device: torch.device | str = "cpu", progress: float = 0.0) -> Self:
         """As the training loop hands it to the first step."""
@@ -134,10 +135,18 @@ class State(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """Plain empirical risk minimisation, and the base of every other method."""
+    """Plain empirical risk minimisation, and the base of every other method. The hooks behind `model` get the network
+    that it returned."""
 
-    needs: ClassVar[str] = "nothing"  # which labels beyond the class label it reads in training
-    first_epoch: ClassVar[int] = 1  # from which it does more than train plainly
+    @property
+    def needs(self) -> str:
+        """Which labels beyond the class label it reads in training."""
+        return "nothing"
+
+    @property
+    def first_epoch(self) -> int:
+        """From which epoch it does more than train plainly."""
+        return 1
 
     def __post_init__(self) -> None:
         _refuse_unused(type(self))
@@ -152,16 +161,16 @@ class Method:
         """What is trained in place of `model`, a copy that may be changed; new layers start from the run's seed."""
         return model
 
-    def start(self, model: nn.Module, data: GroupedData) -> State:
+    def start(self, model: Any, data: GroupedData) -> State:
         """What is remembered, on the device of `data`; layers of its own are built in `contexts.fresh_layers`."""
         return State()
 
-    def parameters(self, model: nn.Module, state: State) -> list[dict[str, Any]]:
+    def parameters(self, model: Any, state: State) -> list[dict[str, Any]]:
         """Groups of what the run's optimiser moves: dict(params=...), and `lr`, relative to the run's, where it is not
         1."""
         return [dict(params=[*model.parameters(), *state.parameters()])]
 
-    def data(self, model: nn.Module, data: GroupedData, state: State) -> GroupedData:
+    def data(self, model: Any, data: GroupedData, state: State) -> GroupedData:
         """The samples of epoch `state.epoch`, on the device of `data`: fewer, more, or their embeddings."""
         return data
 
@@ -171,7 +180,7 @@ class Method:
         generator = epoch_generator(seed, epoch)
         return cut(torch.randperm(len(data), generator=generator), batch_size)
 
-    def step(self, model: nn.Module, batch: Batch, state: State, optimizer: Optimizer) -> Tensor:
+    def step(self, model: Any, batch: Batch, state: State, optimizer: Optimizer) -> Tensor:
         """One update; returns the batch's loss as a tensor on the device, so that nobody has to wait for it."""
         optimizer.zero_grad(set_to_none=True)
         loss = self.loss(model, batch, state)
@@ -179,7 +188,7 @@ class Method:
         optimizer.step()
         return loss.detach()
 
-    def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
+    def loss(self, model: Any, batch: Batch, state: State) -> Tensor:
         """The scalar to minimise on one batch; may update `state`."""
         return sample_losses(model, batch).mean()
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +71,9 @@ def robust_evaluate(
     number("seed", seed, 0, whole=True)
     device = next((t.device for t in [*model.parameters(), *model.buffers()]), data.device)
     data, clip = data.to(device), data.inputs.dtype == torch.uint8
-    how = dict(radius=radius, steps=steps, step_size=step_size, norm=norm, random_start=random_start, restarts=restarts)
+    how: dict[str, Any] = dict(
+        radius=radius, steps=steps, step_size=step_size, norm=norm, random_start=random_start, restarts=restarts
+    )
     generator = torch.Generator(device).manual_seed(seed)
     with threads_for(model):
         parts = [

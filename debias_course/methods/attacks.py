@@ -6,6 +6,8 @@ PGD takes k steps of projected gradient ascent, FGSM one with the sign of the gr
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,16 +56,16 @@ def attack(
     _check_start(random_start, generator, inputs)
     if step_size is None:
         step_size = 2.5 * radius / max(steps, 1)
-    clean, best = inputs.detach(), None
+    clean = best = inputs.detach()
     with evaluating(model), frozen(model), torch.enable_grad():
-        for _ in range(restarts):
+        for restart in range(restarts):
             x = clean
             if random_start:
                 x = project(clean + random_point(clean, radius, norm, generator), clean, radius, norm, clip)
             for _ in range(steps):
                 x = x + ascent(input_gradient(model, x, labels), norm).mul_(step_size)
                 x = project(x, clean, radius, norm, clip)
-            best = x if best is None else _worse(model, best, x, labels)
+            best = _worse(model, best, x, labels) if restart else x
     return best
 
 
@@ -123,7 +125,7 @@ def bounds(clip: bool | tuple[float, float]) -> tuple[float, ...] | None:
 
 def random_point(inputs: Tensor, radius: float, norm: str, generator: torch.Generator | None) -> Tensor:
     """A point of the ball around 0 for each sample, all parts of the ball alike."""
-    like = dict(generator=generator, device=inputs.device, dtype=inputs.dtype)
+    like: dict[str, Any] = dict(generator=generator, device=inputs.device, dtype=inputs.dtype)
     if norm == "max":
         return radius * (2 * torch.rand(inputs.shape, **like) - 1)
     direction = ascent(torch.randn(inputs.shape, **like), norm)
@@ -132,7 +134,7 @@ def random_point(inputs: Tensor, radius: float, norm: str, generator: torch.Gene
 
 
 @contextlib.contextmanager
-def frozen(model: nn.Module):
+def frozen(model: nn.Module) -> Iterator[None]:
     """Inside, no parameter asks for a gradient, which saves a third of a pass; afterwards, those that did do again."""
     asked = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in asked:

@@ -23,7 +23,9 @@ the label to them, and weighs the samples so that all labels count the same in L
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -44,15 +46,15 @@ class _Reversal(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(features, strength):
+    def forward(features: Tensor, strength: float) -> Tensor:
         return features.view_as(features)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
         ctx.strength = inputs[1]
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.strength * gradient, None
 
 
@@ -101,7 +103,7 @@ class DANN(Method):
     width: int = knob(100, low=1, high=500, help="hidden units of the discriminator")
     layer: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.isa("DANN.layer", self.layer, str, "the name of a submodule of `model.features`, such as '2', or ''")
         if self.labelled == "first domain" and (self.conditional or self.sampling == "groups"):
@@ -131,7 +133,7 @@ class DANN(Method):
         state.discriminator = nn.Sequential(hidden, nn.ReLU(), last).to(data.device)
         return state
 
-    def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int):
+    def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int) -> Sequence[Tensor]:
         """Batches with equal shares of domains or groups, or plain ones."""
         if self.sampling == "plain":
             return super().batches(data, batch_size, seed=seed, epoch=epoch)
@@ -144,14 +146,14 @@ class DANN(Method):
         """What the discriminator sees of the inputs, [B, d], and the logits [B, n_labels], in one forward pass."""
         where = f"features.{self.layer}".rstrip(".")
         try:
-            module = model.features.get_submodule(self.layer)
+            module = model.get_submodule(where)
         except AttributeError:
             raise Unsuitable(
                 f"the model has no {where}; use layer='' and a model with `features` and `head`, such as models.mlp"
             ) from None
         seen: list[Tensor] = []
 
-        def keep(module, inputs, output):
+        def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
             checks.isa(f"the output of {where}", output, Tensor, "a `layer` that returns one tensor")
             seen.append(output.clone())  # the next layer may edit it, as nn.ReLU(inplace=True) does
 

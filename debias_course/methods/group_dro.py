@@ -16,7 +16,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,20 +46,19 @@ def greedy(losses: Tensor, shares: Tensor, alpha: float) -> Tensor:
     return torch.zeros_like(shares).index_copy(0, order, filled.diff(prepend=filled.new_zeros(1)))
 
 
-ADJUSTMENT: dict[str, Any] = dict(
-    low=0.0, high=10.0, search=(1.0, 5.0), help="C of C/√n: how much worse small groups are taken to be"
-)
-ADJUSTMENTS: dict[str, Any] = dict(per="group, or a single `adjustment`", low=0)
-SAMPLING: dict[str, Any] = dict(choices=("balanced", "plain"), help="batches with all groups alike, or as drawn")
-
-
+@dataclass(frozen=True, kw_only=True)
 class _WorstGroups(Method):
-    """min_θ Σ_g q_g L_g, with q from `weights`. Its kinds declare the fields `adjustment`, `adjustments` and `sampling`
-    behind their own: a search draws in the order of the fields."""
+    """min_θ Σ_g q_g L_g, with q from `weights`"""
+
+    adjustment: float = knob(
+        0.0, low=0.0, high=10.0, search=(1.0, 5.0), help="C of C/√n: how much worse small groups are taken to be"
+    )
+    sampling: str = knob("balanced", choices=("balanced", "plain"), help="batches with all groups alike, or as drawn")
+    adjustments: tuple[float, ...] = several("group, or a single `adjustment`", low=0)
 
     needs = "group labels"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.adjustments and self.adjustment:
             raise ValueError(f"adjustments are {self.adjustments}; give these, or a single `adjustment`, not both")
@@ -82,7 +80,7 @@ class _WorstGroups(Method):
         """What `weights` remembers, by name and [G] each, at the start; from the groups' sizes, float64 [G]."""
         raise NotImplementedError
 
-    def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int):
+    def batches(self, data: GroupedData, batch_size: int, *, seed: int, epoch: int) -> Sequence[Tensor]:
         """Batches with equal shares of groups, or plain ones; warns where those miss a rare group."""
         if self.sampling == "balanced":
             return BatchSampling(shares=self._even(data)).batches(data, batch_size, seed=seed, epoch=epoch)
@@ -138,10 +136,7 @@ class GroupDRO(_WorstGroups):
     step_size: float = knob(
         0.01, low=1e-4, high=1.0, log=True, search=(0.1, 1.0), help="η: how fast the weights follow the losses"
     )
-    adjustment: float = knob(0.0, **ADJUSTMENT)
     normalize: bool = knob(False, help="divide losses by their sum before the update")
-    sampling: str = knob("balanced", **SAMPLING)
-    adjustments: tuple[float, ...] = several(**ADJUSTMENTS)
 
     def buffers(self, counts: Tensor) -> dict[str, Tensor]:
         present = counts > 0
@@ -169,9 +164,6 @@ class GreedyGroupDRO(_WorstGroups):
     """
 
     alpha: float = knob(0.2, low=0.01, high=1.0, help="which share of the data has all the weight")
-    adjustment: float = knob(0.0, **ADJUSTMENT)
-    sampling: str = knob("balanced", **SAMPLING)
-    adjustments: tuple[float, ...] = several(**ADJUSTMENTS)
 
     def buffers(self, counts: Tensor) -> dict[str, Tensor]:
         """The shares p, the running means M, and in how many batches each group was."""

@@ -61,8 +61,9 @@ def _twice(x: Tensor, k: int) -> Tensor:
         nearest[rows] = candidates.gather(1, order[:, :k])
         last = (squares[:, k - 1] - length[rows].square()) / 2
         missed.append(rows[last + off[rows] >= least[rows, -1]])
-    if len(missed := torch.cat(missed)):
-        nearest[missed] = _compared(*_padded(x), missed, k)[1]
+    wrong = torch.cat(missed)
+    if len(wrong):
+        nearest[wrong] = _compared(*_padded(x), wrong, k)[1]
     return nearest
 
 
@@ -90,7 +91,8 @@ def _search(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     n, (columns, half) = len(x), _padded(x)
     size = min(1024, max(1, BLOCK // n))
     if x.shape[1] >= WIDE and n > size and k <= CHUNK:
-        return tuple(part[:n] for part in _halved(columns, half, k, size // CHUNK * CHUNK or CHUNK))
+        least, found = _halved(columns, half, k, size // CHUNK * CHUNK or CHUNK)
+        return least[:n], found[:n]
     return _compared(columns, half, torch.arange(n, device=x.device), k)
 
 

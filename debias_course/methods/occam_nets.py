@@ -119,18 +119,22 @@ class OccamNet(nn.Module):
     no gates, and all samples leave by the last exit.
     """
 
-    def __init__(self, trunk: Staged, n_labels: int, *, exits: str = "published", threshold: float = 0.5):
+    def __init__(self, trunk: nn.Module, n_labels: int, *, exits: str = "published", threshold: float = 0.5):
         super().__init__()
-        if len(getattr(trunk, "widths", ())) < 2 or not hasattr(trunk, "stages"):
+        widths: tuple[int, ...] = getattr(trunk, "widths", ())
+        if len(widths) < 2 or not hasattr(trunk, "stages"):
             raise Unsuitable(
                 f"OccamNets put an exit after each of several stages, and {type(trunk).__name__} has no such stages; "
                 "use models.staged or models.resnet18"
             )
         choice("exits", exits, KINDS)
-        self.features, self.widths, self.threshold = trunk.features, trunk.widths, threshold
+        self.features, self.widths, self.threshold = trunk.get_submodule("features"), widths, threshold
         self.doors = nn.ModuleList(Exit(width, n_labels, exits, threshold < math.inf) for width in self.widths)
 
-    stages = Staged.stages
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The stages of the trunk."""
+        return list(self.features.children())[: len(self.widths)]
 
     def exits(self, inputs: Tensor) -> Exits:
         """What every exit says; the first does not shape the trunk."""
@@ -157,7 +161,8 @@ def ask_exits(model: OccamNet, data: GroupedData, *, batch_size: int = 1024) -> 
     with evaluating(model), threads_for(model):
         rows = torch.arange(len(data), device=data.device).split(batch_size)
         said = [model.exits(batch.inputs)[:2] for batch in data.batches(rows)]
-    return Exits(*(torch.cat(part, 1).cpu() for part in zip(*said)), ())
+    logits, gates = (torch.cat(part, 1).cpu() for part in zip(*said))
+    return Exits(logits, gates, ())
 
 
 def activation_map(model: Staged, inputs: Tensor) -> Tensor:
@@ -165,7 +170,8 @@ def activation_map(model: Staged, inputs: Tensor) -> Tensor:
     at each place of the last stage (Zhou et al. 2016)."""
     for stage in model.stages:
         inputs = stage(inputs)
-    return F.conv2d(inputs, model.head.weight[:, :, None, None], model.head.bias)
+    head = checks.isa("the head of the network", model.head, nn.Linear, "a linear one")
+    return F.conv2d(inputs, head.weight[:, :, None, None], head.bias)
 
 
 def exit_losses(logits: Tensor, labels: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,8 +81,8 @@ def smote(
             alone = torch.arange(n, device=x.device)[:, None]
             nearest = alone if interpolation == "repeat" else neighbours_of(members, k, name)
             start, which, share = draw(n, nearest.shape[1], want - n, base=base, like=x, generator=generator)
-            share = {"random": share, "middle": 0.5, "repeat": 0.0}[interpolation]
-            made.append(between(members, nearest, start, which, share))
+            way: dict[str, Tensor | float] = {"random": share, "middle": 0.5, "repeat": 0.0}
+            made.append(between(members, nearest, start, which, way[interpolation]))
             starts.append(rows[start])
     return torch.cat(made).unflatten(1, x.shape[1:]), torch.cat(starts)
 
@@ -120,13 +121,13 @@ def _wanted(counts: Sequence[int] | None, have: list[int], names: Sequence[str])
             raise Unsuitable(
                 f"{name} has {n} samples and {want} are wanted; new ones need at least one, and none is taken"
             )
-    return wanted
+    return list(wanted)
 
 
 def neighbours_of(x: Tensor, k: int | str, name: str) -> Tensor:
     """`neighbours` of one population, by the rule for k of `smote`: int64 [n, k or fewer]."""
     n = len(x)
-    if k == "auto":
+    if isinstance(k, str):
         k = min(DEFAULT_K, n - 1)
         if not k:  # alone: its only neighbour is itself
             return torch.zeros(1, 1, dtype=torch.int64, device=x.device)
@@ -139,7 +140,7 @@ def neighbours_of(x: Tensor, k: int | str, name: str) -> Tensor:
 
 def draw(n: int, k: int, m: int, *, base: str, like: Tensor, generator: torch.Generator | None) -> tuple[Tensor, ...]:
     """Starting samples int64 [m] out of n, which of the k neighbours int64 [m], and shares of the way [m]."""
-    options = dict(generator=generator, device=like.device)
+    options: dict[str, Any] = dict(generator=generator, device=like.device)
     if base == "even":
         rounds = -(-m // n)
         start = torch.cat([torch.randperm(n, **options) for _ in range(rounds)])[:m]
@@ -184,13 +185,12 @@ class _NewSamples(Method):
         inputs = data.batch(torch.arange(len(data), device=data.device)).inputs
         by_label = self.by == "label"
         populations = data.labels if by_label else data.groups
-        how = dict(counts=self.counts or None, k=self.k or "auto", interpolation=self.interpolation, base=self.base)
+        how: dict[str, Any] = dict(counts=self.counts or None, k=self.k or "auto")
+        how |= dict(interpolation=self.interpolation, base=self.base)
         names = data.label_names if by_label else data.group_names
         new, start = smote(inputs, populations, **how, generator=generator, names=names)
-        rest = {
-            name: torch.cat([x, x[start]]) for name, x in dict(labels=data.labels, attributes=data.attributes).items()
-        }
-        return dataclasses.replace(data, inputs=torch.cat([inputs, new]), **rest)
+        labels, attributes = (torch.cat([x, x[start]]) for x in (data.labels, data.attributes))
+        return dataclasses.replace(data, inputs=torch.cat([inputs, new]), labels=labels, attributes=attributes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,9 +219,9 @@ class SMOTE(_NewSamples):
         if self.warm_up:
             model = stage(model, data, epochs=self.warm_up)
         with fresh_layers():
-            for layer in model.head.modules():
-                if hasattr(layer, "reset_parameters"):
-                    layer.reset_parameters()
+            for layer in model.get_submodule("head").modules():
+                if callable(reset := getattr(layer, "reset_parameters", None)):
+                    reset()
         return model
 
     def start(self, model: nn.Module, data: GroupedData) -> State:
@@ -229,17 +229,17 @@ class SMOTE(_NewSamples):
         state.epoch += self.warm_up
         return state
 
-    def parameters(self, model: nn.Module, state: State) -> list[dict]:
-        return [dict(params=model.head.parameters())]
+    def parameters(self, model: nn.Module, state: State) -> list[dict[str, Any]]:
+        return [dict(params=model.get_submodule("head").parameters())]
 
     def data(self, model: nn.Module, data: GroupedData, state: State) -> GroupedData:
         if state.enlarged is None:
-            embedded = dataclasses.replace(data, inputs=predict(model.features, data))
+            embedded = dataclasses.replace(data, inputs=predict(model.get_submodule("features"), data))
             state.enlarged = self.enlarge(embedded, generator=state.generator)
         return state.enlarged
 
     def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
-        return sample_losses(model.head, batch).mean()
+        return sample_losses(model.get_submodule("head"), batch).mean()
 
 
 @dataclass(frozen=True, kw_only=True)

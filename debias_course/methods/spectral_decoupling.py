@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -88,7 +89,7 @@ class SpectralDecoupling(Method):
         risk = F.cross_entropy(logits, batch.labels, reduction="none").mean()
         if self.strength == 0:
             return risk
-        how = dict(variant=self.variant, offsets=self.offsets, per_class=self.per_class)
+        how: dict[str, Any] = dict(variant=self.variant, offsets=self.offsets, per_class=self.per_class)
         return risk + self.strength / 2 * penalty(logits, batch.labels, **how)
 
 
