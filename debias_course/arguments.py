@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from . import __version__
-from .comparison import DECAYS, RATES
+from .comparison import DECAYS, RATES, compare
 from .data import DATASETS
 from .methods import LECTURE, METHODS, Method, knobs
 from .models import MODELS
@@ -165,32 +166,34 @@ def parser() -> Parser:
 
 
 def compare_arguments(each: argparse.ArgumentParser) -> None:
-    """The arguments of `debias-course compare`."""
+    """The options of `compare`; their defaults are those of `comparison.compare` and of `train`, but for the network,
+    with which all methods work."""
+    usual = DEFAULTS | {name: known.default for name, known in inspect.signature(compare).parameters.items()}
     each.add_argument(
         "--data", default="colored-digits", type=name_or_path, help=f"{', '.join(DATASETS)}, or a folder of images"
     )
     such = "such as erm,'loss-reweighting(by=label,power=0.5)', or all: the twelve of the lecture"
     each.add_argument("--methods", default="all", type=text, help=such)
-    each.add_argument("--seeds", default="5", type=text, help="a count (5) or a range (100:105)")
+    each.add_argument("--seeds", default=str(usual["seeds"]), type=text, help="a count (5) or a range (100:105)")
     each.add_argument("--out", type=path, help="folder for a report, with all numbers as CSV and JSON")
     each.add_argument("--correlation", type=number(0, 1), help="share of training digits with their own colour")
     each.add_argument(
         "--model", default="staged", type=text, help=f"{', '.join(MODELS)}, or a classifier of torchvision"
     )
-    each.add_argument("--epochs", type=whole(1), default=DEFAULTS["epochs"])
-    each.add_argument("--batch-size", type=whole(1), default=DEFAULTS["batch_size"])
-    each.add_argument("--lr", type=number(0), default=DEFAULTS["lr"])
-    each.add_argument("--weight-decay", type=number(0), default=DEFAULTS["weight_decay"])
-    each.add_argument("--optimizer", default=DEFAULTS["optimizer"], choices=list(OPTIMIZERS))
+    each.add_argument("--epochs", type=whole(1), default=usual["epochs"])
+    each.add_argument("--batch-size", type=whole(1), default=usual["batch_size"])
+    each.add_argument("--lr", type=number(0), default=usual["lr"])
+    each.add_argument("--weight-decay", type=number(0), default=usual["weight_decay"])
+    each.add_argument("--optimizer", default=usual["optimizer"], choices=list(OPTIMIZERS))
     each.add_argument(
         "--trials",
         type=whole(1, len(RATES) * len(DECAYS)),
-        default=4,
+        default=usual["trials"],
         help="settings of each method that are tried; 1: no search",
     )
     chooses = "chooses the epoch of a run, and among the trials"
-    each.add_argument("--select", default="validation-worst-group", choices=list(SELECT)[1:], help=chooses)
-    each.add_argument("--metric", default="worst_group", choices=METRICS, help="of the differences and ranks")
+    each.add_argument("--select", default=usual["select"], choices=list(SELECT)[1:], help=chooses)
+    each.add_argument("--metric", default=usual["metric"], choices=METRICS, help="of the differences and ranks")
     each.add_argument("--jobs", type=whole(1), help="runs at a time; one per core by default, one on a GPU")
     each.add_argument("--device", type=text, help="cpu, or the GPU's name; a GPU is used where there is one")
     folder_arguments(each)
