@@ -32,7 +32,7 @@ def measure_smote(n: int, d: int, *, repeats: int) -> list[dict]:
     labels = (torch.arange(3 * n) < n).long()
     arrays, rare = (x.numpy(), labels.numpy()), x[:n].clone()
 
-    def theirs():
+    def theirs() -> None:
         with threadpool_limits(1):
             SMOTE(random_state=0).fit_resample(*arrays)
 
@@ -62,7 +62,7 @@ def measure_draw(groups: int, n: int, *, repeats: int) -> dict:
     ids = torch.arange(n)[torch.randperm(n, generator=generator)] % groups  # none is empty
     order, counts = torch.argsort(ids, stable=True), torch.bincount(ids, minlength=groups)
     targets = torch.full((groups,), n // groups)
-    sampler = WeightedRandomSampler((1 / counts.double())[ids], n, generator=generator)
+    sampler = WeightedRandomSampler((1 / counts.double())[ids].tolist(), n, generator=generator)
     ratios = []
     for _ in range(repeats):
         began = time.process_time()
@@ -92,7 +92,7 @@ def measure_folder(images: int, steps: int, *, blocks: int = 3) -> dict:
                 waited += time.perf_counter() - asked
                 plain.step(model, batch, state, optimizer)
             shares.append(waited / (time.perf_counter() - began))
-        batches.close()
+        batches.close()  # type: ignore[attr-defined]  # a generator, declared as an iterator
     return row(f"resnet18 on {images:,} JPEGs: waiting for images / all", shares, 0.10)
 
 

@@ -17,7 +17,7 @@ def measure_panel(*, repeats: int) -> dict:
     powers = itertools.count(1)
     shown = panel(draw_shortcut, LossReweighting())
 
-    def move():
+    def move() -> None:
         shown.controls["power"].value = next(powers) / 1000  # a setting that was not drawn yet
 
     spent = take_turns({"move": move, "empty": lambda: figures.png(figures.new_figure(10.2, 3.6, 1, 3)[0])}, repeats)

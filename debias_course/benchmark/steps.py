@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count, islice
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from .. import models
 from ..contexts import isolated_randomness
-from ..data import GroupedData, colored_digits
+from ..data import Batch, GroupedData, colored_digits
 from ..method import State
 from ..methods import (
     DANN,
@@ -31,7 +32,7 @@ from .turns import repeated, row, take_turns
 
 BATCH = 128
 # What is measured, relative to what, and how much of it is allowed for the MLP and the CNN.
-ROWS = [
+ROWS: list[tuple[str, str, dict[str, float]]] = [
     ("limit again", "limit", {}),
     ("train, ERM", "limit", {"mlp": 1.25, "cnn": 1.10}),
     ("DataLoader loop", "limit", {}),
@@ -44,7 +45,7 @@ ROWS = [
 ]
 
 
-def measure(name: str, build: Callable[..., torch.nn.Module], *, batches: int, repeats: int) -> list[dict]:
+def measure(name: str, build: Callable[..., nn.Module], *, batches: int, repeats: int) -> list[dict]:
     """Ratios of every contender to the limit, for one model and epochs that end after so many batches."""
     data = colored_digits().train
     data = data.subset(torch.arange(len(data) // BATCH * BATCH))  # full batches for everybody
@@ -71,11 +72,11 @@ def measure(name: str, build: Callable[..., torch.nn.Module], *, batches: int, r
     ]
 
 
-def limit(model, data: GroupedData, batches) -> Callable[[], None]:
+def limit(model: nn.Module, data: GroupedData, batches: Iterable[Batch]) -> Callable[[], None]:
     """An epoch over batches that are ready: forward, backward, optimiser."""
     optimizer = make_optimizer("adamw", ERM().parameters(model, State()), 1e-3, 0.0)
 
-    def epoch():
+    def epoch() -> None:
         for batch in batches:
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(model(batch.inputs), batch.labels).backward()
@@ -84,7 +85,7 @@ def limit(model, data: GroupedData, batches) -> Callable[[], None]:
     return epoch
 
 
-def ours(model, data: GroupedData, method: Method, batches: int) -> Callable[[], None]:
+def ours(model: nn.Module, data: GroupedData, method: Method, batches: int) -> Callable[[], None]:
     """An epoch of a method, as `train` goes through it."""
     with isolated_randomness(0):
         model = method.model(model, data).train()
@@ -93,7 +94,7 @@ def ours(model, data: GroupedData, method: Method, batches: int) -> Callable[[],
     state.begin(progress=0.5)
     epochs = count(1)
 
-    def epoch():
+    def epoch() -> None:
         total = torch.zeros(())
         state.epoch = next(epochs)
         for rows in islice(method.batches(data, BATCH, seed=0, epoch=state.epoch), batches):
@@ -103,17 +104,17 @@ def ours(model, data: GroupedData, method: Method, batches: int) -> Callable[[],
     return epoch
 
 
-def dataloader(model, data: GroupedData, batches: int) -> Callable[[], None]:
+def dataloader(model: nn.Module, data: GroupedData, batches: int) -> Callable[[], None]:
     """An epoch as most research code goes through it: a DataLoader, a weighted sampler, one `.item()` per step."""
     from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
     images = data.inputs.float() / 255
     weights = (1 / data.counts.double())[data.groups]
-    sampler = WeightedRandomSampler(weights, len(data), generator=torch.Generator().manual_seed(0))
+    sampler = WeightedRandomSampler(weights.tolist(), len(data), generator=torch.Generator().manual_seed(0))
     loader = DataLoader(TensorDataset(images, data.labels, data.groups), batch_size=BATCH, sampler=sampler)
     optimizer = make_optimizer("adamw", ERM().parameters(model, State()), 1e-3, 0.0)
 
-    def epoch():
+    def epoch() -> None:
         with isolated_randomness(0):  # the loader draws a seed from the global generator
             for inputs, labels, _groups in islice(loader, batches):
                 optimizer.zero_grad()
@@ -150,7 +151,7 @@ def measure_mining(*, scored: int = 512, repeats: int) -> list[dict]:
     optimizer = make_optimizer("adamw", ERM().parameters(model, State()), 1e-3, 0.0)
     state = State()
 
-    def parts():
+    def parts() -> None:
         with torch.no_grad():
             model(many.inputs)
         plain.step(model, few, state, optimizer)
@@ -171,11 +172,11 @@ def measure_mining(*, scored: int = 512, repeats: int) -> list[dict]:
 def measure_groups(*, repeats: int) -> dict:
     """The loss of Group DRO over 1,000 groups relative to that over 4, given the losses of a batch."""
 
-    def contender(groups):
+    def contender(groups: int) -> Callable[[], None]:
         losses = torch.rand(BATCH, generator=torch.Generator().manual_seed(0))
         ids, log_q = torch.arange(BATCH) % groups, torch.zeros(groups).log_softmax(0)
 
-        def run():
+        def run() -> torch.Tensor:
             means, _ = group_means(losses, ids, groups)
             return (exponentiated(log_q, means, 0.01).exp() * means).sum()
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 
-def take_turns(contenders: dict[str, Callable[[], None]], repeats: int) -> list[dict[str, float]]:
+def take_turns(contenders: Mapping[str, Callable[[], object]], repeats: int) -> list[dict[str, float]]:
     """CPU seconds of each contender in each repeat, after one round to warm up: in turn, forwards and backwards."""
     for contender in contenders.values():
         contender()
     turns = []
     for _ in range(repeats):
         turns.append(dict.fromkeys(contenders, 0.0))
-        for each in [*contenders, *reversed(contenders)]:
+        for each in [*contenders, *reversed([*contenders])]:
             began = time.process_time()
             contenders[each]()
             turns[-1][each] += time.process_time() - began
@@ -24,7 +24,7 @@ def take_turns(contenders: dict[str, Callable[[], None]], repeats: int) -> list[
 def repeated(contender: Callable[[], object], times: int) -> Callable[[], None]:
     """The contender several times, for one that is over sooner than the clock can tell."""
 
-    def run():
+    def run() -> None:
         for _ in range(times):
             contender()
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ def images(n: int = 64) -> GroupedData:
     """The same as images, uint8 [n, 2, 8, 8]."""
     plane, generator = points(n), torch.Generator().manual_seed(18)
     noise = torch.rand(n, 2, 8, 8, generator=generator)
-    inputs = (60 * noise + 40 * (plane.inputs[:, :, None, None] + 2.5).clamp(0, 4.5)).to(torch.uint8)
+    inputs = (60 * noise + 40 * (cast(Tensor, plane.inputs)[:, :, None, None] + 2.5).clamp(0, 4.5)).to(torch.uint8)
     return replace(plane, inputs=inputs)
 
 
@@ -79,7 +79,7 @@ def weights(model: nn.Module) -> list[float]:
 def recipe(build: Callable[..., Splits | GroupedData]) -> list[float]:
     """What a recipe makes of seed 3."""
     made = build(seed=3)
-    parts = made if isinstance(made, Splits) else [made]
+    parts: Any = made if isinstance(made, Splits) else [made]
     return [each for part in parts for x in (part.inputs, part.labels, part.attributes) for each in told(x)]
 
 
@@ -99,8 +99,8 @@ def trained(method: Method, *, epochs: int = 3, **how: Any) -> list[float]:
         method.model(copy.deepcopy(start), part)
     except ValueError:
         part, start = images(), models.staged(images(), widths=(4, 6), seed=1)
-    how = dict(epochs=epochs, batch_size=16, lr=0.02, optimizer="sgd", seed=2, device="cpu") | how
-    run = training.train(start, part, method, **how)
+    usual: dict[str, Any] = dict(epochs=epochs, batch_size=16, lr=0.02, optimizer="sgd", seed=2, device="cpu")
+    run = training.train(start, part, method, **(usual | how))
     return [*(row["loss"] for row in run.records), *weights(run.model)]
 
 
@@ -145,7 +145,7 @@ def selected(rule: str) -> list[float]:
     """What a rule says of a report, and whether the epoch that it takes is the first that is best on validation."""
     report = evaluation.GroupReport((8, 1, 5, 9), (10, 5, 10, 10), ("a", "b"), ("x", "y"), (40, 3, 4, 53))
     part, score = points(), training.SELECT[rule]
-    how = dict(epochs=8, batch_size=16, lr=0.1, optimizer="sgd", seed=2, device="cpu")
+    how: dict[str, Any] = dict(epochs=8, batch_size=16, lr=0.1, optimizer="sgd", seed=2, device="cpu")
     run = training.train(models.mlp(part, hidden=(8,), seed=1), part, validation=points(96), select=rule, **how)
     if score is None:
         return [float(run.epoch)]
@@ -192,16 +192,16 @@ def searched() -> list[float]:
     """The settings that a search tries, and which it takes."""
     tried = comparison.candidates(comparison.Trial("a", methods.GroupDRO(), 1e-3, 0.0), 4)
     scored = [replace(trial, score=score) for trial, score in zip(tried, (0.2, math.nan, 0.7, 0.5))]
-    return [each for t in tried for each in (1e3 * t.lr, t.weight_decay, t.method.step_size)] + [
-        float(scored.index(comparison.best(scored)))
-    ]
+    steps = [cast(methods.GroupDRO, trial.method).step_size for trial in tried]
+    settings = [each for t, step in zip(tried, steps) for each in (1e3 * t.lr, t.weight_decay, step)]
+    return [*settings, float(scored.index(comparison.best(scored)))]
 
 
 def attacked() -> list[float]:
     """Accuracy under attack, and attacked images."""
     part = images()
     model = models.mlp(part, hidden=(8,), seed=1)
-    how = dict(radius=0.05, steps=5, random_start=True, seed=3)
+    how: dict[str, Any] = dict(radius=0.05, steps=5, random_start=True, seed=3)
     reports = [adversarial_training.robust_evaluate(model, part, norm=norm, **how) for norm in ("max", "L2")]
     generator = torch.Generator().manual_seed(3)
     batch = part.batch(torch.arange(16))
@@ -240,8 +240,8 @@ def exits() -> list[float]:
 def enlarged() -> list[float]:
     """New samples, where they start, and how many lie among others."""
     part = points(40)
-    new, start = smote.smote(part.inputs, part.groups, generator=torch.Generator().manual_seed(3))
-    astray = smote.among_others(new, part.labels[start], part.inputs, part.labels)
+    new, start = smote.smote(cast(Tensor, part.inputs), part.groups, generator=torch.Generator().manual_seed(3))
+    astray = smote.among_others(new, part.labels[start], cast(Tensor, part.inputs), part.labels)
     return [*told(new), *told(start), float(astray.sum())]
 
 
@@ -256,7 +256,7 @@ def _goldens() -> dict[str, Golden]:
     found = {f"training {name}": Golden(partial(optimised, name)) for name in training.OPTIMIZERS}
     found |= {f"selection {rule}": Golden(partial(selected, rule)) for rule in training.SELECT}
     found |= {"evaluation": Golden(averages), "statistics": Golden(statistics), "intervals": Golden(intervals)}
-    digits = {"2": dict(classes=2), "10": dict(classes=10), "background": dict(where="background", correlation=0.8)}
+    digits: Any = {str(n): dict(classes=n) for n in (2, 10)} | {"background": dict(where="background", correlation=0.8)}
     recipes: dict[str, tuple[Any, Mapping[str, dict]]] = dict(
         colored_digits=(biases.colored_digits, digits),
         textured_digits=(biases.textured_digits, {"10": dict(classes=10)}),
@@ -275,16 +275,16 @@ def _goldens() -> dict[str, Golden]:
     wrong = partial(recipe, lambda seed: changes.mislabel(points(), 0.2, seed=seed))
     found["mislabel"] = Golden(wrong, (changes.mislabel,))
     for name, build in models.MODELS.items():
-        small = {"resnet18": dict(width=4, stem="small")}.get(name, {})
+        small: dict[str, Any] = {"resnet18": dict(width=4, stem="small")}.get(name, {})
         on = points if name in ("mlp", "linear") else images
         found[name] = Golden(partial(network, partial(build, **small), on), (build,))
     found["single_logit"] = Golden(partial(network, single_logit, points), (single_logit,))
     for name, kind in METHODS.items():
         for variant, method in variants(kind).items():
             found[name + variant] = Golden(partial(trained, method), (kind,))
-    recipe_of, long = ColoredMNISTDecoupling, dict(epochs=120, lr=1e-3)  # beyond its switch
-    for variant, method in variants(recipe_of).items():
-        found[f"colored-mnist-decoupling{variant}"] = Golden(partial(trained, method, **long), (recipe_of,))
+    long: dict[str, Any] = dict(epochs=120, lr=1e-3)  # beyond its switch
+    for variant, method in variants(ColoredMNISTDecoupling).items():
+        found[f"colored-mnist-decoupling{variant}"] = Golden(partial(trained, method, **long), (type(method),))
     found["search"] = Golden(searched, (comparison.compare,))
     found["attack"] = Golden(attacked, (adversarial_training.attack, adversarial_training.robust_evaluate))
     found["mining"] = Golden(mined, (hard_mining.hardest, hard_mining.score, hard_mining.drawn_by_loss))

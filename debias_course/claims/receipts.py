@@ -16,7 +16,7 @@ import math
 import platform
 import re
 import tokenize
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ def _on_one_line(numbers: re.Match) -> str:
 
 
 @contextlib.contextmanager
-def alone():
+def alone() -> Iterator[None]:
     """Receipts and front page are changed by one process at a time."""
     folder = topics.notebooks_folder().parent / "assets" / "claims"
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ class Band:
     low: float = -math.inf
     high: float = math.inf
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(f"the band from {self.low} to {self.high} is empty; give the lower end first")
 

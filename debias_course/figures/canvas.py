@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 import html
 import io
+from typing import TYPE_CHECKING, Any
 
 from ..checks import shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito (2008), without yellow, which is too light for lines on white.
 PALETTE = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 HATCHES = ("", "//", "..", "xx", "\\\\", "oo", "++")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -21,7 +26,9 @@ STYLE = {
 }
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, *, layout: str = "constrained", **options):
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, *, layout: str = "constrained", **options: Any
+) -> tuple[Figure, Any]:
     """A figure and its axes in the course's style, known to nobody else: pyplot neither keeps nor shows it.
 
     layout "none" leaves the margins as they are, which halves the time to draw."""
@@ -30,16 +37,16 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, *, 
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout=layout)
+        figure = Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]  # its types leave out "none"
         FigureCanvasAgg(figure)
         return figure, figure.subplots(rows, columns, **options)
 
 
-def png(figure) -> bytes:
+def png(figure: Figure | None) -> bytes:
     """The figure as a PNG that is the same for the same figure: no date, no version inside."""
     import matplotlib as mpl
 
-    if not hasattr(figure, "savefig"):
+    if figure is None or not hasattr(figure, "savefig"):
         raise TypeError(f"figure is {shown(figure)}; what is drawn on axes that were given belongs to their figure")
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
@@ -57,7 +64,7 @@ def _fewer_colors(image: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def picture(figure, *, alt: str, takeaway: str) -> None:
+def picture(figure: Figure | None, *, alt: str, takeaway: str) -> None:
     """Show a figure in a notebook with an alternative text and a takeaway below it."""
     from IPython.display import display
 
@@ -71,13 +78,13 @@ def picture(figure, *, alt: str, takeaway: str) -> None:
     display(bundle, raw=True)
 
 
-def given(name: str, things) -> None:
+def given(name: str, things: Any) -> None:
     """ValueError where there is nothing to draw."""
     if not hasattr(things, "__len__") or not len(things):
         raise ValueError(f"{name}: {shown(things)} with nothing to draw; give at least one")
 
 
-def legend_above(axis) -> None:
+def legend_above(axis: Axes) -> None:
     """Above the axes, where it hides nothing."""
     entries = len(axis.get_legend_handles_labels()[0])
     columns = 2 if entries == 4 else min(entries, 3)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .canvas import HATCHES, LINES, MARKERS, PALETTE, given, legend_above, new_figure
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 def curves(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str, bands=None, axis=None, **axes
-):
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    x: str,
+    y: str,
+    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    axis: Axes | None = None,
+    **axes: Any,
+) -> Figure | None:
     """Lines name -> (xs, ys), told apart by colour, marker and dash; `bands` name -> (low, high) shades an interval."""
     given("lines", lines)
     figure = None
     if axis is None:
         figure, axis = new_figure(6.4, 3.4)
     for i, (name, (xs, ys)) in enumerate(lines.items()):
-        style = dict(color=PALETTE[i % 7], linestyle=LINES[i % 7], marker=MARKERS[i % 7])
+        style: dict[str, Any] = dict(color=PALETTE[i % 7], linestyle=LINES[i % 7], marker=MARKERS[i % 7])
         axis.plot(xs, ys, label=name, markevery=max(1, len(xs) // 8), linewidth=2, **style)
         if bands and name in bands:
             axis.fill_between(xs, *bands[name], color=PALETTE[i % 7], alpha=0.15, linewidth=0)
@@ -25,7 +36,9 @@ def curves(
     return figure
 
 
-def bars(values: Mapping[str, Sequence[float]], *, places: Sequence[str], y: str, axis=None, **axes):
+def bars(
+    values: Mapping[str, Sequence[float]], *, places: Sequence[str], y: str, axis: Axes | None = None, **axes: Any
+) -> Figure | None:
     """Numbers side by side: one bar per name at each of the `places`, one colour and hatch per name."""
     given("values", values)
     given("places", places)
@@ -35,14 +48,16 @@ def bars(values: Mapping[str, Sequence[float]], *, places: Sequence[str], y: str
     width = 0.8 / len(values)
     for i, (name, heights) in enumerate(values.items()):
         at = [place + (i - (len(values) - 1) / 2) * width for place in range(len(places))]
-        style = dict(color=PALETTE[i % 7], hatch=HATCHES[i % 7], edgecolor="white")
+        style: dict[str, Any] = dict(color=PALETTE[i % 7], hatch=HATCHES[i % 7], edgecolor="white")
         axis.bar(at, heights, width, label=name, **style)
     axis.set(xticks=range(len(places)), xticklabels=places, ylabel=y, **axes)
     legend_above(axis)
     return figure
 
 
-def bands(shares: Mapping[str, Sequence[float]], *, x: str, y: str, start: int = 1, axis=None):
+def bands(
+    shares: Mapping[str, Sequence[float]], *, x: str, y: str, start: int = 1, axis: Axes | None = None
+) -> Figure | None:
     """What a whole is made of, step by step from `start`: one band per name, told apart by colour and hatch; at each
     step the shares of all names sum to 1."""
     given("shares", shares)
@@ -55,12 +70,14 @@ def bands(shares: Mapping[str, Sequence[float]], *, x: str, y: str, start: int =
     for i, area in enumerate(areas):
         area.set(facecolor=PALETTE[i % 7], hatch=HATCHES[i % 7])
     axis.set(xlabel=x, ylabel=y, xlim=(steps[0], max(steps[-1], steps[0] + 1)), ylim=(0, 1))
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.locator_params("x", integer=True)
     legend_above(axis)
     return figure
 
 
-def heat(values: Sequence[Sequence[float]], *, rows: Mapping[str, Sequence], columns: Mapping[str, Sequence], of: str):
+def heat(
+    values: Sequence[Sequence[float]], *, rows: Mapping[str, Sequence], columns: Mapping[str, Sequence], of: str
+) -> Figure:
     """A map of numbers from 0 to 1 with the numbers in it; `rows` and `columns` are a name and its values each."""
     for name, things in ("values", values), ("rows", rows), ("columns", columns):
         given(name, things)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -10,8 +11,11 @@ from ..checks import grouped, whole
 from ..data import GroupedData
 from .canvas import given, new_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | None = None):
+
+def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | None = None) -> Figure:
     """Images of each group, taken at even distances, one group per row, with the group's share of the data."""
     groups = list(range(grouped(data).n_groups)) if groups is None else list(groups)
     given("groups", groups)
@@ -33,7 +37,7 @@ def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | Non
     return figure
 
 
-def perturbations(rows: Mapping[str, tuple[torch.Tensor, torch.Tensor, str, str]]):
+def perturbations(rows: Mapping[str, tuple[torch.Tensor, torch.Tensor, str, str]]) -> Figure:
     """One row per name: an image [C, H, W] in [0, 1], what was added to it (grey is nothing) and the sum; the two texts
     say what a model makes of the image and of the sum."""
     given("rows", rows)
@@ -54,7 +58,7 @@ def perturbations(rows: Mapping[str, tuple[torch.Tensor, torch.Tensor, str, str]
     return figure
 
 
-def evidence(images: torch.Tensor, maps: Mapping[str, torch.Tensor], *, rows: Sequence[str]):
+def evidence(images: torch.Tensor, maps: Mapping[str, torch.Tensor], *, rows: Sequence[str]) -> Figure:
     """Images [N, C, H, W] in [0, 1], one per row with its name, and maps name -> [N, h, w] beside them, from their
     lowest (dark) to their highest (light) value, with the outline of the image's brightest parts."""
     given("images", images)

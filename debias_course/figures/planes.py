@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -12,15 +13,22 @@ from ..data import GroupedData
 from ..evaluation import predict
 from .canvas import MARKERS, PALETTE, given, legend_above, new_figure
 
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
+
+def regions(
+    models: Mapping[str, nn.Module], data: GroupedData, *, axes: Sequence[Axes] | np.ndarray | None = None
+) -> Figure | None:
     """Where each model of a 2-D problem decides for which class, with the samples of `data` on top."""
     given("models", models)
     grouped(data)
     figure = None
     if axes is None:
-        figure, axes = new_figure(3.6 * len(models), 4.0, 1, len(models), squeeze=False, sharey=True)
-        axes = axes[0]
+        figure, grid = new_figure(3.6 * len(models), 4.0, 1, len(models), squeeze=False, sharey=True)
+        axes = grid[0]
     x, y = torch.meshgrid(torch.linspace(-2.6, 2.6, 80), torch.linspace(-2.8, 2.8, 80), indexing="xy")
     points = torch.stack([x.flatten(), y.flatten()], 1)
     zeros = torch.zeros(len(points), dtype=torch.int64)
@@ -32,7 +40,9 @@ def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
         axis.contour(x, y, margin, levels=[0], colors="black", linewidths=2)
         for group in range(data.n_groups):
             rows = data.groups == group
-            style = dict(color=(PALETTE[2], PALETTE[3])[group // data.n_attributes], marker=MARKERS[group])
+            style: dict[str, Any] = dict(
+                color=(PALETTE[2], PALETTE[3])[group // data.n_attributes], marker=MARKERS[group]
+            )
             axis.scatter(*data.inputs[rows].T, s=22, label=data.group_names[group], linewidths=0, alpha=0.8, **style)
         axis.set(title=name, xlim=(-2.6, 2.6), ylim=(-2.8, 2.8), xlabel="first coordinate (shortcut)")
     axes[0].set_ylabel("second coordinate (core)")
@@ -43,16 +53,17 @@ def regions(models: Mapping[str, nn.Module], data: GroupedData, *, axes=None):
     return figure
 
 
-def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis=None):
+def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis: Axes | None = None) -> Figure | None:
     """Samples of a plane by label, the first n of them given and the others made; `wrong` marks made ones [m]."""
     grouped(enlarged, "enlarged")
     figure = None
     if axis is None:
         figure, axis = new_figure(4.0, 4.0)
-    old, new = enlarged.inputs[:n].cpu(), enlarged.inputs[n:].cpu()
+    points = cast(torch.Tensor, enlarged.inputs).cpu()
+    old, new = points[:n], points[n:]
     for label, name in enumerate(enlarged.label_names):
         rows = enlarged.labels[:n].cpu() == label
-        style = dict(
+        style: dict[str, Any] = dict(
             color=(PALETTE[2], PALETTE[3])[label % 2], marker=MARKERS[label % 7], markersize=6, linestyle="none"
         )
         axis.plot(old[rows, 0], old[rows, 1], label=name, alpha=0.8, **style)
@@ -63,26 +74,28 @@ def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis=None
     return figure
 
 
-def embedding(features: Mapping[str, torch.Tensor], data: GroupedData, *, axes=None):
+def embedding(
+    features: Mapping[str, torch.Tensor], data: GroupedData, *, axes: Sequence[Axes] | np.ndarray | None = None
+) -> Figure | None:
     """Features [N, d] of the samples of `data` in their first two principal components, one panel per name: a dot for a
     sample, told apart by attribute, and at the mean of each group the number of its label."""
     given("features", features)
     grouped(data)
     figure = None
     if axes is None:
-        figure, axes = new_figure(4.6 * len(features), 4.6, 1, len(features), squeeze=False)
-        axes = axes[0]
+        figure, grid = new_figure(4.6 * len(features), 4.6, 1, len(features), squeeze=False)
+        axes = grid[0]
     labels, attributes, groups = (each.cpu() for each in (data.labels, data.attributes, data.groups))
     for axis, (name, values) in zip(axes, features.items()):
         points = principal(values.cpu())
         for attribute, title in enumerate(data.attribute_names):
             rows = attributes == attribute
-            style = dict(color=PALETTE[attribute % 7], marker=MARKERS[attribute % 7], linewidths=0)
+            style: dict[str, Any] = dict(color=PALETTE[attribute % 7], marker=MARKERS[attribute % 7], linewidths=0)
             axis.scatter(*points[rows].T, s=9, alpha=0.5, label=title, **style)
         for group in groups.unique().tolist():
             place = points[groups == group].mean(0).tolist()
             attribute = group % data.n_attributes
-            box = dict(boxstyle=("circle", "square")[attribute % 2] + ",pad=0.15", facecolor="white")
+            box: dict[str, Any] = dict(boxstyle=("circle", "square")[attribute % 2] + ",pad=0.15", facecolor="white")
             box |= dict(edgecolor=PALETTE[attribute % 7], linewidth=1.8)
             number = data.label_names[group // data.n_attributes].split()[-1]
             axis.text(*place, number, ha="center", va="center", fontsize=10, bbox=box)

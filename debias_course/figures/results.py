@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..evaluation import GroupReport
 from .canvas import HATCHES, MARKERS, PALETTE, given, legend_above, new_figure
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def group_bars(reports: Mapping[str, GroupReport], *, title: str = "", axis=None):
+    from ..comparison import Comparison
+    from ..study import Study
+
+
+def group_bars(reports: Mapping[str, GroupReport], *, title: str = "", axis: Axes | None = None) -> Figure | None:
     """Accuracy per group with its 95 % interval, one colour and hatch per report."""
     given("reports", reports)
     figure = None
@@ -22,7 +30,7 @@ def group_bars(reports: Mapping[str, GroupReport], *, title: str = "", axis=None
         at = [g + (i - (len(reports) - 1) / 2) * width for g, _ in present]
         value = [share.value for _, share in present]
         error = [[s.value - s.low for _, s in present], [s.high - s.value for _, s in present]]
-        style = dict(color=PALETTE[i % 7], hatch=HATCHES[i % 7], edgecolor="white")
+        style: dict[str, Any] = dict(color=PALETTE[i % 7], hatch=HATCHES[i % 7], edgecolor="white")
         axis.bar(at, value, width, yerr=error, label=name, ecolor="black", capsize=3, **style)
     names = [name.replace(", ", "\n") for name in next(iter(reports.values())).group_names]
     axis.set(xticks=range(len(names)), xticklabels=names, ylim=(0, 1.02), ylabel="test accuracy", title=title)
@@ -31,7 +39,7 @@ def group_bars(reports: Mapping[str, GroupReport], *, title: str = "", axis=None
     return figure
 
 
-def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced", "train_weighted")):
+def study_bars(study: Study, metrics: Sequence[str] = ("worst_group", "group_balanced", "train_weighted")) -> Figure:
     """For each method of a `study.Study` and each average: one dot per seed, and the mean with its 95 % interval."""
     given("study", getattr(study, "names", study))
     given("metrics", metrics)
@@ -47,7 +55,7 @@ def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced",
             axis.plot(values, [at] * len(values), ".", color=PALETTE[j], alpha=0.5)
             error = [[mean.value - mean.low], [mean.high - mean.value]] if mean.n > 1 else None
             label = metric.replace("_", " ") if i == 0 else None
-            style = dict(color=PALETTE[j], marker=MARKERS[j], markersize=8, capsize=4, linestyle="none")
+            style: dict[str, Any] = dict(color=PALETTE[j], marker=MARKERS[j], markersize=8, capsize=4, linestyle="none")
             axis.errorbar([mean.value], [at], xerr=error, label=label, **style)
     labels = [_name(name) for name in study.names]
     axis.set(yticks=[-i for i in range(len(labels))], yticklabels=labels, xlabel="test accuracy", xlim=(0, 1))
@@ -55,7 +63,7 @@ def study_bars(study, metrics: Sequence[str] = ("worst_group", "group_balanced",
     return figure
 
 
-def differences(found, *, axis=None):
+def differences(found: Comparison, *, axis: Axes | None = None) -> Figure | None:
     """The methods of a `comparison.Comparison`, best first: the difference of each to the baseline with its interval,
     and the ranks that it may have; colour and marker say which labels it needs in training."""
     given("found", getattr(found, "chosen", found))
@@ -73,7 +81,9 @@ def differences(found, *, axis=None):
         error = [[value - low], [high - value]] if len(found.study.seeds) > 1 and kind < 6 else None
         label = f"needs {row.needs}" if kind < 6 and row.needs not in shown else None
         shown |= {row.needs} if kind < 6 else set()
-        style = dict(color=PALETTE[kind], marker=MARKERS[kind], markersize=8, capsize=4, linestyle="none", label=label)
+        style: dict[str, Any] = dict(
+            color=PALETTE[kind], marker=MARKERS[kind], markersize=8, capsize=4, linestyle="none", label=label
+        )
         axis.errorbar([value], [-i], xerr=error, **style)
         ranks = f"{row.first_rank}" if row.first_rank == row.last_rank else f"{row.first_rank} to {row.last_rank}"
         axis.text(1.03, -i, ranks, transform=axis.get_yaxis_transform(), va="center", fontsize=11)

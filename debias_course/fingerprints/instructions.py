@@ -12,7 +12,7 @@ import sys
 import sysconfig
 import types
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
-from typing import Any
+from typing import Any, TypeGuard
 
 GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"}
@@ -72,7 +72,7 @@ def named(module: str, qualified: str) -> Any:
     return thing
 
 
-def is_library(name: Any) -> bool:
+def is_library(name: Any) -> TypeGuard[str]:
     """Whether a module is Python's own or an installed package, which its version describes; our own never is."""
     top = name.partition(".")[0] if isinstance(name, str) else ""
     if top in ("", "debias_course", "__main__"):

@@ -21,7 +21,7 @@ from .definitions import Definitions, everything
 from .instructions import is_library, named, version_of
 from .walk import TooMany
 
-VIEWS = tuple(type(view) for view in ({}.keys(), {}.values(), {}.items()))
+VIEWS = tuple(map(type, ({}.keys(), {}.values(), {}.items())))
 HARMLESS = {object, typing.Generic, typing.Protocol, abc.ABC}  # bases that hold nothing
 HOLDERS = (list, tuple, dict, set, frozenset, types.MappingProxyType, types.ModuleType)
 CACHES = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)

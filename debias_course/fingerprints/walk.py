@@ -15,11 +15,11 @@ import torch
 
 from .instructions import is_library
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range)
+PLAIN: tuple[type, ...] = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range)
 PLAIN += (torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format, pathlib.PurePath)
 PLAIN += (types.GenericAlias, types.UnionType, typing.TypeVar, type(typing.Any), type(typing.Optional[int]))  # noqa: UP045
 # C functions, and what a class has for its slots: their names say which
-NAMED = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+NAMED: tuple[type, ...] = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
 NAMED += (
     types.MethodWrapperType,
     types.GetSetDescriptorType,

@@ -22,14 +22,19 @@ from .. import figures
 from ..evaluation import GroupReport
 from ..methods import Knob, Method, knobs
 
+Progress = Callable[..., None]  # called with (done, of), and with the figure so far
+
 
 def control(name: str, knob: Knob) -> widgets.Widget:
     """The widget of one knob: a check box for yes or no, a drop-down for choices, otherwise a slider over its range."""
-    common = dict(description=name, style={"description_width": "7em"}, layout={"width": "22em"}, tooltip=knob.help)
+    common: dict[str, Any] = dict(
+        description=name, style={"description_width": "7em"}, layout={"width": "22em"}, tooltip=knob.help
+    )
     if isinstance(knob.default, bool):
         return widgets.Checkbox(value=knob.default, **common)
     if knob.choices:
         return widgets.Dropdown(options=knob.choices, value=knob.default, **common)
+    assert knob.low is not None and knob.high is not None  # or it would be no knob: it has no choices
     common |= dict(continuous_update=False, readout_format=".3g")
     if isinstance(knob.default, int):
         common["readout_format"] = "d"
@@ -95,7 +100,7 @@ def panel(draw: Callable[..., tuple[Any, str]], method: Method, **extra: Knob) -
     return Panel(draw, method, **extra)
 
 
-def while_training(progress: Callable[..., None] | None, figure: Callable[[], Any]) -> Callable[[int, int], None]:
+def while_training(progress: Progress | None, figure: Callable[[], Any]) -> Callable[[int, int], None]:
     """For `train`: tell `progress` of every epoch, and show it the figure so far until the last is done."""
 
     def told(done: int, of: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from typing import Any
 
 import joblib
 import torch
@@ -18,7 +19,7 @@ from ...methods import ERM, AdversarialTraining, Method
 from ...methods.adversarial_training import robust_evaluate
 from ...training import train
 
-ATTACKS = {
+ATTACKS: dict[str, dict[str, Any]] = {
     "PGD-40, radius 0.1": dict(radius=0.1, steps=40),
     "PGD-20, radius 0.1": dict(radius=0.1, steps=20),
     "FGSM, radius 0.3": dict(radius=0.3, steps=1, step_size=0.3, random_start=False),
@@ -50,7 +51,7 @@ def reports_of(
 ) -> dict[str, GroupReport]:
     """Train a network; its reports on clean test data, and on one of `every` two or four of them under the attacks."""
     parts = make(seed=seed)
-    how = dict(epochs=epochs, batch_size=64, lr=5e-3)
+    how: dict[str, Any] = dict(epochs=epochs, batch_size=64, lr=5e-3)
     model = train(small(parts.train, seed=seed), parts.train, method, seed=seed, **how).model
     some = parts.test.subset(torch.arange(0, len(parts.test), every))
     return {"clean": evaluate(model, parts.test)} | {a: robust_evaluate(model, some, **ATTACKS[a]) for a in under}
@@ -65,7 +66,7 @@ def on_all_cores(networks: Mapping[str, Network], seeds: Sequence[int]) -> Repor
 
 def lead(report: GroupReport) -> float:
     """Mean accuracy of the groups whose colour goes along with the class in biased data, minus that of the others."""
-    first, second, third, fourth = (share.value for share in report.groups)
+    first, second, third, fourth = (share.value for share in report.groups if share)
     return (first + fourth) / 2 - (second + third) / 2
 
 
@@ -76,7 +77,10 @@ class AdversarialTrainingLesson(Lesson):
     def grey(self) -> Reports:
         """Ten grey digits, eight epochs, two steps per batch; every second test digit meets the attack."""
         usual = (grey_digits, 8, ("PGD-40, radius 0.1",), 2)
-        networks = {"plain": (ERM(), *usual), "adversarial": (AdversarialTraining(radius=0.1, steps=2), *usual)}
+        networks: dict[str, Network] = {
+            "plain": (ERM(), *usual),
+            "adversarial": (AdversarialTraining(radius=0.1, steps=2), *usual),
+        }
         return on_all_cores(networks, self.seeds)
 
     @claim(
@@ -84,11 +88,11 @@ class AdversarialTrainingLesson(Lesson):
         "Trained on attacked digits, a network keeps an accuracy above 0.85 under PGD-40 at a radius of 0.1",
         holds=above(0.85),
     )
-    def attacked_after_adversarial_training(self, seed):
+    def attacked_after_adversarial_training(self, seed: int) -> float:
         return self.grey["adversarial", seed]["PGD-40, radius 0.1"].overall.value
 
     @claim("L08.1b", "Trained plainly it keeps less than 0.5", holds=below(0.50))
-    def attacked_after_plain_training(self, seed):
+    def attacked_after_plain_training(self, seed: int) -> float:
         return self.grey["plain", seed]["PGD-40, radius 0.1"].overall.value
 
     @claim(
@@ -96,7 +100,7 @@ class AdversarialTrainingLesson(Lesson):
         "Clean accuracy does not pay for it here: it is at most one point below that of plain training",
         holds=above(-0.01),
     )
-    def clean_gain(self, seed):
+    def clean_gain(self, seed: int) -> float:
         return self.grey["adversarial", seed]["clean"].overall.value - self.grey["plain", seed]["clean"].overall.value
 
     @cached_property
@@ -104,7 +108,7 @@ class AdversarialTrainingLesson(Lesson):
         """The coloured digits, with the colour going along with the class or not; a milder attack."""
         tenth, unbiased = AdversarialTraining(radius=0.1, steps=2), partial(data.colored_digits, correlation=0.5)
         milder = (8, ("PGD-20, radius 0.1",), 2)
-        networks = {
+        networks: dict[str, Network] = {
             "plain, biased": (ERM(), data.colored_digits, *milder),
             "adversarial, biased": (tenth, data.colored_digits, *milder),
             "adversarial, unbiased": (tenth, unbiased, *milder),
@@ -121,11 +125,11 @@ class AdversarialTrainingLesson(Lesson):
         "On biased data it costs the worst group more than twenty points of clean accuracy against plain training",
         holds=below(-0.20),
     )
-    def worst_group_on_biased_data(self, seed):
+    def worst_group_on_biased_data(self, seed: int) -> float:
         return self.clean_gain_on_biased_data("worst_group", seed)
 
     @claim("B08.2c", "And more than fifteen points of clean accuracy over all groups", holds=below(-0.15))
-    def accuracy_on_biased_data(self, seed):
+    def accuracy_on_biased_data(self, seed: int) -> float:
         return self.clean_gain_on_biased_data("overall", seed)
 
     @claim(
@@ -133,7 +137,7 @@ class AdversarialTrainingLesson(Lesson):
         "Its robust accuracy is for some groups only: those that follow the colour lead by more than seventy points",
         holds=above(0.70),
     )
-    def lead_with_bias(self, seed):
+    def lead_with_bias(self, seed: int) -> float:
         return lead(self.coloured["adversarial, biased", seed]["PGD-20, radius 0.1"])
 
     @claim(
@@ -141,7 +145,7 @@ class AdversarialTrainingLesson(Lesson):
         "Trained on data without the bias, they lead or lag by less than fifteen points under the same attack",
         holds=within(-0.15, 0.15),
     )
-    def lead_without_bias(self, seed):
+    def lead_without_bias(self, seed: int) -> float:
         return lead(self.coloured["adversarial, unbiased", seed]["PGD-20, radius 0.1"])
 
     @cached_property
@@ -149,7 +153,7 @@ class AdversarialTrainingLesson(Lesson):
         """Training with FGSM at a larger radius; and without the ramp, at the full radius at once. Every fourth test
         digit meets the attacks."""
         fgsm = AdversarialTraining(radius=0.3, steps=1, reach=1.0, random_start=False, ramp=0.5)
-        networks = {
+        networks: dict[str, Network] = {
             "FGSM": (fgsm, grey_digits, 15, HARDER, 4),
             "no ramp": (replace(fgsm, ramp=0.0), grey_digits, 5, (), 4),
         }
@@ -166,11 +170,11 @@ class AdversarialTrainingLesson(Lesson):
         "A network trained with single steps looks robust: under FGSM its accuracy is above 0.6",
         holds=above(0.60),
     )
-    def single_steps_under_fgsm(self, seed):
+    def single_steps_under_fgsm(self, seed: int) -> float:
         return self.single["FGSM", seed]["FGSM, radius 0.3"].overall.value
 
     @claim("B08.2g", "It is not: under PGD-100 at the same radius it is below 0.3", holds=below(0.30))
-    def single_steps_under_pgd(self, seed):
+    def single_steps_under_pgd(self, seed: int) -> float:
         return self.single["FGSM", seed]["PGD-100, radius 0.3"].overall.value
 
     @claim(
@@ -179,5 +183,5 @@ class AdversarialTrainingLesson(Lesson):
         holds=below(0.20),
         trials=1000,  # test samples
     )
-    def clean_without_a_ramp(self, seed):
+    def clean_without_a_ramp(self, seed: int) -> float:
         return self.single["no ramp", seed]["clean"].overall.value

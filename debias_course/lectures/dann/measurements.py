@@ -21,7 +21,7 @@ Rows = dict[tuple[str, int], dict[str, float]]  # (method, seed) -> `shares_righ
 
 ADAPTING = dict(epochs=20, optimizer="sgd", lr=0.05)  # how the two domains are trained on,
 COLORING = dict(epochs=20, lr=0.003)  # and the ten colours
-TARGET = dict(labelled="first domain", sampling="domains")
+TARGET: dict[str, Any] = dict(labelled="first domain", sampling="domains")
 
 
 def small_mlp(part: GroupedData, *, seed: int = 0) -> nn.Module:
@@ -81,7 +81,7 @@ class DANNLesson(Lesson):
         "points",
         holds=below(-0.02),
     )
-    def probe_lost(self, seed):
+    def probe_lost(self, seed: int) -> float:
         return gain(self.adapted, "DANN", "source only", seed, "probe")
 
     @claim(
@@ -89,7 +89,7 @@ class DANNLesson(Lesson):
         "On the target domain, whose labels nobody has seen, accuracy rises by more than ten points",
         holds=above(0.10),
     )
-    def gain_on_target(self, seed):
+    def gain_on_target(self, seed: int) -> float:
         return gain(self.adapted, "DANN", "source only", seed, "target")
 
     @claim(
@@ -97,7 +97,7 @@ class DANNLesson(Lesson):
         "But the domain is not gone: the probe is still right in more than six of ten cases",
         holds=above(0.6),
     )
-    def probe_of_the_domain(self, seed):
+    def probe_of_the_domain(self, seed: int) -> float:
         return self.adapted["DANN", seed]["probe"]
 
     @cached_property
@@ -118,7 +118,7 @@ class DANNLesson(Lesson):
         "The discriminator of balanced DANN names the colour of fewer than four in ten test images",
         holds=below(0.4),
     )
-    def discriminator_of_the_colour(self, seed):
+    def discriminator_of_the_colour(self, seed: int) -> float:
         return self.runs["balanced DANN", seed]["discriminator"]
 
     @claim(
@@ -126,7 +126,7 @@ class DANNLesson(Lesson):
         "A fresh probe on the same features names it for more than six in ten, where chance is one",
         holds=above(0.6),
     )
-    def probe_of_the_colour(self, seed):
+    def probe_of_the_colour(self, seed: int) -> float:
         return self.runs["balanced DANN", seed]["probe"]
 
     @claim(
@@ -134,7 +134,7 @@ class DANNLesson(Lesson):
         "Against balanced batches without a reversal, the probe loses less than five points, if any",
         holds=above(-0.05),
     )
-    def probe_kept(self, seed):
+    def probe_kept(self, seed: int) -> float:
         return gain(self.runs, "balanced DANN", "balanced", seed, "probe")
 
     @claim(
@@ -142,7 +142,7 @@ class DANNLesson(Lesson):
         "Balanced batches with a reversal beat plain training by more than eight points on the unbiased test set",
         holds=above(0.08),
     )
-    def gain_of_balanced_dann(self, seed):
+    def gain_of_balanced_dann(self, seed: int) -> float:
         return gain(self.runs, "balanced DANN", "plain", seed)
 
     @claim(
@@ -150,7 +150,7 @@ class DANNLesson(Lesson):
         "But they are within five points of balanced batches without a reversal",
         holds=within(-0.05, 0.05),
     )
-    def gain_over_balanced_batches(self, seed):
+    def gain_over_balanced_batches(self, seed: int) -> float:
         return gain(self.runs, "balanced DANN", "balanced", seed)
 
     @claim(
@@ -158,7 +158,7 @@ class DANNLesson(Lesson):
         "On plain batches, a reversal with λ = 1 costs more than three points against plain training",
         holds=below(-0.03),
     )
-    def gain_of_dann(self, seed):
+    def gain_of_dann(self, seed: int) -> float:
         return gain(self.runs, "DANN", "plain", seed)
 
     @claim(
@@ -166,7 +166,7 @@ class DANNLesson(Lesson):
         "A discriminator that is told the digit avoids it: more than ten points better at the same λ",
         holds=above(0.10),
     )
-    def gain_by_telling_the_digit(self, seed):
+    def gain_by_telling_the_digit(self, seed: int) -> float:
         return gain(self.runs, "conditional DANN", "DANN", seed)
 
     @claim(
@@ -174,5 +174,5 @@ class DANNLesson(Lesson):
         "A weak reversal does the opposite: it gains more than two points over plain training",
         holds=above(0.02),
     )
-    def gain_of_weak_dann(self, seed):
+    def gain_of_weak_dann(self, seed: int) -> float:
         return gain(self.runs, "weak DANN", "plain", seed)

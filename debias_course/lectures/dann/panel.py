@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
 from ... import figures, models, training
-from ...data import colored_digits, domain_digits, half_size
-from ...evaluation import evaluate
+from ...data import Batch, colored_digits, domain_digits, half_size
+from ...evaluation import Share, evaluate
+from ...method import State
 from ...methods import DANN
 from ...methods.dann import fooled, probe
-from ..panels import while_training
+from ..panels import Progress, while_training
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def draw_dann(method: DANN, *, digits: str = "coloured", epochs: int = 8, progress=None):
+def draw_dann(
+    method: DANN, *, digits: str = "coloured", epochs: int = 8, progress: Progress | None = None
+) -> tuple[Figure, str]:
     """Adversarial training on small digits, in ten colours that go with the label or in two domains: both losses while
     it trains, and then what is read from the features by the label's head, the discriminator and a fresh probe."""
     data = half_size(colored_digits(classes=10) if digits == "coloured" else domain_digits())
     trace = []
     start = models.mlp(data.train, hidden=(100, 100)) if digits == "coloured" else models.cnn(data.train)
 
-    def look(model, batch, state, loss):
+    def look(model: nn.Module, batch: Batch, state: State, loss: Tensor) -> None:
         trace.append(torch.stack(state.losses))
 
-    def figure(rows=None):
+    def figure(rows: Mapping[str, Share] | None = None) -> Figure:
         drawn, axes = figures.new_figure(9.0, 3.8, 1, 2)
         losses = torch.stack(trace).cpu()
         losses = losses.unfold(0, min(10, len(losses)), 1).mean(2)  # over ten steps
         names = {"label": losses[:, 0], "domain": losses[:, 1]}
-        lines = {f"of the {name}": (range(len(column)), column.tolist()) for name, column in names.items()}
+        lines: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+            f"of the {name}": (range(len(column)), column.tolist()) for name, column in names.items()
+        }
         level = math.log(data.train.n_attributes)
         lines["of guessing the domain"] = ([0, len(losses) - 1], [level] * 2)
         figures.curves(lines, x="step", y="training loss", axis=axes[0], ylim=(0, 1.6 * level))
@@ -44,7 +55,7 @@ def draw_dann(method: DANN, *, digits: str = "coloured", epochs: int = 8, progre
             axes[1].set_axis_off()
         return drawn
 
-    settings = dict(epochs=epochs, optimizer="sgd", lr=0.05, progress=while_training(progress, figure))
+    settings: dict[str, Any] = dict(epochs=epochs, optimizer="sgd", lr=0.05, progress=while_training(progress, figure))
     run = training.train(start, data.train, method, on_step=look, **settings)
     report = evaluate(run.model, data.test)
     if digits == "coloured":

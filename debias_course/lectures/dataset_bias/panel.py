@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from ... import figures, models, training
-from ...data import GroupedData, colored_digits, toys
+from ...data import GroupedData, Splits, colored_digits, toys
 from ...evaluation import evaluate
 from ...methods import ERM, Method
-from ..panels import worst
+from ..panels import Progress, worst
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @functools.lru_cache(maxsize=256)
-def fit_shortcut(method: Method, correlation: float, hidden: int = 0, steps: int = 100):
+def fit_shortcut(method: Method, correlation: float, hidden: int = 0, steps: int = 100) -> tuple[Splits, nn.Module]:
     """Data and a model of the shortcut toy, trained with whole-batch steps in well under a tenth of a second."""
     data = toys.shortcut(correlation=correlation)
     start = models.mlp(data.train, hidden=(hidden,)) if hidden else models.linear(data.train)
-    settings = dict(epochs=steps, batch_size=len(data.train), lr=0.05, device="cpu")
+    settings: dict[str, Any] = dict(epochs=steps, batch_size=len(data.train), lr=0.05, device="cpu")
     return data, training.train(start, data.train, method, **settings).model
 
 
-def draw_shortcut(method: Method, *, correlation: float = 0.95, hidden: int = 0):
+def draw_shortcut(method: Method, *, correlation: float = 0.95, hidden: int = 0) -> tuple[Figure, str]:
     """Plain training beside `method` on the shortcut toy: decision regions and test accuracy per group."""
     data, plain = fit_shortcut(ERM(), correlation, hidden)
     trained = {"plain training": plain}
@@ -37,10 +42,12 @@ def draw_shortcut(method: Method, *, correlation: float = 0.95, hidden: int = 0)
     return figure, " · ".join(worst(name, report) for name, report in reports.items())
 
 
-def draw_digits(method: Method, *, correlation: float = 0.95, epochs: int = 10, progress=None):
+def draw_digits(
+    method: Method, *, correlation: float = 0.95, epochs: int = 10, progress: Progress | None = None
+) -> tuple[Figure, str]:
     """Validation accuracy per group while a network trains on coloured digits, and its test report."""
     data = colored_digits(correlation=correlation)
-    settings = dict(epochs=epochs, validation=data.validation, progress=progress or False)
+    settings: dict[str, Any] = dict(epochs=epochs, validation=data.validation, progress=progress or False)
     run = training.train(models.mlp(data.train), data.train, method, **settings)
     figure, axis = figures.new_figure(7.0, 3.8)
     lines = {

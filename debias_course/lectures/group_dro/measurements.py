@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -59,11 +60,11 @@ class GroupDROLesson(Lesson):
         "After five epochs the worst group's training loss is less than half of what plain training leaves",
         holds=below(0.5),
     )
-    def training_loss_over_erm(self, seed):
+    def training_loss_over_erm(self, seed: int) -> float:
         return worst_training_loss(GroupDRO(), seed) / worst_training_loss(ERM(), seed)
 
     @claim("B05.1e", "And within a tenth of what balanced batches alone leave", holds=within(0.9, 1.1))
-    def training_loss_over_balanced_batches(self, seed):
+    def training_loss_over_balanced_batches(self, seed: int) -> float:
         return worst_training_loss(GroupDRO(), seed) / worst_training_loss(BatchSampling(), seed)
 
     @claim(
@@ -71,11 +72,11 @@ class GroupDROLesson(Lesson):
         "Group DRO lifts the worst group on test by more than ten points over plain training",
         holds=above(0.10),
     )
-    def gain_over_erm(self, seed):
+    def gain_over_erm(self, seed: int) -> float:
         return self.lead("Group DRO", "ERM", seed)
 
     @claim("B05.1c", "But balanced batches alone are within three points of it", holds=within(-0.03, 0.03))
-    def gain_over_balanced_batches(self, seed):
+    def gain_over_balanced_batches(self, seed: int) -> float:
         return self.lead("Group DRO", "balanced batches", seed)
 
     @claim(
@@ -83,20 +84,20 @@ class GroupDROLesson(Lesson):
         "Without balanced batches it lifts the worst group, too, by more than ten points",
         holds=above(0.10),
     )
-    def gain_with_plain_batches(self, seed):
+    def gain_with_plain_batches(self, seed: int) -> float:
         return self.lead("Group DRO, plain batches", "ERM", seed)
 
     @cached_property
     def mapped(self) -> dict[float, Study]:
         """By weight decay: six epochs with each step size, and the two references; the last epoch is tested."""
-        rows = {f"η = {step:g}": GroupDRO(step_size=step) for step in STEP_SIZES}
+        rows: dict[str, Method] = {f"η = {step:g}": GroupDRO(step_size=step) for step in STEP_SIZES}
         rows |= {"ERM": ERM(), "weights": LossReweighting()}
         return {
             decay: study(rows, data.colored_digits, seeds=self.seeds, epochs=6, weight_decay=decay) for decay in DECAYS
         }
 
     @claim("L05.2a", "Over the map, the worst group of Group DRO spans more than twenty-five points", holds=above(0.25))
-    def span(self, seed):
+    def span(self, seed: int) -> float:
         values = [self.mapped[decay].value(f"η = {step:g}", seed) for step in STEP_SIZES for decay in DECAYS]
         return max(values) - min(values)
 
@@ -105,7 +106,7 @@ class GroupDROLesson(Lesson):
         "At a weight decay of 30, a step size of 1 is worse than one of 0.01 by more than thirty points",
         holds=above(0.30),
     )
-    def loss_by_a_large_step_size(self, seed):
+    def loss_by_a_large_step_size(self, seed: int) -> float:
         return self.mapped[30.0].value("η = 0.01", seed) - self.mapped[30.0].value("η = 1", seed)
 
     @cached_property
@@ -119,7 +120,7 @@ class GroupDROLesson(Lesson):
         "At a weight decay of 10, an adjustment of C = 10 lifts the worst group by more than three points",
         holds=above(0.03),
     )
-    def gain_by_adjustment(self, seed):
+    def gain_by_adjustment(self, seed: int) -> float:
         return self.adjusted.value("C = 10", seed) - self.adjusted.value("C = 0", seed)
 
     @cached_property
@@ -131,7 +132,7 @@ class GroupDROLesson(Lesson):
     @cached_property
     def wrong(self) -> Study:
         """As `runs`, with shuffled groups in training."""
-        how = dict(epochs=10, select="validation-worst-group")
+        how: dict[str, Any] = dict(epochs=10, select="validation-worst-group")
         return study({"Group DRO": GroupDRO()}, shuffled_groups, seeds=self.seeds, **how)
 
     @claim(
@@ -140,7 +141,7 @@ class GroupDROLesson(Lesson):
         "chose",
         holds=above(0.05),
     )
-    def lead_lost(self, seed):
+    def lead_lost(self, seed: int) -> float:
         return self.lead("Group DRO", "ERM", seed) - (self.long.value("Group DRO", seed) - self.long.value("ERM", seed))
 
     @claim(
@@ -148,9 +149,9 @@ class GroupDROLesson(Lesson):
         "With shuffled groups the worst true group is more than ten points worse than with the true ones",
         holds=below(-0.10),
     )
-    def loss_by_shuffled_groups(self, seed):
+    def loss_by_shuffled_groups(self, seed: int) -> float:
         return self.wrong.value("Group DRO", seed) - self.runs.value("Group DRO", seed)
 
     @claim("B05.3c", "It gains less than fifteen points over plain training then", holds=below(0.15))
-    def gain_with_shuffled_groups(self, seed):
+    def gain_with_shuffled_groups(self, seed: int) -> float:
         return self.wrong.value("Group DRO", seed) - self.runs.value("ERM", seed)

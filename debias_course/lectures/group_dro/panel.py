@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
+from torch import Tensor, nn
 
 from ... import figures, models, training
-from ...data import colored_digits
+from ...data import Batch, colored_digits
 from ...evaluation import evaluate
+from ...method import State
 from ...methods import GroupDRO
-from ..panels import while_training, worst
+from ..panels import Progress, while_training, worst
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def draw_group_dro(method: GroupDRO, *, weight_decay: float = 0.0, epochs: int = 10, progress=None):
+def draw_group_dro(
+    method: GroupDRO, *, weight_decay: float = 0.0, epochs: int = 10, progress: Progress | None = None
+) -> tuple[Figure, str]:
     """Group DRO on coloured digits: the groups' weights and training losses, while it trains, and its test report."""
     data = colored_digits()
     trace = []
 
-    def look(model, batch, state, loss):
+    def look(model: nn.Module, batch: Batch, state: State, loss: Tensor) -> None:
         trace.append((state.used, state.means))
 
-    def figure():
+    def figure() -> Figure:
         drawn, axes = figures.new_figure(9.0, 3.8, 1, 2)
         for axis, part, name in (axes[0], 0, "weight of the group"), (axes[1], 1, "training loss of the group"):
             rows = torch.stack([step[part].cpu() for step in trace])
@@ -28,7 +37,7 @@ def draw_group_dro(method: GroupDRO, *, weight_decay: float = 0.0, epochs: int =
             figures.curves(lines, x="step", y=name, axis=axis, ylim=(0, 1.02 if part == 0 else None))
         return drawn
 
-    settings = dict(
+    settings: dict[str, Any] = dict(
         epochs=epochs, weight_decay=weight_decay, validation=data.validation, progress=while_training(progress, figure)
     )
     run = training.train(models.mlp(data.train), data.train, method, on_step=look, **settings)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
 from ... import figures, models, training
-from ...data import colored_digits, mislabel
+from ...data import Batch, colored_digits, mislabel
 from ...evaluation import evaluate
+from ...method import State
 from ...methods import ERM, DrawnMining, HardMining
-from ..panels import worst
+from ..panels import Progress, worst
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def draw_mining(method: HardMining | DrawnMining, *, wrong: float = 0.0, epochs: int = 20, progress=None):
+def draw_mining(
+    method: HardMining | DrawnMining, *, wrong: float = 0.0, epochs: int = 20, progress: Progress | None = None
+) -> tuple[Figure, str]:
     """Logistic regression on coloured digits, some of them with wrong labels: where the kept samples come from, epoch
     by epoch, and what the worst group gains over plain training."""
     splits = colored_digits()
@@ -24,10 +32,12 @@ def draw_mining(method: HardMining | DrawnMining, *, wrong: float = 0.0, epochs:
         attributes=(clean.labels != clean.attributes).long() + 2 * (noisy.labels != clean.labels),
         attribute_names=("pattern", "against it", "wrong label", "wrong label, against it"),
     )
-    settings = dict(epochs=epochs, batch_size=512, validation=splits.validation, select="validation-worst-class")
+    settings: dict[str, Any] = dict(
+        epochs=epochs, batch_size=512, validation=splits.validation, select="validation-worst-class"
+    )
     counts = torch.zeros(epochs, marked.n_groups)
 
-    def look(model, batch, state, loss):
+    def look(model: nn.Module, batch: Batch, state: State, loss: Tensor) -> None:
         counts[state.epoch - 1] += torch.bincount(batch.groups[state.chosen], minlength=marked.n_groups).cpu()
 
     start = models.linear(marked)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
+from typing import cast
 
 import torch
+from torch import Tensor
 
 from ... import data
 from ...claims import Lesson, above, below, claim, within
@@ -40,7 +42,7 @@ def fit_random_features(how: str, features: int, seed: int) -> tuple[float, floa
     parts = toys.core_and_spurious(seed=seed)
     projection = torch.randn(200, features, generator=torch.Generator().manual_seed(seed))
     projection /= projection.norm(dim=0)
-    seen, unseen = (torch.relu(part.inputs @ projection).numpy() for part in (parts.train, parts.test))
+    seen, unseen = (torch.relu(cast(Tensor, part.inputs) @ projection).numpy() for part in (parts.train, parts.test))
     rows = torch.arange(len(parts.train))
     if how == "under-sampled":
         smallest = int(parts.train.counts.min())
@@ -72,11 +74,11 @@ class LossReweightingLesson(Lesson):
         "Weighting by group lifts the worst group by more than ten points over plain training",
         holds=above(0.10),
     )
-    def gain_by_group(self, seed):
+    def gain_by_group(self, seed: int) -> float:
         return self.runs.value("by group", seed) - self.runs.value("ERM", seed)
 
     @claim("L01.1b", "On data composed like the training data it is worse than plain training", holds=below(0.0))
-    def train_weighted_over_erm(self, seed):
+    def train_weighted_over_erm(self, seed: int) -> float:
         metric = "train_weighted"
         return self.runs.value("by group", seed, metric) - self.runs.value("ERM", seed, metric)
 
@@ -85,7 +87,7 @@ class LossReweightingLesson(Lesson):
         "The worst group under the square root stands between plain training and the inverse frequency",
         holds=above(0.0),
     )
-    def square_root_between(self, seed):
+    def square_root_between(self, seed: int) -> float:
         return min(
             self.runs.value("by group", seed) - self.runs.value("square root", seed),
             self.runs.value("square root", seed) - self.runs.value("ERM", seed),
@@ -118,7 +120,7 @@ class LossReweightingLesson(Lesson):
         "Against a shortcut, weighting by label stays more than ten points behind weighting by group",
         holds=below(-0.10),
     )
-    def label_over_group(self, seed):
+    def label_over_group(self, seed: int) -> float:
         return self.shortcut.value("by label", seed) - self.shortcut.value("by group", seed)
 
     @claim(
@@ -126,7 +128,7 @@ class LossReweightingLesson(Lesson):
         "Against a rare class, weighting by label lifts the worst class by more than twenty points",
         holds=above(0.20),
     )
-    def gain_by_label(self, seed):
+    def gain_by_label(self, seed: int) -> float:
         metric = "worst_class"
         return self.rare_class.value("by label", seed, metric) - self.rare_class.value("ERM", seed, metric)
 
@@ -149,11 +151,11 @@ class LossReweightingLesson(Lesson):
         "Under SGD the smaller scale costs group-balanced accuracy after five epochs",
         holds=above(0.01),
     )
-    def cost_with_sgd(self, seed):
+    def cost_with_sgd(self, seed: int) -> float:
         return self.cost_of_scale(self.with_sgd, seed)
 
     @claim("B01.4c", "Under AdamW it moves that accuracy by less than one point", holds=within(-0.01, 0.01))
-    def cost_with_adam(self, seed):
+    def cost_with_adam(self, seed: int) -> float:
         return self.cost_of_scale(self.with_adam, seed)
 
     @cached_property
@@ -176,7 +178,7 @@ class LossReweightingLesson(Lesson):
         "Between epoch 5 and epoch 30 the lead over plain training shrinks by more than ten points",
         holds=above(0.10),
     )
-    def lead_lost(self, seed):
+    def lead_lost(self, seed: int) -> float:
         early, late = (each.value("by group", seed) - each.value("ERM", seed) for each in (self.short, self.long))
         return early - late
 
@@ -185,7 +187,7 @@ class LossReweightingLesson(Lesson):
         "After 30 epochs, weighted training has a better worst group with strong weight decay than without",
         holds=above(0.0),
     )
-    def gain_by_decay(self, seed):
+    def gain_by_decay(self, seed: int) -> float:
         return self.decayed.value("by group", seed) - self.long.value("by group", seed)
 
     @claim(
@@ -193,7 +195,7 @@ class LossReweightingLesson(Lesson):
         "The same decay costs plain training more than ten points in its worst group",
         holds=below(-0.10),
     )
-    def loss_of_erm_by_decay(self, seed):
+    def loss_of_erm_by_decay(self, seed: int) -> float:
         return self.decayed.value("ERM", seed) - self.long.value("ERM", seed)
 
     @cached_property
@@ -218,7 +220,7 @@ class LossReweightingLesson(Lesson):
         "With a hundred features, weighting lifts the worst group by more than ten points",
         holds=above(0.10),
     )
-    def gain_with_100_features(self, seed):
+    def gain_with_100_features(self, seed: int) -> float:
         return self.gain_over_plain_fit("weighted", 100, seed)
 
     @claim(
@@ -226,9 +228,9 @@ class LossReweightingLesson(Lesson):
         "With a thousand features, weighting moves it by less than eight points",
         holds=within(-0.08, 0.08),
     )
-    def gain_with_1000_features(self, seed):
+    def gain_with_1000_features(self, seed: int) -> float:
         return self.gain_over_plain_fit("weighted", 1000, seed)
 
     @claim("B01.3e", "And there under-sampling lifts it by more than fifteen points", holds=above(0.15))
-    def gain_by_under_sampling(self, seed):
+    def gain_by_under_sampling(self, seed: int) -> float:
         return self.gain_over_plain_fit("under-sampled", 1000, seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from ...methods import (
 from ...study import Study, study
 
 CORRELATIONS, WRONG_LABELS = (0.90, 0.95, 0.98, 0.995), (0.0, 0.1, 0.2)
-ONCE = dict(epochs=10, select="validation-worst-group")  # with the defaults, without a search
+ONCE: dict[str, Any] = dict(epochs=10, select="validation-worst-group")  # with the defaults, without a search
 
 
 def four_groups(seed: int, correlation: float = 0.95, wrong: float = 0.0) -> Splits:
@@ -45,8 +45,8 @@ def long_tail(seed: int) -> Splits:
     return data.half_size(data.long_tailed_digits(seed=seed))
 
 
-BY_MEAN = dict(select="validation-mean", metric="group_balanced")
-RULES = {
+BY_MEAN: dict[str, Any] = dict(select="validation-mean", metric="group_balanced")
+RULES: dict[Callable[..., Splits], dict[str, Any]] = {
     four_groups: dict(select="validation-worst-group", metric="worst_group"),
     textures: BY_MEAN,
     long_tail: BY_MEAN,
@@ -131,7 +131,7 @@ class MethodComparisonLesson(Lesson):
         "With four groups, each of the five that balance them beats plain training by more than ten points",
         holds=above(0.10),
     )
-    def least_gain_by_balancing(self, seed):
+    def least_gain_by_balancing(self, seed: int) -> float:
         return min(gain(self.found[four_groups], name, seed) for name in balancing())
 
     @claim(
@@ -139,7 +139,7 @@ class MethodComparisonLesson(Lesson):
         "The favourite of the search among the five is within five points of their mean",
         holds=within(-0.05, 0.05),
     )
-    def favourite_over_mean(self, seed):
+    def favourite_over_mean(self, seed: int) -> float:
         four = self.found[four_groups]
         return gain(four, favourite(four, balancing()), seed) - mean_gain(four, seed)
 
@@ -149,7 +149,7 @@ class MethodComparisonLesson(Lesson):
         "mean",
         holds=above(0.15),
     )
-    def mean_over_unaided(self, seed):
+    def mean_over_unaided(self, seed: int) -> float:
         four = self.found[four_groups]
         return mean_gain(four, seed) - gain(four, favourite(four, unaided()), seed)
 
@@ -158,7 +158,7 @@ class MethodComparisonLesson(Lesson):
         "Under-sampling is within eight points of re-weighting with four groups",
         holds=within(-0.08, 0.08),
     )
-    def under_sampling_over_re_weighting(self, seed):
+    def under_sampling_over_re_weighting(self, seed: int) -> float:
         four = self.found[four_groups]
         return gain(four, "under-sampling", seed) - gain(four, "re-weighting", seed)
 
@@ -167,7 +167,7 @@ class MethodComparisonLesson(Lesson):
         "With a hundred groups it is more than ten points worse than plain training",
         holds=below(-0.10),
     )
-    def under_sampling_with_a_hundred_groups(self, seed):
+    def under_sampling_with_a_hundred_groups(self, seed: int) -> float:
         return gain(self.found[textures], "under-sampling", seed)
 
     @claim(
@@ -175,15 +175,15 @@ class MethodComparisonLesson(Lesson):
         "On the long tail, hard mining beats plain training by more than five points",
         holds=above(0.05),
     )
-    def hard_mining_on_the_long_tail(self, seed):
+    def hard_mining_on_the_long_tail(self, seed: int) -> float:
         return gain(self.found[long_tail], "hard mining", seed)
 
     @claim("B10.2d", "With a hundred groups it is more than ten points worse", holds=below(-0.10))
-    def hard_mining_with_a_hundred_groups(self, seed):
+    def hard_mining_with_a_hundred_groups(self, seed: int) -> float:
         return gain(self.found[textures], "hard mining", seed)
 
     @claim("B10.2e", "Over-sampling beats plain training on all three", holds=above(0.0))
-    def least_gain_by_over_sampling(self, seed):
+    def least_gain_by_over_sampling(self, seed: int) -> float:
         return min(gain(where, "over-sampling", seed) for where in self.found.values())
 
     @cached_property
@@ -196,7 +196,7 @@ class MethodComparisonLesson(Lesson):
         "On the long tail, one more trial lifts plain training by more than five points",
         holds=above(0.05),
     )
-    def gain_by_one_more_trial(self, seed):
+    def gain_by_one_more_trial(self, seed: int) -> float:
         tail = self.found[long_tail]
         return tail.study.value("plain", seed, tail.metric) - self.untuned.value("plain", seed, tail.metric)
 
@@ -213,7 +213,7 @@ class MethodComparisonLesson(Lesson):
         holds=above(0.15),
         costly=True,
     )
-    def plain_training_with_convolutions(self, seed):
+    def plain_training_with_convolutions(self, seed: int) -> float:
         deep, four = self.deep[four_groups].study, self.found[four_groups].study
         return deep.value("plain", seed) - four.value("plain", seed)
 
@@ -223,7 +223,7 @@ class MethodComparisonLesson(Lesson):
         holds=below(-0.10),
         costly=True,
     )
-    def mean_gain_with_convolutions(self, seed):
+    def mean_gain_with_convolutions(self, seed: int) -> float:
         return mean_gain(self.deep[four_groups], seed) - mean_gain(self.found[four_groups], seed)
 
     @claim(
@@ -232,7 +232,7 @@ class MethodComparisonLesson(Lesson):
         holds=above(0.10),
         costly=True,
     )
-    def re_weighting_with_convolutions(self, seed):
+    def re_weighting_with_convolutions(self, seed: int) -> float:
         return gain(self.deep[textures], "re-weighting", seed)
 
     @claim(
@@ -241,7 +241,7 @@ class MethodComparisonLesson(Lesson):
         holds=below(0.05),
         costly=True,
     )
-    def hard_mining_with_convolutions(self, seed):
+    def hard_mining_with_convolutions(self, seed: int) -> float:
         return gain(self.deep[long_tail], "hard mining", seed)
 
     @claim(
@@ -250,7 +250,7 @@ class MethodComparisonLesson(Lesson):
         holds=below(0.10),
         costly=True,
     )
-    def mean_gain_of_the_occam_net(self, seed):
+    def mean_gain_of_the_occam_net(self, seed: int) -> float:
         return sum(gain(each, "OccamNet", seed) for each in self.deep.values()) / len(self.deep)
 
     @cached_property
@@ -270,7 +270,7 @@ class MethodComparisonLesson(Lesson):
         "The lead of re-weighting is larger at a correlation of 98 in a hundred than at 90, by more than ten points",
         holds=above(0.10),
     )
-    def lead_by_a_stronger_bias(self, seed):
+    def lead_by_a_stronger_bias(self, seed: int) -> float:
         return ahead(self.stronger[0.98], seed) - ahead(self.stronger[0.90], seed)
 
     @claim(
@@ -278,7 +278,7 @@ class MethodComparisonLesson(Lesson):
         "From there to 995 in a thousand, its worst group loses more than twenty points",
         holds=above(0.20),
     )
-    def loss_by_an_extreme_bias(self, seed):
+    def loss_by_an_extreme_bias(self, seed: int) -> float:
         return self.stronger[0.98].value("re-weighting", seed) - self.stronger[0.995].value("re-weighting", seed)
 
     @claim(
@@ -286,7 +286,7 @@ class MethodComparisonLesson(Lesson):
         "With a tenth of the labels wrong it leads by more than twenty points",
         holds=above(0.20),
     )
-    def lead_with_wrong_labels(self, seed):
+    def lead_with_wrong_labels(self, seed: int) -> float:
         return ahead(self.noisier[0.1], seed)
 
     @claim(
@@ -294,5 +294,5 @@ class MethodComparisonLesson(Lesson):
         "With wrong labels, hard mining has a lead over plain training of more than ten points",
         holds=above(0.10),
     )
-    def hard_mining_with_wrong_labels(self, seed):
+    def hard_mining_with_wrong_labels(self, seed: int) -> float:
         return ahead(self.noisier[0.2], seed, "hard mining")

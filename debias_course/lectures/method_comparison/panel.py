@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ... import figures
 from ...data import Splits, colored_digits, half_size, long_tailed_digits, textured_digits
 from ...methods import METHODS, Method
 from ...study import Mean, Study, mean_over_seeds, study
 
-COMPARED = {"coloured": colored_digits, "textured": textured_digits, "long-tailed": long_tailed_digits}
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..panels import Progress
+
+COMPARED: dict[str, Callable[..., Splits]] = {
+    "coloured": colored_digits,
+    "textured": textured_digits,
+    "long-tailed": long_tailed_digits,
+}
 
 
 def small_digits(name: str, seed: int) -> Splits:
@@ -27,14 +37,14 @@ def draw_comparison(
     theirs: str = "erm",
     seeds: int = 5,
     at_once: int = 1,
-    progress=None,
-):
+    progress: Progress | None = None,
+) -> tuple[Figure, str]:
     """Two methods with their defaults, seed by seed, and their mean difference with its interval, as wide as it has to
     be for one of `at_once` comparisons: paired by seed, and as if nobody knew which runs belong together."""
     if ours == theirs:
         raise ValueError(f"both are {ours}; choose another method for one side")
     methods = {name: METHODS[name]() for name in (theirs, ours)}
-    how = dict(epochs=10, select="validation-worst-group", progress=False, n_jobs=1, device="cpu")
+    how: dict[str, Any] = dict(epochs=10, select="validation-worst-group", progress=False, n_jobs=1, device="cpu")
     records = []
     for seed in range(seeds):
         records += study(methods, partial(small_digits, digits), seeds=[seed], **how).records
@@ -53,7 +63,7 @@ def told_apart(ours: str, theirs: str, gain: Mean) -> str:
     return f"{ours if gain.value > 0 else theirs} is ahead"
 
 
-def duel_figure(values: Mapping[str, Sequence[float]], gain: Mean):
+def duel_figure(values: Mapping[str, Sequence[float]], gain: Mean) -> Figure:
     """Worst groups of two methods, name -> one per seed, joined by seed; and their difference with its interval."""
     from scipy.special import stdtrit
 

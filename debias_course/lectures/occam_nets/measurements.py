@@ -74,7 +74,7 @@ class OccamNetsLesson(Lesson):
         "seventy points",
         holds=above(0.70),
     )
-    def bias_of_exit_0(self, seed):
+    def bias_of_exit_0(self, seed: int) -> float:
         return self.share("OccamNet", "exit 0", seed, "aligned") - self.share("OccamNet", "exit 0", seed)
 
     @claim(
@@ -82,7 +82,7 @@ class OccamNetsLesson(Lesson):
         "At a threshold of one half, conflicting digits leave later than aligned ones, by a quarter of an exit or more",
         holds=above(0.25),
     )
-    def delay_of_conflicting_digits(self, seed):
+    def delay_of_conflicting_digits(self, seed: int) -> float:
         return self.share("OccamNet", "depth", seed) - self.share("OccamNet", "depth", seed, "aligned")
 
     @claim(
@@ -90,7 +90,7 @@ class OccamNetsLesson(Lesson):
         "They have reason to: the last exit is right on more of them than the one before, by five points or more",
         holds=above(0.05),
     )
-    def gain_by_the_last_exit(self, seed):
+    def gain_by_the_last_exit(self, seed: int) -> float:
         return self.share("OccamNet", "exit 2", seed) - self.share("OccamNet", "exit 1", seed)
 
     @claim(
@@ -100,7 +100,7 @@ class OccamNetsLesson(Lesson):
         holds=within(-0.10, 0.10),
         costly=True,
     )
-    def gain_over_the_plain_network(self, seed):
+    def gain_over_the_plain_network(self, seed: int) -> float:
         return self.share("OccamNet", "tested", seed) - self.share("plain", "tested", seed)
 
     @claim(
@@ -109,7 +109,7 @@ class OccamNetsLesson(Lesson):
         holds=below(0.0),
         costly=True,
     )
-    def loss_by_the_papers_threshold(self, seed):
+    def loss_by_the_papers_threshold(self, seed: int) -> float:
         return self.share("OccamNet", "threshold 0.5", seed) - self.share("OccamNet", "tested", seed)
 
     @claim(
@@ -118,7 +118,7 @@ class OccamNetsLesson(Lesson):
         "strict ones",
         holds=within(-0.05, 0.05),
     )
-    def gain_by_no_gates_at_test(self, seed):
+    def gain_by_no_gates_at_test(self, seed: int) -> float:
         return self.share("OccamNet", "exit 2", seed) - self.share("OccamNet", "tested", seed)
 
     @claim(
@@ -127,7 +127,7 @@ class OccamNetsLesson(Lesson):
         holds=within(-0.10, 0.10),
         costly=True,
     )
-    def gain_by_no_gates(self, seed):
+    def gain_by_no_gates(self, seed: int) -> float:
         return self.share("no gates", "exit 2", seed) - self.share("OccamNet", "exit 2", seed)
 
     @claim(
@@ -136,7 +136,7 @@ class OccamNetsLesson(Lesson):
         holds=within(-0.10, 0.10),
         costly=True,
     )
-    def gain_by_no_suppression(self, seed):
+    def gain_by_no_suppression(self, seed: int) -> float:
         return self.share("no suppression", "exit 2", seed) - self.share("OccamNet", "exit 2", seed)
 
     @claim(
@@ -144,7 +144,7 @@ class OccamNetsLesson(Lesson):
         "Gate 0 moves little: of exit 1's weights, the conflicting digits have less than a tenth",
         holds=below(0.10),
     )
-    def moved_by_gate_0(self, seed):
+    def moved_by_gate_0(self, seed: int) -> float:
         return self.found["OccamNet", seed]["moved"][0]
 
     @claim(
@@ -152,7 +152,7 @@ class OccamNetsLesson(Lesson):
         "Gate 1 moves more, but not much: of exit 2's weights, they have less than a quarter",
         holds=below(0.25),
     )
-    def moved_by_gate_1(self, seed):
+    def moved_by_gate_1(self, seed: int) -> float:
         return self.found["OccamNet", seed]["moved"][1]
 
     def early(self, name: str, seed: int) -> float:
@@ -164,5 +164,5 @@ class OccamNetsLesson(Lesson):
         "It learns no sooner: over the first six epochs it leads the plain network by less than five points, if at all",
         holds=below(0.05),
     )
-    def early_lead(self, seed):
+    def early_lead(self, seed: int) -> float:
         return self.early("OccamNet", seed) - self.early("plain", seed)

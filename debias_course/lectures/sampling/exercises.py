@@ -8,7 +8,7 @@ from ..exercises import Exercise, differs
 
 
 def _over_sample(groups):
-    size = torch.bincount(groups).max()
+    size = int(torch.bincount(groups).max())
     rows = []
     for group in range(int(groups.max()) + 1):
         members = (groups == group).nonzero().flatten()

@@ -21,7 +21,7 @@ def distance_from_share(seed: int, sampled: str) -> Tensor:
     train = data.colored_digits(seed=seed).train
     if sampled == "weighted":
         chance = (1 / train.counts.double())[train.groups]
-        sampler = WeightedRandomSampler(chance, 94 * 32, generator=torch.Generator().manual_seed(seed))
+        sampler = WeightedRandomSampler(chance.tolist(), 94 * 32, generator=torch.Generator().manual_seed(seed))
         batches = torch.tensor(list(sampler)).split(32)
     else:
         batches = BatchSampling().batches(train, 32, seed=seed, epoch=1)
@@ -34,7 +34,7 @@ def move(images: Tensor) -> Tensor:
     angle, size, right, down = (torch.rand(4, len(images), device=images.device) * 2 - 1).unbind()
     angle, size = angle * torch.pi / 12, 1 + size / 10
     rows = [angle.cos() * size, -angle.sin() * size, right / 5, angle.sin() * size, angle.cos() * size, down / 5]
-    grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), images.shape, align_corners=False)
+    grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)
 
 
@@ -61,15 +61,15 @@ class SamplingLesson(Lesson):
         "Over-sampling lifts the worst group by more than ten points over plain training",
         holds=above(0.10),
     )
-    def gain_by_over_sampling(self, seed):
+    def gain_by_over_sampling(self, seed: int) -> float:
         return self.runs.value("over-sampling", seed) - self.runs.value("ERM", seed)
 
     @claim("L02.1b", "Under-sampling lifts it by more than ten points, too", holds=above(0.10))
-    def gain_by_under_sampling(self, seed):
+    def gain_by_under_sampling(self, seed: int) -> float:
         return self.runs.value("under-sampling", seed) - self.runs.value("ERM", seed)
 
     @claim("L02.1c", "And so does batch sampling", holds=above(0.10))
-    def gain_by_batch_sampling(self, seed):
+    def gain_by_batch_sampling(self, seed: int) -> float:
         return self.runs.value("batch sampling", seed) - self.runs.value("ERM", seed)
 
     @claim(
@@ -77,12 +77,12 @@ class SamplingLesson(Lesson):
         "A weighted sampler misses the eight seats of a group by more than one and a half samples on average",
         holds=above(1.5),
     )
-    def missed_by_weighted_sampler(self, seed):
-        return distance_from_share(seed, "weighted").mean()
+    def missed_by_weighted_sampler(self, seed: int) -> float:
+        return float(distance_from_share(seed, "weighted").mean())
 
     @claim("L02.2b", "Batch sampling never misses them", holds=below(0.01), trials=94)  # batches
-    def missed_by_batch_sampling(self, seed):
-        return (distance_from_share(seed, "exactly") > 0).any(1).double().mean()
+    def missed_by_batch_sampling(self, seed: int) -> float:
+        return float((distance_from_share(seed, "exactly") > 0).any(1).double().mean())
 
     @cached_property
     def plain(self) -> Study:
@@ -103,7 +103,7 @@ class SamplingLesson(Lesson):
         "Without augmentation, batch sampling and weights end within five points of group-balanced accuracy",
         holds=within(-0.05, 0.05),
     )
-    def lead_without_augmentation(self, seed):
+    def lead_without_augmentation(self, seed: int) -> float:
         return self.lead_over_weights(self.plain, seed)
 
     @claim(
@@ -111,7 +111,7 @@ class SamplingLesson(Lesson):
         "With augmentation, batch sampling ends with the better group-balanced accuracy",
         holds=above(0.0),
     )
-    def lead_with_augmentation(self, seed):
+    def lead_with_augmentation(self, seed: int) -> float:
         return self.lead_over_weights(self.augmented, seed)
 
     @claim(
@@ -119,7 +119,7 @@ class SamplingLesson(Lesson):
         "After as many epochs, plain training with augmentation is more than twenty points worse in its worst group",
         holds=below(-0.20),
     )
-    def loss_of_erm_by_augmentation(self, seed):
+    def loss_of_erm_by_augmentation(self, seed: int) -> float:
         return self.augmented.value("ERM", seed) - self.plain.value("ERM", seed)
 
     @cached_property
@@ -138,7 +138,7 @@ class SamplingLesson(Lesson):
         "After eighty epochs the fixed subset has the better worst group of the two",
         holds=above(0.0),
     )
-    def gain_by_fixed_subset(self, seed):
+    def gain_by_fixed_subset(self, seed: int) -> float:
         return self.long.value("fixed", seed) - self.long.value("redrawn", seed)
 
     @claim(
@@ -146,7 +146,7 @@ class SamplingLesson(Lesson):
         "And it is worse on data composed like the training data, by more than five points",
         holds=below(-0.05),
     )
-    def train_weighted_of_fixed_subset(self, seed):
+    def train_weighted_of_fixed_subset(self, seed: int) -> float:
         metric = "train_weighted"
         return self.long.value("fixed", seed, metric) - self.long.value("redrawn", seed, metric)
 
@@ -155,5 +155,5 @@ class SamplingLesson(Lesson):
         "Over-sampling that goes on to epoch 20 has a worse worst group than at the epoch that validation chose of ten",
         holds=below(0.0),
     )
-    def gain_by_more_epochs(self, seed):
+    def gain_by_more_epochs(self, seed: int) -> float:
         return self.repeated.value("over-sampling", seed) - self.runs.value("over-sampling", seed)

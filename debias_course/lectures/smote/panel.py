@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, cast
+
 import torch
+from torch import Tensor
 
 from ... import figures, models, training
 from ...data import toys
@@ -11,14 +14,18 @@ from ...methods import SMOTE, InputSMOTE
 from ...methods.smote import among_others
 from ..panels import worst
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def draw_smote(method: SMOTE | InputSMOTE, *, rare: int = 20):
+
+def draw_smote(method: SMOTE | InputSMOTE, *, rare: int = 20) -> tuple[Figure, str]:
     """New samples on the plane of two islands, and what a small network makes of them."""
     data = toys.islands(rare=rare)
     train, n = data.train, len(data.train)
     enlarged = method.enlarge(train, generator=torch.Generator().manual_seed(0))
-    wrong = among_others(enlarged.inputs[n:], enlarged.labels[n:], train.inputs, train.labels)
-    settings = dict(epochs=60, batch_size=500, lr=0.05, device="cpu")
+    points = cast(Tensor, enlarged.inputs)
+    wrong = among_others(points[n:], enlarged.labels[n:], cast(Tensor, train.inputs), train.labels)
+    settings: dict[str, Any] = dict(epochs=60, batch_size=500, lr=0.05, device="cpu")
     start = models.mlp(train, hidden=(16,))
     run = training.train(start, train, method, **settings)
     figure, axes = figures.new_figure(8.6, 4.0, 1, 2, layout="none")

@@ -49,7 +49,7 @@ class SpectralDecouplingLesson(Lesson):
         "Trained with a gap, a network is right on fewer than nineteen of twenty interlocking samples",
         holds=below(0.95),
     )
-    def right_with_a_gap(self, seed):
+    def right_with_a_gap(self, seed: int) -> float:
         return right(ERM(), seed)
 
     @claim(
@@ -58,7 +58,7 @@ class SpectralDecouplingLesson(Lesson):
         holds=above(0.98),
         trials=300,  # test samples
     )
-    def right_without_a_gap(self, seed):
+    def right_without_a_gap(self, seed: int) -> float:
         return right(ERM(), seed, gap=-0.5)
 
     @claim(
@@ -66,7 +66,7 @@ class SpectralDecouplingLesson(Lesson):
         "With the gap and the penalty it is better by more than five points than without the penalty",
         holds=above(0.05),
     )
-    def gain_on_half_circles(self, seed):
+    def gain_on_half_circles(self, seed: int) -> float:
         return right(SpectralDecoupling(strength=0.02, variant="margin"), seed) - right(ERM(), seed)
 
     @cached_property
@@ -89,7 +89,7 @@ class SpectralDecouplingLesson(Lesson):
         return self.runs.value(name, seed) - self.runs.value(other, seed)
 
     @claim("L06.2b", "Without group labels the penalty lifts the worst group of the digits", holds=above(0.0))
-    def gain_on_digits(self, seed):
+    def gain_on_digits(self, seed: int) -> float:
         return self.lead("margin, λ = 1", "ERM", seed)
 
     @claim(
@@ -97,7 +97,7 @@ class SpectralDecouplingLesson(Lesson):
         "Loss re-weighting at the epoch that validation chooses is better than the penalty by more than ten points",
         holds=above(0.10),
     )
-    def lead_of_chosen_reweighting(self, seed):
+    def lead_of_chosen_reweighting(self, seed: int) -> float:
         return self.chosen.value("re-weighting", seed) - self.runs.value("margin, λ = 1", seed)
 
     @claim(
@@ -105,7 +105,7 @@ class SpectralDecouplingLesson(Lesson):
         "Trained as long as the penalty, re-weighting leads by less than fifteen points, if at all",
         holds=below(0.15),
     )
-    def lead_of_long_reweighting(self, seed):
+    def lead_of_long_reweighting(self, seed: int) -> float:
         return self.lead("re-weighting (told the groups)", "margin, λ = 1", seed)
 
     @claim(
@@ -113,7 +113,7 @@ class SpectralDecouplingLesson(Lesson):
         "Four times the strength on all logits is nearly the penalty on the margin: margins of equal size",
         holds=within(0.9, 1.1),
     )
-    def margin_with_all_logits_held(self, seed):
+    def margin_with_all_logits_held(self, seed: int) -> float:
         return margin("all", seed) / margin("margin", seed)
 
     @claim(
@@ -121,7 +121,7 @@ class SpectralDecouplingLesson(Lesson):
         "A penalty on the true logit alone leaves margins more than twice as large",
         holds=above(2.0),
     )
-    def margin_with_the_true_logit_held(self, seed):
+    def margin_with_the_true_logit_held(self, seed: int) -> float:
         return margin("true", seed) / margin("margin", seed)
 
     @cached_property
@@ -140,7 +140,7 @@ class SpectralDecouplingLesson(Lesson):
     @claim(
         "B06.3c", "For logistic regression the penalty costs the worst group more than five points", holds=below(-0.05)
     )
-    def loss_of_logistic_regression(self, seed):
+    def loss_of_logistic_regression(self, seed: int) -> float:
         return self.lines.value("λ = 0.1", seed) - self.lines.value("ERM", seed)
 
     @claim(
@@ -148,7 +148,7 @@ class SpectralDecouplingLesson(Lesson):
         "Where the colour goes along with 99 of 100 digits, the penalty gains less than ten points in thirty epochs",
         holds=below(0.10),
     )
-    def gain_with_hardly_any_exception(self, seed):
+    def gain_with_hardly_any_exception(self, seed: int) -> float:
         return self.extreme.value("margin, λ = 1", seed) - self.extreme.value("ERM", seed)
 
     @cached_property
@@ -175,13 +175,13 @@ class SpectralDecouplingLesson(Lesson):
         holds=above(0.50),
         costly=True,
     )
-    def accuracy_of_the_authors_schedule(self, seed):
+    def accuracy_of_the_authors_schedule(self, seed: int) -> float:
         return self.on_test("the authors' schedule", seed)
 
     @claim("B06.3f", "The same objective without the factor stays below 0.35", holds=below(0.35), costly=True)
-    def accuracy_without_the_factor(self, seed):
+    def accuracy_without_the_factor(self, seed: int) -> float:
         return self.on_test("without its factor", seed)
 
     @claim("B06.3g", "Plain training stays below 0.30", holds=below(0.30), costly=True)
-    def accuracy_of_plain_training(self, seed):
+    def accuracy_of_plain_training(self, seed: int) -> float:
         return self.on_test("plain training", seed)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from ... import figures, models, training
 from ...data import toys
 from ...evaluation import evaluate
 from ...methods import ERM, Method, SpectralDecoupling
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def draw_moons(method: SpectralDecoupling, *, gap: float = 0.1):
+
+def draw_moons(method: SpectralDecoupling, *, gap: float = 0.1) -> tuple[Figure, str]:
     """Plain training beside `method` on two half circles that were pulled apart, and the right answers where they
     interlock again."""
     data = toys.moons(gap=gap)
@@ -27,8 +33,8 @@ def draw_moons(method: SpectralDecoupling, *, gap: float = 0.1):
 
 
 @functools.lru_cache(maxsize=256)
-def fit_moons(method: Method, gap: float):
+def fit_moons(method: Method, gap: float) -> nn.Module:
     """A network of 64 hidden units, trained on `toys.moons` with 300 whole-batch steps: about a tenth of a second."""
     part = toys.moons(gap=gap).train
-    settings = dict(epochs=300, batch_size=len(part), lr=0.02, device="cpu")
+    settings: dict[str, Any] = dict(epochs=300, batch_size=len(part), lr=0.02, device="cpu")
     return training.train(models.mlp(part, hidden=(64,)), part, method, **settings).model
