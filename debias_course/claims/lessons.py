@@ -157,19 +157,25 @@ class Lesson:
 
     @classmethod
     def how(cls, *names: str) -> str:
-        """Source of methods or cached properties, and of what they name of the lesson and of its module, each once."""
-        found: dict[Any, str] = {}
+        """Source of the `parts` of methods or cached properties."""
+        return "\n".join(textwrap.dedent(inspect.getsource(part)) for part in cls.parts(*names))
+
+    @classmethod
+    def parts(cls, *names: str) -> list[types.FunctionType]:
+        """The functions of methods or cached properties, and of what they name of the lesson and of its module, each
+        once."""
+        found: list[types.FunctionType] = []
         waiting = [vars(cls)[name] for name in names]
         while waiting:
             each = waiting.pop(0)
             each = each.func if isinstance(each, cached_property) else inspect.unwrap(each) if callable(each) else each
             if not isinstance(each, types.FunctionType) or each.__module__ != cls.__module__ or each in found:
                 continue
-            found[each] = textwrap.dedent(inspect.getsource(each))
-            _, names, attributes, *_ = described(each.__code__)
-            waiting += [each.__globals__.get(name) for name in names]
+            found.append(each)
+            _, used, attributes, *_ = described(each.__code__)
+            waiting += [each.__globals__.get(name) for name in used]
             waiting += [vars(cls).get(name) for name in attributes]
-        return "\n".join(found.values())
+        return found
 
 
 def measure_topic(
@@ -181,5 +187,9 @@ def measure_topic(
     found = [here.measured(id) for id in lesson.measures]
     if not found:
         raise ValueError(f"{topic} makes no claim; put @claim over the methods of {lesson.__name__} that measure one")
-    behaviour = golden.behaviour(golden.names_of(lesson, but=SHOWS))
-    return found, [receipt(topic, each, here.budget, behaviour) for each in found if not each.kept]
+    receipts = []
+    for each in found:
+        if not each.kept:
+            rests_on = golden.names_of(*lesson.parts(lesson.measures[each.id].__name__), but=SHOWS)
+            receipts.append(receipt(topic, each, here.budget, golden.behaviour(rests_on)))
+    return found, receipts

@@ -36,7 +36,7 @@ here = SpectralDecouplingLesson()
 # **What you will be able to claim:**
 #
 # - a network that separates its classes by one feature leaves others largely unlearnt that it could learn;
-# - a penalty on the logits brings them back in a toy, and lifts the worst group of the coloured digits some way;
+# - a penalty on the logits brings them back in a toy; how far it lifts the worst group of the coloured digits is less sure;
 # - published variants under one name do different things, and one of them is easily evaded;
 # - for logistic regression the penalty made the worst group worse, and with too few rare samples it did not help;
 # - the published table needs a detail of the authors' code that their text does not mention.
@@ -274,8 +274,8 @@ exercises.at_rest.check(at_rest)
 #   starvation.
 # - A penalty on the logits pulls until all samples are about equally sure, which the easy feature alone cannot do. In the half
 #   circles that was enough to learn what plain training had left.
-# - On the digits it lifted the worst group some way, without labels. Knowing the groups did more, most of all for those who
-#   stop in time.
+# - On the digits its gain in the worst group, without labels, was small and too uncertain to be told from none with these
+#   seeds. Knowing the groups did more, most of all for those who stop in time.
 # - The name covers several penalties. One on the true logit alone can be evaded, and one on a linear model did harm.
 # - A published number may rest on a detail of the code. Run the clean version beside it before you build on it.
 #
