@@ -34,8 +34,8 @@ here = SMOTELesson()
 # **What you will be able to claim:**
 #
 # - training in two stages, first the network and then a new last layer (*head*) on balanced data, serves labels with
-#   fewer than twenty samples (*few-shot*) better than over-sampling, and those with twenty to a hundred (*medium-shot*)
-#   worse;
+#   twenty to a hundred samples (*medium-shot*) worse than over-sampling, and those with fewer (*few-shot*) better, though
+#   less surely so;
 # - whether that (linear) head sees new samples or copies hardly matters;
 # - a classifier that asks the nearest neighbours gains from copies, and more from new samples;
 # - a random point between two neighbours serves it better than their average;
@@ -250,8 +250,8 @@ exercises.pairs.check(pairs)
 # %% [markdown]
 # ## Recap
 #
-# - Two stages, features first and a balanced head after, were better for few-shot labels than over-sampling, worse for
-#   medium-shot ones, and about the same over all.
+# - Two stages, features first and a balanced head after, were worse for medium-shot labels than over-sampling, better for
+#   few-shot ones (with SMOTE not surely so), and about the same over all.
 # - The new samples had no part in that: copies of the embeddings did as well or slightly better.
 # - Voting neighbours gained from copies, and more from new samples: more from random points than from averages.
 # - New samples are only as good as the space between neighbours: mind clusters, mind *k*, and make them after the split.

@@ -167,7 +167,7 @@ runs = here.runs
 figures.picture(
     figures.study_bars(runs),
     alt="Dots per seed for three methods: in the worst group the margin penalty is above plain training, re-weighting above both.",
-    takeaway="The penalty gains something without any group label; re-weighting, which is told the groups, gains more.",
+    takeaway="What the penalty gains without any group label is small; re-weighting, which is told the groups, gains more.",
 )
 figures.picture(
     figures.curves(runs.worst_by_epoch(), x="epoch", y="worst group, validation", ylim=(0, 1.02)),

@@ -43,7 +43,7 @@ here = MethodComparisonLesson()
 # %% [markdown]
 # **What you will be able to claim:**
 #
-# - with few groups, methods that balance them beat plain training, and which of them you take matters little;
+# - with few groups, methods that balance them beat plain training, and which of them you take matters much less;
 # - a method that is good on one kind of bias, or with one network, can be harmful with another;
 # - a second setting of learning rate and weight decay can be worth much, so plain training deserves the same search;
 # - what a method gains depends on how strong the bias is, and most when it is strong but not extreme;
@@ -193,7 +193,7 @@ for source, each in found.items():
 here.claim("B10.1a", "B10.1b", "B10.1c")
 
 # %% [markdown]
-# So with few groups and their labels the choice among the five is a matter of taste and cost, not of accuracy. Without
+# So with few groups and their labels, the choice among the five matters much less than taking one of them at all. Without
 # such labels nothing here comes near. Now the other two data sets.
 
 # %% tags=["claim"]
