@@ -201,7 +201,9 @@ def test_what_a_claim_names_is_looked_at_by_a_golden_run():
     """Of the course's functions and classes that measurements import, those that compute are covered."""
     covered = {id(thing) for each in golden.GOLDEN.values() for thing in each.of}
     resting = "train study Study Mean GroupReport GroupedData Splits Batch predict evaluate pick_device Classifier Knob"
-    resting += " isolated_randomness mean_over_seeds Method State OccamNet Comparison"  # on these everyone rests, or a method
+    resting += (
+        " isolated_randomness mean_over_seeds Method State OccamNet Comparison"  # on these everyone rests, or a method
+    )
     for topic in topics.topics():
         space = vars(topics.measurements(topic))
         named = {
