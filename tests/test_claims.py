@@ -131,6 +131,7 @@ class TestLesson(Lesson):
 
     @claim("X1", "Seeds are large", holds=above(3.0))
     def large(self, seed):
+        assert self.part
         return seed
 """
 COSTLY = """
@@ -181,6 +182,13 @@ def test_a_topic_is_measured_from_its_lesson_with_the_seeds_asked_for(course):
 
 
 @pytest.mark.slow
+def test_a_claim_rests_on_what_measures_it(course):
+    """And not on what else its lesson holds: `part` is the first claim's alone."""
+    write(course, LECTURE + COSTLY.replace(", costly=True", ""))
+    behaviours = {receipt["id"]: set(receipt["behaviour"]) for receipt in claims.measure_topic("98_test")[1]}
+    assert behaviours["X1"] - behaviours["X2"] == {"thin"} and "evaluation" in behaviours["X2"]
+
+
 def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
     for seeds in (None, "10:15", "10:15"):
         _, found = claims.measure_topic("98_test", seeds=seeds)
