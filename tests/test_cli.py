@@ -216,22 +216,13 @@ def test_ctrl_c_while_the_command_is_imported_is_one_sentence(moment, times):
 @pytest.mark.slow
 @pytest.mark.parametrize("pauses", [[], [0.0, 0.3]], ids=str)
 def test_ctrl_c_says_once_that_nothing_is_lost_however_often_it_is_pressed(pauses):
-    command = [
-        sys.executable,
-        "-m",
-        "debias_course.cli",
-        "compare",
-        "--methods",
-        "erm",
-        "--epochs",
-        "300",
-        "--jobs",
-        "2",
-    ]
+    how = ["--methods", "erm", "--model", "mlp", "--epochs", "150", "--seeds", "20", "--jobs", "2"]
+    command = [sys.executable, "-m", "debias_course.cli", "compare", *how]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while "search" not in process.stderr.readline():
-        assert process.poll() is None
-    time.sleep(2)  # the workers begin
+    shown = ""
+    while "| 1/" not in shown:  # a run is done, so both workers are past their imports
+        shown += (letter := process.stderr.read(1))
+        assert letter
     os.killpg(process.pid, signal.SIGINT)
     for pause in pauses:
         time.sleep(pause)

@@ -212,7 +212,7 @@ def test_a_killed_study_continues_where_it_stopped(tmp_path):
 
             if __name__ == "__main__":
                 data = partial(toys.shortcut, n=400)
-                study({"plain": ERM()}, data, seeds=16, model=models.linear, epochs=50, batch_size=20, n_jobs=2)
+                study({"plain": ERM()}, data, seeds=40, model=models.linear, epochs=50, batch_size=20, n_jobs=2)
                 print("done")
             """
         )
@@ -226,14 +226,14 @@ def test_a_killed_study_continues_where_it_stopped(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: everybody gets it
     output, _ = process.communicate(timeout=60)
     survived = kept()
-    assert "done" not in output and 2 <= len(survived) < 16
+    assert "done" not in output and 2 <= len(survived) < 40
     assert all(json.loads(path.read_text())["report"] for path in survived)
     stamps = {path: path.stat().st_mtime_ns for path in survived}
     data = partial(toys.shortcut, n=400)
     result = study(
-        {"plain": ERM()}, data, seeds=16, model=models.linear, epochs=50, batch_size=20, n_jobs=2, progress=False
+        {"plain": ERM()}, data, seeds=40, model=models.linear, epochs=50, batch_size=20, n_jobs=2, progress=False
     )
-    assert len(result.records) == 16 and all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert len(result.records) == 40 and all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only_and_is_said_once(monkeypatch, tmp_path):
