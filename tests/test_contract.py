@@ -37,7 +37,7 @@ def variants():
         for knob, declared in knobs(kind).items():
             for choice in declared.choices:
                 if choice != declared.default:
-                    yield pytest.param(kind(**{knob: choice}), id=f"{name}-{knob}-{choice}")
+                    yield pytest.param(kind(**{knob: choice}), id=f"{name}-{knob}-{choice}", marks=pytest.mark.slow)
     for kind in OWN:
         yield pytest.param(kind(), id=f"own-{method_name(kind)}")
 

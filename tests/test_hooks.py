@@ -207,6 +207,7 @@ def test_a_kept_stage_draws_nothing_from_the_run():
     assert all(torch.equal(a, b) for a, b in zip(*(run.parameters() for run in runs)))
 
 
+@pytest.mark.slow
 def test_a_study_shares_the_stage_of_its_methods(cache):
     """Six runs of two seeds, and one stage for each seed."""
     methods = {each: SMOTE(warm_up=2, interpolation=each) for each in ("random", "middle", "repeat")}
