@@ -210,9 +210,7 @@ class Uncorrected(DrawnMining):
         return super().chosen(losses, state)[0], None
 
 
-@pytest.mark.parametrize(
-    "wrong, claim, verdicts", [(Easiest, "L03.2a", ["fails"]), (Uncorrected, "L03.1b", ["fails", "undecided"])]
-)
-def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim, verdicts):
-    """Uncorrected, the gain is three to four points, where three are claimed at most."""
-    assert verdict_with(HardExampleMiningLesson, wrong, claim, seeds=5) in verdicts
+# Uncorrected, the gain is three to four points where three are claimed at most: it takes many seeds to tell.
+@pytest.mark.parametrize("wrong, claim, seeds", [(Easiest, "L03.2a", 5), (Uncorrected, "L03.1b", 20)])
+def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim, seeds):
+    assert verdict_with(HardExampleMiningLesson, wrong, claim, seeds=seeds) == "fails"
