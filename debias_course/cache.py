@@ -7,7 +7,8 @@ import os
 import time
 import uuid
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ABANDONED = 3600  # seconds after which nobody writes a part any more
@@ -26,6 +27,19 @@ def cache_folder() -> Path:
             "no home folder is known in which the course could keep what it computes; name another folder in full in "
             "the environment variable DEBIAS_COURSE_CACHE, such as /tmp/debias_course"
         ) from error
+
+
+@contextmanager
+def keeping_in(folder: Path) -> Iterator[None]:
+    """With `folder` as the cache folder: a worker may have started under another one than the process that asks."""
+    before = os.environ.get("DEBIAS_COURSE_CACHE")
+    os.environ["DEBIAS_COURSE_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ["DEBIAS_COURSE_CACHE"]
+        if before is not None:
+            os.environ["DEBIAS_COURSE_CACHE"] = before
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import socket
@@ -220,9 +221,11 @@ def test_ctrl_c_says_once_that_nothing_is_lost_however_often_it_is_pressed(pause
     command = [sys.executable, "-m", "debias_course.cli", "compare", *how]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     shown = ""
-    while "| 1/" not in shown:  # a run is done, so both workers are past their imports
+    while not re.search(r"\| [1-9]\d*/", shown):  # a run is done, so both workers are past their imports
         shown += (letter := process.stderr.read(1))
-        assert letter
+        if not letter:
+            process.communicate()
+            pytest.fail(f"the command ended before a run was seen: {shown}")
     os.killpg(process.pid, signal.SIGINT)
     for pause in pauses:
         time.sleep(pause)

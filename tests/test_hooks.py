@@ -10,6 +10,7 @@ from own_methods import SAM, Alternating, FineTuned, SAMInLoss, WithPartner
 from torch import nn
 
 from debias_course import contexts, models, stages, study, train, training
+from debias_course.cache import keeping_in
 from debias_course.data import toys
 from debias_course.methods import ERM, SMOTE, GroupDRO
 from debias_course.stages import stage
@@ -209,7 +210,9 @@ def test_a_kept_stage_draws_nothing_from_the_run():
 
 @pytest.mark.slow
 def test_a_study_shares_the_stage_of_its_methods(cache):
-    """Six runs of two seeds, and one stage for each seed."""
+    """Six runs of two seeds, and one stage for each seed; kept where this process keeps, however old its workers."""
+    with keeping_in(cache / "another"):
+        study({"erm": ERM()}, toys.shortcut, seeds=2, epochs=1, n_jobs=2, progress=False)
     methods = {each: SMOTE(warm_up=2, interpolation=each) for each in ("random", "middle", "repeat")}
     found = study(methods, toys.shortcut, seeds=2, epochs=3, n_jobs=2, progress=False)
     assert len(list((cache / "stages").glob("*.pt"))) == 2 and len(found.records) == 6

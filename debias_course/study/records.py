@@ -13,7 +13,7 @@ from typing import Any
 
 import cloudpickle
 
-from ..cache import keep
+from ..cache import keep, keeping_in
 from ..evaluation import GroupReport
 from .jobs import Keyed, keyed
 
@@ -54,7 +54,8 @@ def run_and_keep(sent: Sent, path: Path, index: int, process: int) -> tuple[int,
             f"{found.job.name!r} is something else than a moment ago: another run has changed what it uses, such as "
             "a table, a generator or the data themselves; let every run make its own, or run each in a fresh process"
         )
-    record = json.loads(json.dumps(dict(found.job.run(), key=path.stem)))
+    with keeping_in(path.parent.parent):  # its stages, too
+        record = json.loads(json.dumps(dict(found.job.run(), key=path.stem)))
     keep(path, json.dumps(record).encode())
     return index, record
 
