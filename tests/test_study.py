@@ -128,6 +128,29 @@ def test_the_worst_group_by_epoch_is_a_mean_over_seeds_of_a_minimum_over_groups(
     assert Study(["ERM"], {"ERM": ERM()}, [0, 1], records).worst_by_epoch() == {"ERM": ([1, 2], [0.25, 0.45])}
 
 
+@pytest.mark.parametrize("select", ["last", "validation-worst-group", "validation-mean"])
+def test_a_long_training_holds_the_shorter_ones(select):
+    """To the sample: the same epoch, report and history as of a study that trained for as long."""
+    long = small(METHODS, seeds=2, epochs=5, test_every_epoch=True)
+    short = small(METHODS, seeds=2, epochs=3, test_every_epoch=True, select=select)
+    held = long.at(3, select)
+    assert held.table.drop(columns="seconds").equals(short.table.drop(columns="seconds"))
+    assert held.history.equals(short.history)
+    table = long.by_epoch("overall", epochs=(3, 5), select=select)
+    assert table.columns.tolist() == ["method", "epoch", "value", "low", "high"]
+    assert table["epoch"].tolist() == [3, 3, 5, 5] and table["value"][1] == short.mean("weighted", "overall").value
+    assert len(long.by_epoch()) == 2 * 5
+
+
+def test_a_length_that_was_not_tested_is_refused():
+    with pytest.raises(ValueError, match="no test accuracy after epoch 2; train for as many epochs, with test_every"):
+        small(METHODS, seeds=1).at(2)
+    with pytest.raises(ValueError, match="no test accuracy after epoch 9; train for as many"):
+        small(METHODS, seeds=1, test_every_epoch=True).at(9)
+    with pytest.raises(ValueError, match="select is 'best'; use one of 'last'"):
+        small(METHODS, seeds=1, test_every_epoch=True).at(2, "best")
+
+
 def test_the_same_run_is_not_done_twice(monkeypatch):
     first = small(METHODS, seeds=2)
     monkeypatch.setattr(WORKERS, "run_and_keep", lambda *each: pytest.fail("ran again"))

@@ -37,6 +37,7 @@ def study(
     seeds: int | str | Sequence[int] = 5,
     model: Callable[..., torch.nn.Module] | Mapping[str, Callable[..., torch.nn.Module]] = models.mlp,
     device: torch.device | str | None = None,
+    test_every_epoch: bool = False,
     n_jobs: int | None = None,
     progress: bool = True,
     **settings: Any,
@@ -46,6 +47,7 @@ def study(
     methods   name -> method; the names appear in tables and pictures
     data      called as data(seed=s) -> Splits, or fixed Splits
     model     called as model(splits.train, seed=s); or one for each method, by its name
+    test_every_epoch  then `Study.at` and `Study.by_epoch` know the test accuracy of shorter trainings, too
     n_jobs    worker processes: all cores by default, one on a GPU; `joblib.parallel_config` chooses other backends,
               such as a cluster's (with threads, the runs go one by one)
     settings  as for `training.train`: epochs, batch_size, lr, weight_decay, select
@@ -58,7 +60,8 @@ def study(
     device = str(training.pick_device(device))
     given = tuple(sorted(settings.items()))
     start = starts(model, methods)
-    jobs = [Job(n, m, data, start[n], s, given, device) for s in seeds for n, m in methods.items()]
+    how = given, device, test_every_epoch
+    jobs = [Job(n, m, data, start[n], s, *how) for s in seeds for n, m in methods.items()]
     with progress_bar(len(jobs), show=progress) as bar:
         records = run_all(jobs, bar, n_jobs=n_jobs)
     return Study(list(methods), methods, seeds, [dict(r, name=j.name) for j, r in zip(jobs, records)])

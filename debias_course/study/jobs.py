@@ -33,6 +33,7 @@ class Job:
     seed: int
     settings: tuple[tuple[str, Any], ...]
     device: str
+    test_every_epoch: bool = False
     may_diverge: bool = False  # then a loss that is no longer finite is a result, too: one of a search's settings
 
     def built(self) -> Built:
@@ -55,11 +56,11 @@ class Job:
         """Train and test. Method and settings are copies, so that an object that remembers tells no other run."""
         job = self.built()
         method, settings = copy.deepcopy((job.method, dict(job.settings)))
-        validation = job.data.validation
+        settings |= dict(
+            validation=job.data.validation, watch={"test": job.data.test} if self.test_every_epoch else None
+        )
         try:
-            result = training.train(
-                job.model, job.data.train, method, validation=validation, seed=job.seed, device=job.device, **settings
-            )
+            result = training.train(job.model, job.data.train, method, seed=job.seed, device=job.device, **settings)
         except FloatingPointError as error:
             if not self.may_diverge:
                 raise FloatingPointError(f"{self.name!r} with seed {self.seed}: {error}") from error
@@ -150,4 +151,4 @@ def keyed(jobs: Iterable[Job]) -> Iterator[Keyed]:
 def _rest(job: Built, once: Callable[[Any], str]) -> str:
     """Hash of all that decides the result of a built job, but for what its data hold."""
     parts = [once(each) for each in (Job.run, job.method, job.model, *(type(part) for part in job.data))]
-    return fingerprint(parts, job.seed, job.settings, numerics(job.device))
+    return fingerprint(parts, job.seed, job.settings, job.test_every_epoch, numerics(job.device))

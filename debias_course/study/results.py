@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..checks import choice
 from ..evaluation import GroupReport, Share
 from ..method import Method
+from ..settings import SELECT
 from .seeds import Mean, mean_over_seeds
 
 if TYPE_CHECKING:
@@ -136,13 +138,59 @@ class Study:
         frame["accuracy"] = frame["correct"] / frame["n"].where(frame["n"] > 0)
         return frame
 
+    def at(self, epochs: int, select: str = "last") -> Study:
+        """The study as if it had trained for so many epochs, and tested the one that the rule `select` (one of
+        `training.SELECT`) chooses of them. The learning rate is constant, so a long training holds all shorter ones; but
+        not for a method whose schedule follows `state.progress`: train that for each length.
+
+        ValueError where the study tested its last epoch only, or trained for fewer."""
+        return Study(self.names, self.methods, self.seeds, [_shortened(each, epochs, select) for each in self.records])
+
+    def by_epoch(
+        self, metric: str = "worst_group", *, epochs: Sequence[int] | None = None, select: str = "last"
+    ) -> pd.DataFrame:
+        """Data frame: test accuracy after trainings of all lengths, or of `epochs`; one row per method and length with
+        the mean over seeds and its interval (method, epoch, value, low, high)."""
+        import pandas as pd
+
+        longest = max(row["epoch"] for row in self.records[0]["history"])
+        rows: list[dict[str, Any]] = []
+        for epoch in range(1, longest + 1) if epochs is None else epochs:
+            shorter = self.at(epoch, select)
+            found = {name: shorter.mean(name, metric) for name in self.names}
+            rows += [dict(method=n, epoch=epoch, value=m.value, low=m.low, high=m.high) for n, m in found.items()]
+        return pd.DataFrame(rows)
+
     def worst_by_epoch(self) -> dict[str, tuple[list[int], list[float]]]:
         """For `figures.curves`: per method the epochs and the worst validation group, as a mean over seeds."""
         lines = {}
-        for name, history in self.history.groupby("method", sort=False):
-            worst = history.groupby(["seed", "epoch"])["accuracy"].min().groupby("epoch").mean()
+        history = self.history
+        for name, rows in history[history["split"] == "validation"].groupby("method", sort=False):
+            worst = rows.groupby(["seed", "epoch"])["accuracy"].min().groupby("epoch").mean()
             lines[name] = (worst.index.tolist(), worst.tolist())
         return lines
 
     def __repr__(self) -> str:
         return f"Study({', '.join(self.names)}; seeds {self.seeds})"
+
+
+def _shortened(record: dict[str, Any], epochs: int, select: str) -> dict[str, Any]:
+    """The record of the same run, ended after so many epochs."""
+    choice("select", select, SELECT)
+    rows = [row for row in record["history"] if row["epoch"] <= epochs]
+    if not any(row["epoch"] == epochs and row.get("split") == "test" for row in rows):
+        raise ValueError(
+            f"the study has no test accuracy after epoch {epochs}; train for as many epochs, with test_every_epoch=True"
+        )
+    score, chosen = SELECT[select], epochs
+    if score is not None:
+        known = {row["epoch"]: _report(record, rows, "validation", row["epoch"]) for row in rows}
+        chosen = max(known, key=lambda epoch: score(known[epoch]))  # of equal ones the first
+    report = _report(record, rows, "test", chosen)
+    return dict(record, epoch=chosen, report=record["report"] | dict(correct=report.correct, n=report.n), history=rows)
+
+
+def _report(record: dict[str, Any], rows: Sequence[dict[str, Any]], split: str, epoch: int) -> GroupReport:
+    found = [row for row in rows if row["split"] == split and row["epoch"] == epoch]
+    counts = dict(correct=tuple(row["correct"] for row in found), n=tuple(row["n"] for row in found))
+    return GroupReport(**{k: tuple(v) if isinstance(v, list) else v for k, v in (record["report"] | counts).items()})
