@@ -5,15 +5,27 @@
     exercises.group_id.reveal()
 
 One module per topic. An unsolved stub returns None, so that a notebook runs from top to bottom at any time.
+
+`debias-course lab` names a folder in the environment variable DEBIAS_COURSE_SOLVED, in which solved exercises are
+remembered, each as an empty file: nothing that two kernels could write at once, or that could be damaged.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import os
 import textwrap
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECORD = "DEBIAS_COURSE_SOLVED"
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,7 +38,17 @@ class Exercise:
 
     def check(self, answer: Callable[..., Any]) -> None:
         """Print whether `answer` solves the exercise, and otherwise what to look at."""
-        print(self.verdict(answer))
+        verdict = self.verdict(answer)
+        if verdict == "solved" and (record := self.record()):
+            with suppress(OSError):  # a full disk costs the record, not the exercise
+                record.parent.mkdir(parents=True, exist_ok=True)
+                record.touch()
+        print(verdict)
+
+    def record(self) -> Path | None:
+        """The file that stands for this exercise when it is solved; None where nothing is remembered."""
+        folder = os.environ.get(RECORD)
+        return Path(folder, f"{self.solution.__module__}.{self.solution.__name__}") if folder else None
 
     def verdict(self, answer: Callable[..., Any]) -> str:
         try:
@@ -41,6 +63,20 @@ class Exercise:
     def reveal(self) -> None:
         """Print the solution."""
         print(textwrap.dedent(inspect.getsource(self.solution)))
+
+
+def solved() -> pd.DataFrame:
+    """How many exercises of each lecture were solved in the JupyterLab of `debias-course lab`."""
+    import pandas as pd
+
+    from ..claims.topics import topics
+
+    rows = {}
+    for topic in topics():
+        module = importlib.import_module(f"{__package__}.{topic[3:]}.exercises")
+        records = [each.record() for each in vars(module).values() if isinstance(each, Exercise)]
+        rows[topic] = {"solved": sum(bool(each and each.exists()) for each in records), "exercises": len(records)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("lecture")
 
 
 def differs(got: Any, wanted: Any, tolerance: float = 1e-5) -> bool:
