@@ -1,4 +1,4 @@
-# make lab    open the course in JupyterLab (sets everything up first)
+# make lab    open your copies of the lectures in JupyterLab (sets everything up first)
 # make check  lint, types and the fast tests, under a minute (sets everything up first)
 # make test   make check, then all other tests and the notebooks
 # make setup  only set up: a virtual environment in .venv; a second call returns at once

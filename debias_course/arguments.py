@@ -159,9 +159,10 @@ def parser() -> Parser:
 
     each = commands.add_parser("list", help="methods with their knobs, ranges and needs")
 
-    each = commands.add_parser("lab", help="open the course in JupyterLab")
+    each = commands.add_parser("lab", help="open your copies of the lectures in JupyterLab")
     each.add_argument("--port", type=whole(1, 65535), help="a free one by default")
     each.add_argument("--no-browser", action="store_true", help="only print the address")
+    each.add_argument("--folder", type=path, help="where your copies of the lectures are; my_lectures by default")
     return top
 
 

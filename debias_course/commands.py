@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import inspect
-import os
 import socket
 import sys
 import textwrap
@@ -173,17 +172,16 @@ def list_methods(args: argparse.Namespace) -> int:
 
 
 def lab(args: argparse.Namespace) -> int:
+    """Open the student's copies of the lectures in JupyterLab."""
     from .claims.topics import notebooks_folder
+    from .workspace import open_lab
 
-    folder = notebooks_folder()
     if args.port and not port_is_free(args.port):
         raise UsageError(f"port {args.port} is taken by another program; choose another one, or leave the port out")
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
-    command += ["--LabApp.default_url=/lab/tree/00_dataset_bias.ipynb"]
-    command += [f"--ServerApp.port={args.port}", "--ServerApp.port_retries=0"] if args.port else []
-    command += ["--no-browser"] if args.no_browser else []
-    command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    os.execv(sys.executable, command)
+    options = [f"--ServerApp.port={args.port}", "--ServerApp.port_retries=0"] if args.port else []
+    options += ["--no-browser"] if args.no_browser else []
+    course = notebooks_folder()
+    open_lab(course, args.folder or course.parent / "my_lectures", options)
 
 
 def port_is_free(port: int) -> bool:
