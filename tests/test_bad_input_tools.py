@@ -198,6 +198,7 @@ PYTHON = {
     "group_bars({})": (lambda: figures.group_bars({}), "reports: {} with nothing to draw; give at least one"),
     "group_bars(None)": (lambda: figures.group_bars(None), "reports: None with nothing to draw"),
     "study_bars(None)": (lambda: figures.study_bars(None), "study: None with nothing to draw"),
+    "over_epochs(None)": (lambda: figures.over_epochs(None), "table: None with nothing to draw"),
     "differences(None)": (lambda: figures.differences(None), "found: None with nothing to draw"),
     "heat([])": (lambda: figures.heat([], rows={"a": []}, columns={"b": []}, of=""), "values: \\[\\] with nothing to"),
     "heat(rows={})": (lambda: figures.heat([[1]], rows={}, columns={"b": [1]}, of=""), "rows: {} with nothing to"),

@@ -4,16 +4,18 @@ Every function returns a matplotlib figure; `picture` shows it in a notebook so 
 alternative text for those who cannot see it and one line that says what to take away.
 """
 
-from .canvas import LINES, MARKERS, PALETTE, new_figure, picture, png
+from .canvas import LINES, MARKERS, PALETTE, new_figure, picture, png, svg
 from .charts import bands, bars, curves, heat
 from .images import evidence, perturbations, sample_grid
 from .planes import embedding, new_samples, principal, regions
-from .results import differences, group_bars, study_bars
+from .results import differences, group_bars, over_epochs, study_bars
+from .words import alt_text
 
 __all__ = [
     "LINES",
     "MARKERS",
     "PALETTE",
+    "alt_text",
     "bands",
     "bars",
     "curves",
@@ -24,6 +26,7 @@ __all__ = [
     "heat",
     "new_figure",
     "new_samples",
+    "over_epochs",
     "perturbations",
     "picture",
     "png",
@@ -31,4 +34,5 @@ __all__ = [
     "regions",
     "sample_grid",
     "study_bars",
+    "svg",
 ]

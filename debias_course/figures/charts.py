@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .canvas import HATCHES, LINES, MARKERS, PALETTE, given, legend_above, new_figure
+from .canvas import HATCHES, LINES, MARKERS, PALETTE, given, new_figure
+from .marks import draw_levels, legend_above
+from .words import course, describe, levels_in_words, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,21 +20,39 @@ def curves(
     x: str,
     y: str,
     bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    levels: Mapping[str, float] | None = None,
     axis: Axes | None = None,
     **axes: Any,
 ) -> Figure | None:
-    """Lines name -> (xs, ys), told apart by colour, marker and dash; `bands` name -> (low, high) shades an interval."""
+    """Lines name -> (xs, ys), told apart by colour, marker and dash; `bands` name -> (low, high) shades an interval;
+    `levels` name -> y draws thin lines across, such as chance."""
     given("lines", lines)
     figure = None
     if axis is None:
         figure, axis = new_figure(6.4, 3.4)
+    log = axes.get("xscale") == "log"
     for i, (name, (xs, ys)) in enumerate(lines.items()):
-        style: dict[str, Any] = dict(color=PALETTE[i % 7], linestyle=LINES[i % 7], marker=MARKERS[i % 7])
-        axis.plot(xs, ys, label=name, markevery=max(1, len(xs) // 8), linewidth=2, **style)
+        style: dict[str, Any] = dict(color=PALETTE[i % 7], linestyle=LINES[i % 7], marker=MARKERS[i % 7], linewidth=2)
+        # Of many points, some have a marker: on a logarithmic axis by the distance between them.
+        style["markevery"] = None if len(xs) < 9 else 0.08 if log else len(xs) // 8
+        axis.plot(xs, ys, label=name, **style)
         if bands and name in bands:
             axis.fill_between(xs, *bands[name], color=PALETTE[i % 7], alpha=0.15, linewidth=0)
     axis.set(xlabel=x, ylabel=y, **axes)
+    if log:
+        from matplotlib.ticker import LogLocator
+
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
+    draw_levels(axis, levels)
     legend_above(axis)
+    every = [value for _, ys in lines.values() for value in ys]
+    said = "; ".join(f"{name} {course(xs, ys, max(every) - min(every))}" for name, (xs, ys) in lines.items() if len(xs))
+    ends = [end for xs, _ in lines.values() for end in xs]
+    over = f"over {x} {min(ends):.4g} to {max(ends):.4g}" if ends else f"over {x}"
+    describe(axis, f"{y[:1].upper()}{y[1:]} {over}: {said}.{levels_in_words(levels)}")
+    return figure
     return figure
 
 
@@ -52,6 +72,8 @@ def bars(
         axis.bar(at, heights, width, label=name, **style)
     axis.set(xticks=range(len(places)), xticklabels=places, ylabel=y, **axes)
     legend_above(axis)
+    said = "; ".join(f"{name}: {listed(dict(zip(places, heights)))}" for name, heights in values.items())
+    describe(axis, f"Bars of {y}. {said}.")
     return figure
 
 
@@ -72,6 +94,8 @@ def bands(
     axis.set(xlabel=x, ylabel=y, xlim=(steps[0], max(steps[-1], steps[0] + 1)), ylim=(0, 1))
     axis.locator_params("x", integer=True)
     legend_above(axis)
+    said = "; ".join(f"{name} {course(steps, each, 1)}" for name, each in shares.items())
+    describe(axis, f"Bands of {y} over {x} {steps[0]} to {steps[-1]}: {said}.")
     return figure
 
 
@@ -86,8 +110,14 @@ def heat(
     shown = axis.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
     for i, line in enumerate(values):
         for j, value in enumerate(line):
-            axis.text(j, i, f"{value:.2f}", ha="center", va="center", color="black" if value > 0.5 else "white")
+            color = "black" if value > 0.5 else "white"
+            axis.text(j, i, f"{value:.2f}", ha="center", va="center", color=color, fontsize=12)
     ticks = dict(xticks=range(len(column_values)), yticks=range(len(row_values)))
     axis.set(**ticks, xticklabels=column_values, yticklabels=row_values, xlabel=column_name, ylabel=row_name)
-    figure.colorbar(shown, label=of)
+    scale = figure.colorbar(shown)
+    scale.set_label(of, fontsize=12)
+    scale.ax.tick_params(labelsize=12)
+    cells = {f"{row}, {column}": v for row, line in zip(row_values, values) for column, v in zip(column_values, line)}
+    names = " by ".join(filter(None, [row_name, column_name]))
+    describe(axis, f"Map of {of} by {names}: {listed(cells)}.")
     return figure

@@ -9,7 +9,8 @@ import torch
 
 from ..checks import grouped, whole
 from ..data import GroupedData
-from .canvas import given, new_figure
+from .canvas import SMALL, given, new_figure
+from .words import describe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | Non
     for group in groups:
         whole("a group", group, 0, data.n_groups - 1)
     whole("each", each, 1)
-    figure, axes = new_figure(1.0 + 0.62 * each + 2.3, 0.68 * len(groups), len(groups), 1, squeeze=False)
+    figure, axes = new_figure(2.25 + 0.53 * each, 0.7 * len(groups), len(groups), 1, squeeze=False)
     for axis, group in zip(axes[:, 0], groups):
         rows = (data.groups == group).nonzero().flatten()
         rows = rows[torch.arange(0, len(rows), max(1, len(rows) // each))[:each]]
@@ -33,7 +34,9 @@ def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | Non
         axis.spines[:].set_visible(False)
         share = int(data.counts[group]) / len(data)
         label = f"{data.group_names[group]}\n{int(data.counts[group])} images ({share:.1%})"
-        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11)
+        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=SMALL)
+    rows_said = [f"{data.group_names[g]} {int(data.counts[g])} images" for g in groups]
+    describe(axes[0, 0], f"{each} images in a row for each group: {'; '.join(rows_said)}.")
     return figure
 
 
@@ -55,6 +58,7 @@ def perturbations(rows: Mapping[str, tuple[torch.Tensor, torch.Tensor, str, str]
             axis.set(xticks=[], yticks=[])
             axis.set_title(title, fontsize=12)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=12)
+        describe(line[0], f"{name}: an image ({before}), a {titles[1]} per pixel, and their sum ({after}).")
     return figure
 
 
@@ -67,7 +71,7 @@ def evidence(images: torch.Tensor, maps: Mapping[str, torch.Tensor], *, rows: Se
     for i, (image, line) in enumerate(zip(images.cpu(), axes)):
         height, width = image.shape[1:]
         line[0].imshow(image.permute(1, 2, 0).expand(-1, -1, 3).numpy(), extent=(0, width, height, 0))
-        line[0].set_ylabel(rows[i], rotation=0, ha="right", va="center", fontsize=11)
+        line[0].set_ylabel(rows[i], rotation=0, ha="right", va="center", fontsize=SMALL)
         for axis, values in zip(line[1:], maps.values()):
             axis.imshow(values[i].cpu().numpy(), cmap="cividis", extent=(0, width, height, 0))
             ink = image.amax(0).numpy()
@@ -75,5 +79,7 @@ def evidence(images: torch.Tensor, maps: Mapping[str, torch.Tensor], *, rows: Se
             axis.contour(x, y, ink, levels=[ink.max() / 2], colors="white", linewidths=1)
         for axis, name in zip(line, ["image", *maps]):
             axis.set(xticks=[], yticks=[], title=name if i == 0 else "")
-            axis.title.set_fontsize(11)
+            axis.title.set_fontsize(SMALL)
+    said = f"{len(images)} images ({'; '.join(rows)}), each beside maps of {', '.join(maps)}"
+    describe(axes[0][0], f"{said}: light where a map is highest, with the outline of the image's brightest parts.")
     return figure

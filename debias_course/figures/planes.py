@@ -11,7 +11,9 @@ from torch import nn
 from ..checks import grouped
 from ..data import GroupedData
 from ..evaluation import predict
-from .canvas import MARKERS, PALETTE, given, legend_above, new_figure
+from .canvas import MARKERS, PALETTE, SMALL, given, new_figure
+from .marks import legend_above
+from .words import describe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +29,7 @@ def regions(
     grouped(data)
     figure = None
     if axes is None:
-        figure, grid = new_figure(3.6 * len(models), 4.0, 1, len(models), squeeze=False, sharey=True)
+        figure, grid = new_figure(3.4 * len(models), 3.8, 1, len(models), squeeze=False, sharey=True)
         axes = grid[0]
     x, y = torch.meshgrid(torch.linspace(-2.6, 2.6, 80), torch.linspace(-2.8, 2.8, 80), indexing="xy")
     points = torch.stack([x.flatten(), y.flatten()], 1)
@@ -45,12 +47,20 @@ def regions(
             )
             axis.scatter(*data.inputs[rows].T, s=22, label=data.group_names[group], linewidths=0, alpha=0.8, **style)
         axis.set(title=name, xlim=(-2.6, 2.6), ylim=(-2.8, 2.8), xlabel="first coordinate (shortcut)")
+        describe(axis, f"Decision regions of {name}: the boundary is {_tilt(margin):.0f} degrees off level.")
     axes[0].set_ylabel("second coordinate (core)")
     if figure is not None:
         figure.legend(
-            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=10, frameon=False
+            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL, frameon=False
         )
     return figure
+
+
+def _tilt(margin: torch.Tensor) -> float:
+    """How far the boundary of a margin [rows, columns] of the plane leans on average: 0 degrees if the margin follows
+    the second coordinate, 90 if it follows the first."""
+    across, up = margin.diff(dim=1).mean() / 5.2, margin.diff(dim=0).mean() / 5.6  # the plane is 5.2 by 5.6
+    return float(torch.atan2(across.abs(), up.abs()).rad2deg())
 
 
 def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis: Axes | None = None) -> Figure | None:
@@ -71,6 +81,8 @@ def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis: Axe
         axis.plot(new[rows, 0], new[rows, 1], marker, color="black", markersize=7, label=name if rows.any() else None)
     axis.set(xlabel="first coordinate", ylabel="second coordinate")
     legend_above(axis)
+    counts = f"{n} given samples, {len(new)} new ones, {int(wrong.sum())} of them among others"
+    describe(axis, f"Samples of {' and '.join(enlarged.label_names)} on a plane: {counts}.")
     return figure
 
 
@@ -98,9 +110,16 @@ def embedding(
             box: dict[str, Any] = dict(boxstyle=("circle", "square")[attribute % 2] + ",pad=0.15", facecolor="white")
             box |= dict(edgecolor=PALETTE[attribute % 7], linewidth=1.8)
             number = data.label_names[group // data.n_attributes].split()[-1]
-            axis.text(*place, number, ha="center", va="center", fontsize=10, bbox=box)
+            axis.text(*place, number, ha="center", va="center", fontsize=SMALL, bbox=box)
         axis.set(xlabel=f"first principal component ({name})", ylabel="second principal component")
         legend_above(axis)
+        means = torch.stack([points[attributes == a].mean(0) for a in attributes.unique()])
+        apart = float(torch.pdist(means).max() / points.std(0).norm()) if len(means) > 1 else 0.0
+        describe(
+            axis,
+            f"""{len(points)} samples by the first two principal components of {name}: the means of
+            {", ".join(data.attribute_names)} lie at most {apart:.1f} standard deviations apart.""",
+        )
     return figure
 
 
