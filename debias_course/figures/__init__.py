@@ -9,6 +9,8 @@ from .charts import bands, bars, curves, heat
 from .images import evidence, perturbations, sample_grid
 from .planes import embedding, new_samples, principal, regions
 from .results import differences, group_bars, over_epochs, study_bars
+from .schematics import sampling_schematic, schematic, shortcut_schematic, weights_schematic
+from .strips import strip
 from .words import alt_text
 
 __all__ = [
@@ -33,6 +35,11 @@ __all__ = [
     "principal",
     "regions",
     "sample_grid",
+    "sampling_schematic",
+    "schematic",
+    "shortcut_schematic",
+    "strip",
     "study_bars",
     "svg",
+    "weights_schematic",
 ]

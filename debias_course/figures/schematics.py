@@ -1,0 +1,213 @@
+"""Where a method intervenes, in one hand for all lectures: the pipeline of training, and a look into one of its stages.
+
+Everything is drawn on axes in inches from the top left corner of the picture, eight inches wide."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .canvas import PALETTE, new_page
+from .words import describe
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STAGES = ("data", "batch", "model", "loss", "update")
+WIDTH = 8.0
+INK, QUIET, LINE = "#222222", "#555555", "#888888"
+COMMON, RARE, ACCENT = PALETTE[1], PALETTE[0], PALETTE[2]
+Glyph = Callable[["Axes", float], None]  # draws what a method does, 1.3 inches high from there; its docstring says it
+
+
+def schematic(where: str | Sequence[str], *, how: str, title: str = "", glyph: Glyph | None = None) -> Figure:
+    """The pipeline data → batch → model → loss → update, with the stage (or stages side by side) where a method
+    intervenes in colour, and below it how, in a sentence or two; `glyph` draws the mechanism under it."""
+    stages = [where] if isinstance(where, str) else list(where)
+    if not stages or not set(stages) <= set(STAGES):
+        raise ValueError(f"where is {where!r}; use one or more of {', '.join(STAGES)}")
+    lines = textwrap.wrap(how, 86)
+    top = 0.45 + 0.4 * bool(title)
+    below = top + 0.95
+    bottom = below + 0.2 + 0.26 * len(lines) + 1.4 * bool(glyph)
+    axis = new_page(WIDTH, bottom + 0.1)
+    axis.text(0.1, 0.25, title, fontsize=13, fontweight="bold", color=INK, va="center")
+    places = [STAGES.index(stage) for stage in stages]
+    left, right = _place(min(places)), _place(max(places)) + 1.16
+    corners = [(left, top + 0.5), (right, top + 0.5), (WIDTH - 0.1, below + 0.1), (0.1, below + 0.1)]
+    axis.fill(*zip(*corners), color=ACCENT, alpha=0.08, linewidth=0)
+    box(axis, 0.1, below, WIDTH - 0.2, bottom - below, color=ACCENT)
+    _pipeline(axis, top, stages)
+    for i, line in enumerate(lines):
+        axis.text(0.3, below + 0.27 + 0.26 * i, line, fontsize=12, va="center", color=INK)
+    if glyph:
+        _key(axis, 0.25)
+        glyph(axis, below + 0.2 + 0.26 * len(lines))
+    at, drawn = " and the ".join(stages), (glyph and glyph.__doc__) or ""
+    said = f"{title}. The stages of training are {', '.join(STAGES)}. This one changes the {at}. {how} {drawn}"
+    describe(axis, said.lstrip(". "))
+    return axis.figure  # type: ignore[return-value]  # new_page made no part of one
+
+
+def _place(stage: int) -> float:
+    """The left end of a stage's box, which is 1.16 wide."""
+    return 0.1 + 1.66 * stage
+
+
+def _pipeline(axis: Axes, top: float, stages: Sequence[str]) -> None:
+    for i, stage in enumerate(STAGES):
+        chosen = stage in stages
+        box(axis, _place(i), top, 1.16, 0.5, stage, color=ACCENT if chosen else LINE, strong=chosen)
+        if i:
+            arrow(axis, (_place(i) - 0.47, top + 0.25), (_place(i) - 0.03, top + 0.25))
+    start, end, height = _place(4) + 0.58, _place(2) + 0.58, top - 0.25
+    axis.plot([start, start, end], [top - 0.02, height, height], color=LINE, linewidth=1.2)
+    arrow(axis, (end, height), (end, top - 0.02))
+    style: dict[str, Any] = dict(ha="center", va="center", color=QUIET, backgroundcolor="white")
+    axis.text(_place(3) + 0.58, height, "new parameters", fontsize=11, **style)
+
+
+def box(
+    axis: Axes,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    text: str = "",
+    *,
+    color: str = LINE,
+    strong: bool = False,
+) -> None:
+    """A box with rounded corners and its top left corner at (x, y); a strong one has a tint of its colour."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import FancyBboxPatch
+
+    face = [1 - 0.2 * (1 - part) for part in to_rgb(color)] if strong else "white"
+    shape: dict[str, Any] = dict(boxstyle="round,pad=0,rounding_size=0.08", facecolor=face, edgecolor=color)
+    axis.add_patch(FancyBboxPatch((x, y), width, height, linewidth=2 if strong else 1.2, **shape))
+    weight = "bold" if strong else "normal"
+    style: dict[str, Any] = dict(ha="center", va="center", fontsize=12, color=INK)
+    axis.text(x + width / 2, y + height / 2, text, fontweight=weight, **style)
+
+
+def arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float], **look: Any) -> None:
+    """An arrow, grey and thin unless `look` says otherwise."""
+    style = dict(arrowstyle="-|>", mutation_scale=12, color=LINE, linewidth=1.2, shrinkA=0, shrinkB=0) | look
+    axis.annotate("", xy=end, xytext=start, arrowprops=style)
+
+
+def samples(axis: Axes, xs: Sequence[float], y: float, *, rare: bool = False, faint: bool = False) -> None:
+    """Samples in a row: blue dots for a common group, orange squares for a rare one; faint ones are outlines."""
+    color, marker = (RARE, "s") if rare else (COMMON, "o")
+    look: dict[str, Any] = dict(marker=marker, markersize=9, linestyle="none", markeredgecolor=color, color=color)
+    if faint:
+        look |= dict(markerfacecolor="white", markeredgewidth=1.2, alpha=0.55)
+    axis.plot(xs, [y] * len(xs), **look)
+
+
+def _key(axis: Axes, y: float) -> None:
+    """What the marks of the samples mean, at the right end of the line that holds the title."""
+    for x, name, rare in (5.5, "common group", False), (6.95, "rare group", True):
+        samples(axis, [x], y, rare=rare)
+        axis.text(x + 0.12, y, name, fontsize=11, va="center", color=QUIET)
+
+
+def _caption(axis: Axes, x: float, y: float, text: str, **look: Any) -> None:
+    style: dict[str, Any] = dict(ha="center", va="center", fontsize=11, color=QUIET)
+    axis.text(x, y, text, **(style | look))
+
+
+def weights_schematic() -> Figure:
+    """Lecture 01: the rarer its group, the more the loss of a sample counts."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Six common samples and two rare ones: their weights are 6 to 2 in all, and then 6 · 2/3 = 4 to 2 · 2 = 4."""
+        base = top + 0.88
+        for left, common, rare, name in (0.6, 1.0, 1.0, "plain: 6 to 2 in all"), (4.5, 2 / 3, 2.0, "weighted: 4 to 4"):
+            xs = [left + 0.36 * i for i in range(8)]
+            heights = [-0.36 * each for each in [common] * 6 + [rare] * 2]
+            axis.bar(xs, heights, 0.24, bottom=base - 0.12, color=[COMMON] * 6 + [RARE] * 2, alpha=0.45)
+            samples(axis, xs[:6], base)
+            samples(axis, xs[6:], base, rare=True)
+            _caption(axis, left + 1.26, base + 0.27, name)
+        arrow(axis, (3.5, base - 0.2), (4.1, base - 0.2))
+
+    how = "Multiply the loss of each sample by a weight (the bars): the rarer the group, the larger."
+    return schematic("loss", how=how, title="Loss re-weighting", glyph=glyph)
+
+
+def sampling_schematic() -> Figure:
+    """Lecture 02: three ways of evening out who is seen, an epoch or a batch at a time."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Of six common samples and two rare ones, over-sampling shows the same two rare ones three times, while
+        under-sampling leaves four common ones out, and batch sampling gives each group two seats in every batch."""
+        common, rare = top + 0.49, top + 0.81
+        for middle, name, caption in (
+            (1.4, "over-sampling", "the same two, three times"),
+            (4.0, "under-sampling", "four of six left out"),
+            (6.6, "batch sampling", "two seats each, every time"),
+        ):
+            _caption(axis, middle, top + 0.16, name, fontweight="bold", color=INK, fontsize=12)
+            _caption(axis, middle, top + 1.17, caption)
+        samples(axis, [0.5 + 0.36 * i for i in range(6)], common)
+        for copy in range(3):
+            box(axis, 0.48 + 0.68 * copy, rare - 0.14, 0.5, 0.28)
+            samples(axis, [0.62 + 0.68 * copy, 0.85 + 0.68 * copy], rare, rare=True)
+        xs = [3.1 + 0.36 * i for i in range(6)]
+        samples(axis, xs[:2], common)
+        samples(axis, xs[2:], common, faint=True)
+        samples(axis, xs[:2], rare, rare=True)
+        for left in (5.5, 6.29, 7.08):
+            box(axis, left, top + 0.31, 0.62, 0.68)
+            samples(axis, [left + 0.18, left + 0.44], common)
+            samples(axis, [left + 0.18, left + 0.44], rare, rare=True)
+
+    how = "Change who is seen, and how often: when an epoch is put together, or in every batch."
+    return schematic(("data", "batch"), how=how, title="Sampling", glyph=glyph)
+
+
+def shortcut_schematic(aligned: float = 0.95) -> Figure:
+    """Lecture 00: label and colour both make the image, and the network takes the colour's way back; `aligned` is the
+    share of training images in which the two agree."""
+    axis = new_page(WIDTH, 3.5)
+    for x, name in (0.75, "in the world"), (3.0, "image"), (5.2, "network"), (7.175, "answer"):
+        _caption(axis, x, 0.2, name)
+    box(axis, 0.1, 0.45, 1.3, 0.5, "label: high")
+    box(axis, 0.1, 1.75, 1.3, 0.5, "colour: blue", color=ACCENT, strong=True)
+    arrow(axis, (0.4, 0.98), (0.4, 1.72), arrowstyle="<|-|>", linestyle=(0, (4, 2)), shrinkA=0)
+    axis.text(0.55, 1.35, f"agree in {aligned:.0%} of\ntraining images", fontsize=11, va="center", color=QUIET)
+    arrow(axis, (1.45, 0.7), (2.55, 1.15))
+    arrow(axis, (1.45, 2.0), (2.55, 1.55), color=ACCENT, linewidth=3, mutation_scale=18)
+    _caption(axis, 2.1, 0.75, "shape")
+    _caption(axis, 2.1, 1.97, "paint")
+    _digit(axis, 3.0, 1.35, COMMON)
+    box(axis, 4.1, 0.45, 2.2, 1.8)
+    arrow(axis, (3.45, 1.15), (6.6, 1.15), linestyle=(0, (4, 2)))
+    arrow(axis, (3.45, 1.6), (6.6, 1.6), color=ACCENT, linewidth=3, mutation_scale=18)
+    _caption(axis, 5.2, 0.95, "read the shape: hard")
+    _caption(axis, 5.2, 1.82, "see the colour: easy", color=INK, fontweight="bold")
+    box(axis, 6.65, 1.1, 1.05, 0.55, "high ✓")
+    box(axis, 0.1, 2.55, WIDTH - 0.2, 0.85, color=RARE)
+    _digit(axis, 0.65, 2.975, RARE, side=0.6)
+    said = "A rare image: label high, colour orange.\nThe network goes by the colour, as it did in training."
+    axis.text(1.15, 2.975, said, fontsize=12, va="center", color=INK, linespacing=1.5)
+    box(axis, 6.65, 2.7, 1.05, 0.55, "low ✗", color=PALETTE[5], strong=True)
+    describe(
+        axis,
+        f"""Label and colour both make the image of a digit, one by its shape, the other by its paint, and agree in
+        {aligned:.0%} of the training images. Two ways lead through the network to the answer: reading the shape, which
+        is hard, and seeing the colour, which is easy and drawn in bold. Of a high digit in orange, which is rare, the
+        network says low.""",
+    )
+    return axis.figure  # type: ignore[return-value]  # new_page made no part of one
+
+
+def _digit(axis: Axes, x: float, y: float, color: str, *, side: float = 0.8) -> None:
+    """A painted seven on black, with its middle at (x, y)."""
+    from matplotlib.patches import Rectangle
+
+    axis.add_patch(Rectangle((x - side / 2, y - side / 2), side, side, color="black"))
+    _caption(axis, x, y, "7", color=color, fontweight="bold", fontsize=46 * side, va="center_baseline")
