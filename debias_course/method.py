@@ -46,7 +46,8 @@ class Knob:
     yes or no, `knob(False)`, has True and False for choices.
 
     `step` is how far a slider moves at a time; by default about a fiftieth of the range. `search` are the values that a
-    search for good settings tries beside the default."""
+    search for good settings tries beside the default. `label` is what a reader calls it, with its unit; by default the
+    name of the field."""
 
     default: Any
     low: float | None = None
@@ -56,6 +57,7 @@ class Knob:
     step: float | None = None
     search: tuple[Any, ...] = ()
     help: str = ""
+    label: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.default, bool):

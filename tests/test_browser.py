@@ -16,6 +16,7 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PICTURE = ".debias-panel-shown img"
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 FLAGS += " --disable-component-update --disable-sync"
 
@@ -92,7 +93,7 @@ def page(lab):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
         page.locator(".widget-slider .noUi-handle").first.wait_for(state="attached", timeout=120_000)
-        page.locator("img.widget-image").first.wait_for(state="attached", timeout=60_000)
+        changed(page, before=None)
         yield page
         browser.close()
 
@@ -105,24 +106,28 @@ def row(page, name):
     return page.locator(".widget-inline-hbox", has=page.get_by_text(name, exact=True))
 
 
+def changed(page, before):
+    """Wait until the picture is another one, and no longer dim or one of half the work; its address."""
+    page.wait_for_function(
+        """before => {
+            const shown = document.querySelector('.debias-panel-shown'), image = shown?.querySelector('img')
+            const done = !shown?.matches('.debias-panel-old') && !shown?.textContent.includes('still training')
+            return image && image.src !== before && done
+        }""",
+        arg=before,
+        timeout=60_000,
+    )
+    return page.locator(PICTURE).first.get_attribute("src")
+
+
 def press(page, name, key):
     """Press a key on a slider and wait until the picture is another one; its address."""
-    picture = page.locator("img.widget-image").first
+    picture = page.locator(PICTURE).first
     picture.scroll_into_view_if_needed()
     row(page, name).locator(".noUi-handle").focus()
     before = picture.get_attribute("src")
-    page.evaluate(
-        """() => {
-            const image = document.querySelector('img.widget-image')
-            window.redrawn = new Promise(done => image.addEventListener('load', () => done(true), {once: true}))
-        }"""
-    )
     page.keyboard.press(key)
-    limit = "new Promise(done => setTimeout(() => done(false), 20000))"
-    redrawn = page.evaluate(f"() => Promise.race([window.redrawn, {limit}])")
-    assert redrawn, f"the picture did not change after {key} on {name}"
-    assert picture.get_attribute("src") != before
-    return picture.get_attribute("src")
+    return changed(page, before)
 
 
 def test_moving_a_slider_with_the_keyboard_changes_the_picture(page):
@@ -132,6 +137,80 @@ def test_moving_a_slider_with_the_keyboard_changes_the_picture(page):
     assert float(readout.inner_text()) < float(before)
     sentence = page.locator(".widget-html").filter(has_text="this setting").first.inner_text()
     assert re.search(r"this setting: group-balanced 0\.\d\d, worst group 0\.\d\d", sentence)
+
+
+def test_the_picture_names_its_setting_which_is_the_controls(page):
+    press(page, "aligned share", "ArrowLeft")
+    value = float(row(page, "aligned share").locator(".widget-readout").inner_text())
+    setting = page.locator(".debias-panel-shown figcaption").first.inner_text()
+    assert f"aligned share {value:.3g} ·" in setting
+    alt = page.locator(PICTURE).first.get_attribute("alt")
+    assert setting.removeprefix("Setting: ") in alt and len(alt) > len(setting) + 40
+    press(page, "aligned share", "ArrowRight")
+
+
+def test_while_a_setting_is_drawn_the_old_picture_is_dim(page):
+    """Picture, setting and sentence never come from two settings: of all states that the page goes through, each is dim
+    or shows what the slider says."""
+    page.evaluate(
+        """() => {
+            window.states = []
+            const panel = document.querySelector('.debias-panel')
+            const shown = panel.querySelector('.debias-panel-shown')
+            const look = () => states.push([shown.classList.contains('debias-panel-old'), shown.textContent])
+            new MutationObserver(look).observe(shown, {attributes: true, childList: true, subtree: true})
+        }"""
+    )
+    before = page.locator(".debias-panel-shown").first.text_content()
+    press(page, "power", "ArrowLeft")
+    after = page.locator(".debias-panel-shown").first.text_content()
+    states = page.evaluate("states")
+    assert [True, before] in states and states[-1] == [False, after] and before != after
+    assert all(text in (before, after) for _, text in states)
+
+
+def test_a_knob_that_does_nothing_is_grey_and_says_why(page):
+    before = page.locator(PICTURE).first.get_attribute("src")
+    choice = row(page, "evened out by").locator("select").first
+    choice.select_option("label")
+    changed(page, before)
+    power = row(page, "power").first
+    assert "every label has as many samples" in power.inner_text() and power.locator("[disabled]").count() > 0
+    assert "power" not in page.locator(".debias-panel-shown figcaption").first.inner_text()
+    before = page.locator(PICTURE).first.get_attribute("src")
+    choice.select_option("group")
+    changed(page, before)
+    assert "of the inverse frequency" in power.inner_text() and power.locator("[disabled]").count() == 0
+
+
+def test_handles_have_names(page):
+    named = page.locator(".debias-panel").first.locator(".noUi-handle")
+    page.wait_for_function("[...document.querySelectorAll('.debias-panel .noUi-handle')].every(e => e.ariaLabel)")
+    assert {"power", "aligned share"} <= {each.get_attribute("aria-label") for each in named.all()}
+
+
+@pytest.mark.parametrize("width", [1280, 1024])
+def test_nothing_is_clipped_or_too_small_to_read(page, width):
+    """Texts have 12 pixels and their place, and the picture is shown in the size that it was drawn for."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_timeout(1000)
+    found = page.locator(".debias-panel").first.evaluate(
+        """panel => {
+            const all = [...panel.querySelectorAll('*')].filter(e => e.getClientRects().length)
+            const css = e => getComputedStyle(e), image = panel.querySelector('.debias-panel-shown img')
+            const texts = all.filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+            const right = document.querySelector('.jp-Notebook').getBoundingClientRect().right
+            return {
+                small: texts.filter(e => parseFloat(css(e).fontSize) < 12).map(e => e.textContent),
+                clipped: texts.filter(e => e.scrollWidth > e.clientWidth + 1 && css(e).overflowX !== 'visible'
+                    && css(e).display !== 'inline').map(e => e.textContent),
+                outside: all.filter(e => e.getBoundingClientRect().right > right).map(e => e.className),
+                scale: image.getBoundingClientRect().width / image.naturalWidth,
+            }
+        }"""
+    )
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    assert found.pop("scale") == pytest.approx(0.5, abs=0.005) and found == dict(small=[], clipped=[], outside=[])
 
 
 def test_pictures_have_alternative_texts_and_notebook_needs_no_network(page):
@@ -147,7 +226,7 @@ def test_the_picture_follows_every_move_of_the_slider(page):
 
 def test_the_page_looks_as_it_should(page, tmp_path):
     """Controls, picture and sentence stand side by side and inside the window."""
-    picture = page.locator("img.widget-image").first
+    picture = page.locator(PICTURE).first
     picture.scroll_into_view_if_needed()
     if os.environ.get("DEBIAS_COURSE_SCREENSHOT"):
         page.screenshot(path=os.environ["DEBIAS_COURSE_SCREENSHOT"])

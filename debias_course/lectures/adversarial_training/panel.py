@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from ... import contexts, figures, models, training
 from ...data import Splits, long_tailed_digits
 from ...methods import ERM, AdversarialTraining, Method
+from ..panels import WIDTH, Progress, before_training, drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+FITTED = {"plain\ntraining": ERM(), "adversarial\ntraining": AdversarialTraining(steps=2)}
 
 
 @functools.lru_cache(maxsize=8)
@@ -24,13 +27,37 @@ def fit_digits(method: Method) -> tuple[Splits, nn.Module]:
     return data, training.train(models.mlp(data.train), data.train, method, **settings).model
 
 
-def draw_adversarial_training(method: AdversarialTraining, *, digit: int = 7, done: float = 1.0) -> tuple[Figure, str]:
+def no_attack(method: AdversarialTraining, *, done: float, **_: Any) -> dict[str, str]:
+    """Which knobs do nothing, and why."""
+    if method.radius == 0:
+        return dict.fromkeys(("steps", "reach", "norm", "random_start", "ramp", "done"), "a radius of 0 moves nothing.")
+    idle = {}
+    if done == 1:
+        idle["ramp"] = "at the end of training the radius has grown to ε, however long that took."
+    elif method.ramp == 0:
+        idle["done"] = "without a ramp the radius is always ε."
+    if method.steps == 0:
+        idle["reach"] = "no step is taken."
+    elif method.reach == 0:
+        idle["steps"] = "they lead nowhere: their reach is 0."
+    if not method.random_start and not (method.steps and method.reach):
+        idle |= dict.fromkeys(("radius", "norm", "ramp", "done"), "nothing is moved.")
+    return idle
+
+
+@drawing(idle=no_attack)
+def draw_adversarial_training(
+    method: AdversarialTraining, *, digit: int = 7, done: float = 1.0, progress: Progress | None = None
+) -> tuple[Figure, str]:
     """The attack of `method` on one digit, against two networks that were trained once, plainly and adversarially: what
     is added, and what they say before and after. `done` is the share of training, for the ramp."""
     rows: dict[str, tuple[Tensor, Tensor, str, str]] = {}
     sentences = []
-    for name, how in {"plain\ntraining": ERM(), "adversarial\ntraining": AdversarialTraining(steps=2)}.items():
+    before_training(progress, long_tailed_digits(ratio=1).train, len(FITTED))
+    for number, (name, how) in enumerate(FITTED.items(), 1):
         data, model = fit_digits(how)
+        if progress:
+            progress(number, len(FITTED))
         sample = data.test.batch((data.test.labels == digit).nonzero()[0])
         state = method.start(model, data.train)
         state.progress, state.generator = done, torch.Generator().manual_seed(0)
@@ -41,4 +68,7 @@ def draw_adversarial_training(method: AdversarialTraining, *, digit: int = 7, do
         rows[name] = (sample.inputs[0], moved[0], said[0], said[1])
         plain = name.replace("\n", " ")
         sentences.append(f"{plain}: {said[0]}, after the attack {said[1].removeprefix('says ')}")
-    return figures.perturbations(rows), " · ".join(sentences)
+    figure = figures.perturbations(rows)
+    figure.set_size_inches(WIDTH, 4.0)
+    figure.subplots_adjust(left=0.19)
+    return figure, " · ".join(sentences)

@@ -15,12 +15,18 @@ from ...evaluation import Share, evaluate
 from ...method import State
 from ...methods import DANN
 from ...methods.dann import fooled, probe
-from ..panels import Progress, while_training
+from ..panels import WIDTH, Progress, drawing, while_training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def not_against(method: DANN, **_: Any) -> dict[str, str]:
+    """Which knob does nothing, and why."""
+    return {} if method.strength else dict(schedule="a λ of 0 is always 0.")
+
+
+@drawing(idle=not_against)
 def draw_dann(
     method: DANN, *, digits: str = "coloured", epochs: int = 8, progress: Progress | None = None
 ) -> tuple[Figure, str]:
@@ -34,7 +40,7 @@ def draw_dann(
         trace.append(torch.stack(state.losses))
 
     def figure(rows: Mapping[str, Share] | None = None) -> Figure:
-        drawn, axes = figures.new_figure(9.0, 3.8, 1, 2)
+        drawn, axes = figures.new_figure(WIDTH, 5.4, 2, 1, height_ratios=(3, 2))
         losses = torch.stack(trace).cpu()
         losses = losses.unfold(0, min(10, len(losses)), 1).mean(2)  # over ten steps
         names = {"label": losses[:, 0], "domain": losses[:, 1]}
@@ -55,7 +61,8 @@ def draw_dann(
             axes[1].set_axis_off()
         return drawn
 
-    settings: dict[str, Any] = dict(epochs=epochs, optimizer="sgd", lr=0.05, progress=while_training(progress, figure))
+    told = while_training(progress, figure, data.train, epochs)
+    settings: dict[str, Any] = dict(epochs=epochs, optimizer="sgd", lr=0.05, progress=told)
     run = training.train(start, data.train, method, on_step=look, **settings)
     report = evaluate(run.model, data.test)
     if digits == "coloured":

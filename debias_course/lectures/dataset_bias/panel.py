@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ... import figures, models, training
-from ...data import GroupedData, Splits, colored_digits, toys
-from ...evaluation import evaluate
-from ...methods import ERM, Method
-from ..panels import Progress, worst
+from ...data import Batch, GroupedData, Splits, colored_digits, toys
+from ...evaluation import GroupReport, evaluate
+from ...method import State
+from ...methods import ERM, LossReweighting, Method
+from ..panels import WIDTH, Progress, drawing, while_training, worst
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,35 +29,89 @@ def fit_shortcut(method: Method, correlation: float, hidden: int = 0, steps: int
     return data, training.train(start, data.train, method, **settings).model
 
 
-def draw_shortcut(method: Method, *, correlation: float = 0.95, hidden: int = 0) -> tuple[Figure, str]:
+def equal_weights(splits: Callable[..., Splits]) -> Callable[..., dict[str, str]]:
+    """Which knobs of re-weighting do nothing on data of a given `correlation`, and why. Its `normalize` does next to
+    nothing ever: it multiplies all weights alike, and AdamW divides steps by the gradients' size."""
+
+    def idle(method: Method, *, correlation: float, **_: Any) -> dict[str, str]:
+        if not isinstance(method, LossReweighting):
+            return {}
+        counts = splits(correlation=correlation).train.counts_by(method.by)
+        same: dict[str, str] = {}
+        if (counts == counts[0]).all():
+            reason = f"every {method.by} has as many samples, so all weigh the same."
+            same = dict(smooth=reason, power=reason)
+        elif method.power == 0:
+            reason = "with a power of 0 all samples weigh the same."
+            same = dict(by=reason, smooth=reason)
+        return same | dict(normalize="")
+
+    return idle
+
+
+@drawing(idle=equal_weights(toys.shortcut))
+def draw_shortcut(
+    method: Method, *, correlation: float = 0.95, hidden: int = 0, progress: Progress | None = None
+) -> tuple[Figure, str]:
     """Plain training beside `method` on the shortcut toy: decision regions and test accuracy per group."""
     data, plain = fit_shortcut(ERM(), correlation, hidden)
     trained = {"plain training": plain}
-    if method != ERM():
-        trained["this setting"] = fit_shortcut(method, correlation, hidden)[1]
+    if method == ERM():
+        return _shortcut_figure(data, trained)
+    if progress:
+        progress(1, 2, lambda: _shortcut_figure(data, {"plain training": plain}, ["this setting: still training"]))
+    trained["this setting"] = fit_shortcut(method, correlation, hidden)[1]
+    return _shortcut_figure(data, trained)
+
+
+def _shortcut_figure(data: Splits, trained: Mapping[str, nn.Module], more: Sequence[str] = ()) -> tuple[Figure, str]:
     reports = {name: evaluate(model, data.test) for name, model in trained.items()}
-    columns = len(trained) + 1
-    figure, axes = figures.new_figure(3.4 * columns, 3.6, 1, columns, layout="none")
-    figure.subplots_adjust(left=0.2 / columns, right=0.99, top=0.8, bottom=0.17, wspace=0.3)
-    figures.regions(trained, _every(data.train, 2), axes=axes[:-1])
-    figures.group_bars(reports, axis=axes[-1])
-    return figure, " · ".join(worst(name, report) for name, report in reports.items())
+    figure, axes = figures.new_figure(WIDTH, 5.4, 2, 2, layout="none")
+    figure.subplots_adjust(left=0.12, right=0.99, top=0.94, bottom=0.1, wspace=0.2, hspace=0.5)
+    axes[1, 0].remove()
+    axes[1, 1].set_subplotspec(axes[1, 1].get_gridspec()[1, :])
+    figures.regions(trained, _every(data.train, 2), axes=axes[0, : len(trained)])
+    axes[0, 1].set(ylabel="")
+    if len(trained) == 1:
+        axes[0, 1].set_axis_off()
+        axes[0, 1].legend(
+            *axes[0, 0].get_legend_handles_labels(), loc="center", frameon=False, title="training samples"
+        )
+    figures.group_bars(reports, axis=axes[1, 1])
+    return figure, " · ".join([*(worst(name, report) for name, report in reports.items()), *more])
 
 
+@drawing(idle=equal_weights(colored_digits))
 def draw_digits(
     method: Method, *, correlation: float = 0.95, epochs: int = 10, progress: Progress | None = None
 ) -> tuple[Figure, str]:
     """Validation accuracy per group while a network trains on coloured digits, and its test report."""
     data = colored_digits(correlation=correlation)
-    settings: dict[str, Any] = dict(epochs=epochs, validation=data.validation, progress=progress or False)
+    trained: list[nn.Module] = []
+    reports: list[GroupReport] = []
+
+    def look(model: nn.Module, batch: Batch, state: State, loss: Tensor) -> None:
+        trained[:] = [model]
+
+    def figure() -> Figure:
+        drawn, axis = figures.new_figure(WIDTH, 3.8)
+        steps = range(1, len(reports) + 1)
+        lines = {
+            name: (steps, [report.correct[g] / report.n[g] for report in reports])
+            for g, name in enumerate(data.validation.group_names)
+        }
+        figures.curves(lines, x="epoch", y="validation accuracy", axis=axis, xlim=(0.5, epochs + 0.5), ylim=(0, 1.02))
+        return drawn
+
+    shown = while_training(progress, figure, data.train, epochs)
+
+    def measure(done: int, of: int) -> None:
+        reports.append(evaluate(trained[0], data.validation))
+        shown(done, of)
+
+    settings: dict[str, Any] = dict(epochs=epochs, progress=measure, on_step=look)
     run = training.train(models.mlp(data.train), data.train, method, **settings)
-    figure, axis = figures.new_figure(7.0, 3.8)
-    lines = {
-        name: (rows["epoch"].tolist(), rows["accuracy"].tolist())
-        for name, rows in run.history.groupby("group", sort=False)
-    }
-    figures.curves(lines, x="epoch", y="validation accuracy", axis=axis, ylim=(0, 1.02))
-    return figure, worst("on test", evaluate(run.model, data.test, train=data.train))
+    return figure(), worst("on test", evaluate(run.model, data.test, train=data.train))
 
 
 def _every(data: GroupedData, k: int) -> GroupedData:

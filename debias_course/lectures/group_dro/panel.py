@@ -12,7 +12,7 @@ from ...data import Batch, colored_digits
 from ...evaluation import evaluate
 from ...method import State
 from ...methods import GroupDRO
-from ..panels import Progress, while_training, worst
+from ..panels import WIDTH, Progress, one_legend, while_training, worst
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,16 +29,16 @@ def draw_group_dro(
         trace.append((state.used, state.means))
 
     def figure() -> Figure:
-        drawn, axes = figures.new_figure(9.0, 3.8, 1, 2)
-        for axis, part, name in (axes[0], 0, "weight of the group"), (axes[1], 1, "training loss of the group"):
+        drawn, axes = figures.new_figure(WIDTH, 5.2, 2, 1, sharex=True)
+        for axis, part, name in (axes[0], 0, "weight of the group"), (axes[1], 1, "training loss"):
             rows = torch.stack([step[part].cpu() for step in trace])
             rows = rows.unfold(0, min(10, len(rows)), 1).mean(2)  # over ten steps
             lines = {group: (range(len(rows)), rows[:, g].tolist()) for g, group in enumerate(data.train.group_names)}
-            figures.curves(lines, x="step", y=name, axis=axis, ylim=(0, 1.02 if part == 0 else None))
+            figures.curves(lines, x="step" if part else "", y=name, axis=axis, ylim=(0, None if part else 1.02))
+        one_legend(drawn, axes)
         return drawn
 
-    settings: dict[str, Any] = dict(
-        epochs=epochs, weight_decay=weight_decay, validation=data.validation, progress=while_training(progress, figure)
-    )
+    told = while_training(progress, figure, data.train, epochs)
+    settings: dict[str, Any] = dict(epochs=epochs, weight_decay=weight_decay, progress=told)
     run = training.train(models.mlp(data.train), data.train, method, on_step=look, **settings)
     return figure(), worst("on test, after the last epoch", evaluate(run.model, data.test))

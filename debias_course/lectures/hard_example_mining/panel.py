@@ -13,14 +13,28 @@ from ...data import Batch, colored_digits, mislabel
 from ...evaluation import evaluate
 from ...method import State
 from ...methods import ERM, DrawnMining, HardMining
-from ..panels import Progress, worst
+from ..panels import WIDTH, Progress, before_training, drawing, worst
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+EPOCHS = 20
+
+
+def nothing_chosen(method: HardMining | DrawnMining, **_: Any) -> dict[str, str]:
+    """Which knobs do nothing, and why. `passes` never does anything: this network is the same in evaluation mode."""
+    idle = dict(passes="")
+    if method.warm_up >= EPOCHS:
+        idle |= dict.fromkeys(("keep", "correct"), f"all {EPOCHS} epochs are warm-up, and nothing is chosen.")
+    elif method.keep == 1:
+        idle["correct"] = "all samples are kept, as in plain training."
+    return idle
+
+
+@drawing(idle=nothing_chosen)
 def draw_mining(
-    method: HardMining | DrawnMining, *, wrong: float = 0.0, epochs: int = 20, progress: Progress | None = None
+    method: HardMining | DrawnMining, *, wrong: float = 0.0, epochs: int = EPOCHS, progress: Progress | None = None
 ) -> tuple[Figure, str]:
     """Logistic regression on coloured digits, some of them with wrong labels: where the kept samples come from, epoch
     by epoch, and what the worst group gains over plain training."""
@@ -40,10 +54,11 @@ def draw_mining(
     def look(model: nn.Module, batch: Batch, state: State, loss: Tensor) -> None:
         counts[state.epoch - 1] += torch.bincount(batch.groups[state.chosen], minlength=marked.n_groups).cpu()
 
+    before_training(progress, clean, epochs)
     start = models.linear(marked)
     run = training.train(start, marked, method, progress=progress or False, on_step=look, **settings)
     plain = training.train(models.linear(noisy), noisy, ERM(), **settings)
-    figure, axes = figures.new_figure(9.0, 3.8, 1, 2)
+    figure, axes = figures.new_figure(WIDTH, 5.6, 2, 1)
     if epochs >= method.first_epoch:
         kept = counts[method.first_epoch - 1 :].view(-1, 2, 4).sum(1)
         kept /= kept.sum(1, keepdim=True)

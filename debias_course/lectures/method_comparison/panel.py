@@ -11,11 +11,10 @@ from ... import figures
 from ...data import Splits, colored_digits, half_size, long_tailed_digits, textured_digits
 from ...methods import METHODS, Method
 from ...study import Mean, Study, mean_over_seeds, study
+from ..panels import WIDTH, Progress, before_training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from ..panels import Progress
 
 COMPARED: dict[str, Callable[..., Splits]] = {
     "coloured": colored_digits,
@@ -44,6 +43,7 @@ def draw_comparison(
     if ours == theirs:
         raise ValueError(f"both are {ours}; choose another method for one side")
     methods = {name: METHODS[name]() for name in (theirs, ours)}
+    before_training(progress, small_digits(digits, 0).train, seeds)
     how: dict[str, Any] = dict(epochs=10, select="validation-worst-group", progress=False, n_jobs=1, device="cpu")
     records = []
     for seed in range(seeds):
@@ -53,7 +53,9 @@ def draw_comparison(
     found = Study(list(methods), methods, list(range(seeds)), records)
     values = {name: [found.value(name, seed) for seed in found.seeds] for name in methods}
     gain = found.difference(ours, theirs, level=1 - 0.05 / at_once)
-    return duel_figure(values, gain), f"{ours} minus {theirs}: {gain}, {told_apart(ours, theirs, gain)}"
+    figure = duel_figure(values, gain)
+    figure.set_size_inches(WIDTH, 3.8)
+    return figure, f"{ours} minus {theirs}: {gain}, {told_apart(ours, theirs, gain)}"
 
 
 def told_apart(ours: str, theirs: str, gain: Mean) -> str:
@@ -82,5 +84,5 @@ def duel_figure(values: Mapping[str, Sequence[float]], gain: Mean) -> Figure:
         axes[1].errorbar([gain.value], [-i], xerr=[half] if half < math.inf else None, **style)
     axes[1].axvline(0, color="black", linewidth=1)
     axes[1].set(yticks=[0, -1], yticklabels=["paired\nby seed", "as if\nunpaired"], ylim=(-1.6, 0.6))
-    axes[1].set_xlabel(f"{ours} minus {theirs}, {100 * gain.level:.3g} % interval")
+    axes[1].set_xlabel(f"{ours} minus {theirs},\n{100 * gain.level:.3g} % interval")
     return figure

@@ -6,18 +6,20 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import Tensor, nn
 
 from ... import figures, models, training
-from ...data import GroupedData, colored_digits, half_size
+from ...data import Batch, GroupedData, colored_digits, half_size
+from ...method import State, knobs
 from ...methods import OccamNets
 from ...methods.occam_nets import Exits, OccamNet, ask_exits, leave_by
+from ..panels import WIDTH, Progress, drawing, one_legend, while_training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..panels import Progress
-
 OCCAM: dict[str, Any] = dict(epochs=10, batch_size=64, lr=0.01)  # as in lecture 07
+SHORT = 3  # epochs in the panel, where somebody waits
 
 _occam: dict[tuple, tuple] = {}
 
@@ -30,17 +32,43 @@ def fit_occam(
     key = dataclasses.replace(method, threshold=0.5), epochs
     if key not in _occam:
         data = half_size(colored_digits(classes=10))
-        settings = OCCAM | dict(epochs=epochs, progress=progress or False)
+        trained: list[nn.Module] = []
+
+        def look(model: nn.Module, batch: Batch, state: State, loss: Tensor) -> None:
+            trained[:] = [model]
+
+        def figure() -> Figure:
+            said = ask_exits(cast(OccamNet, trained[0]), data.test)
+            return by_exit(data.test, said, method.threshold)[0]
+
+        told = while_training(progress, figure, data.train, epochs)
+        settings = OCCAM | dict(epochs=epochs, progress=told, on_step=look)
         model = cast(OccamNet, training.train(models.staged(data.train), data.train, key[0], **settings).model)
         _occam[key] = model, data.test, ask_exits(model, data.test)
     return _occam[key]
 
 
-def draw_occam_nets(method: OccamNets, *, progress: Progress | None = None, **fit: Any) -> tuple[Figure, str]:
-    """By which exit coloured digits leave, and how often each exit is right; see `fit_occam`."""
-    _, test, said = fit_occam(method, progress=progress, **fit)
-    chosen = leave_by(said.gates, method.threshold)
-    return exits_figure(test, said.logits.argmax(2) == test.labels, chosen)
+def settled(method: OccamNets, **_: Any) -> dict[str, str]:
+    """Which knobs do nothing, and why."""
+    if method.live_epochs >= SHORT:
+        reason = f"the gates follow their exits in all {SHORT} epochs."
+        return dict.fromkeys(("first_accuracy", "last_accuracy"), reason)
+    if method.first_accuracy == method.last_accuracy == 1:
+        return dict(live_epochs="no accuracy is above 1, so the gates always follow their exits.")
+    return {}
+
+
+@drawing(idle=settled, live_epochs=dataclasses.replace(knobs(OccamNets)["live_epochs"], high=SHORT))
+def draw_occam_nets(method: OccamNets, *, epochs: int = SHORT, progress: Progress | None = None) -> tuple[Figure, str]:
+    """By which exit coloured digits leave, and how often each exit is right, in two bar charts; see `fit_occam`."""
+    _, test, said = fit_occam(method, epochs=epochs, progress=progress)
+    figure, sentence = by_exit(test, said, method.threshold)
+    return figure, f"{sentence} · after epoch {epochs}"
+
+
+def by_exit(test: GroupedData, said: Exits, threshold: float) -> tuple[Figure, str]:
+    """`exits_figure` of what all exits said of the `test` samples."""
+    return exits_figure(test, said.logits.argmax(2) == test.labels, leave_by(said.gates, threshold))
 
 
 def exits_figure(test: GroupedData, right: torch.Tensor, chosen: torch.Tensor) -> tuple[Figure, str]:
@@ -54,9 +82,10 @@ def exits_figure(test: GroupedData, right: torch.Tensor, chosen: torch.Tensor) -
     }
     leaving = right.gather(0, chosen[None])[0]
     hits = {name: [float(each[rows].float().mean()) for each in (*right, leaving)] for name, rows in kinds.items()}
-    figure, axes = figures.new_figure(9.0, 3.6, 1, 2, width_ratios=(3, 4))
+    figure, axes = figures.new_figure(WIDTH, 5.2, 2, 1)
     figures.bars(taken, places=exits, y="share that leaves here", axis=axes[0], ylim=(0, 1.02))
     figures.bars(hits, places=[*exits, "as they leave"], y="test accuracy", axis=axes[1], ylim=(0, 1.02))
+    one_legend(figure, axes)
     depth = {name: float(chosen[rows].float().mean()) for name, rows in kinds.items()}
     parts = [f"{name}: accuracy {hits[name][-1]:.2f}, leave by exit {depth[name]:.2f} on average" for name in kinds]
     return figure, " · ".join(parts)

@@ -12,12 +12,18 @@ from ...data import toys
 from ...evaluation import evaluate
 from ...methods import SMOTE, InputSMOTE
 from ...methods.smote import among_others
-from ..panels import worst
+from ..panels import WIDTH, drawing, one_legend, worst
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def copies(method: SMOTE | InputSMOTE, **_: Any) -> dict[str, str]:
+    """Which knob does nothing, and why."""
+    return dict(k="a copy has no neighbour.") if method.interpolation == "repeat" else {}
+
+
+@drawing(idle=copies)
 def draw_smote(method: SMOTE | InputSMOTE, *, rare: int = 20) -> tuple[Figure, str]:
     """New samples on the plane of two islands, and what a small network makes of them."""
     data = toys.islands(rare=rare)
@@ -28,9 +34,9 @@ def draw_smote(method: SMOTE | InputSMOTE, *, rare: int = 20) -> tuple[Figure, s
     settings: dict[str, Any] = dict(epochs=60, batch_size=500, lr=0.05, device="cpu")
     start = models.mlp(train, hidden=(16,))
     run = training.train(start, train, method, **settings)
-    figure, axes = figures.new_figure(8.6, 4.0, 1, 2, layout="none")
-    figure.subplots_adjust(left=0.08, right=0.99, top=0.82, bottom=0.14, wspace=0.25)
+    figure, axes = figures.new_figure(WIDTH, 3.7, 1, 2)
     figures.new_samples(enlarged, n, wrong, axis=axes[0])
+    one_legend(figure, axes[:1])
     made = "inputs" if isinstance(method, InputSMOTE) else "embeddings"
     figures.regions({f"trained with new {made}": run.model}, train, axes=axes[1:])
     axes[1].set(xlabel="first coordinate", ylabel="")
