@@ -1,14 +1,17 @@
 """panels: widgets made from a method's own fields; callbacks are plain functions."""
 
 import base64
+import importlib.util
 import io
 import math
 import re
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import ipywidgets as widgets
+import nbformat
 import pytest
 import torch
 from PIL import Image
@@ -185,6 +188,24 @@ def test_a_quick_drawing_is_stored_with_its_picture():
     assert len(page) < 1.2 * len(made.shown.value)
     made.controls["depth"].value = 4
     assert "depth 4" in made._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.slow
+def test_an_executed_notebook_keeps_the_last_picture_and_no_widget(tmp_path, monkeypatch):
+    script = Path(__file__).parents[1] / "notebooks" / "execute.py"
+    spec = importlib.util.spec_from_file_location("execute", script)
+    execute = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(execute)
+    (tmp_path / "text").mkdir()
+    lines = ["from debias_course.lectures.group_dro.panel import draw_group_dro", "from debias_course.methods import *"]
+    lines += ["from debias_course.lectures.panels import panel", "panel(draw_group_dro, GroupDRO(step_size=0.1))"]
+    (tmp_path / "text" / "99_panel.py").write_text("\n".join(["# %%", *lines]))
+    monkeypatch.setattr(execute, "HERE", tmp_path)
+    execute.execute("99_panel")
+    (output,) = nbformat.read(tmp_path / "99_panel.ipynb", as_version=4).cells[0].outputs
+    assert set(output.data) == {"text/plain", "text/html"}
+    assert 'alt="Group DRO on coloured digits' in output.data["text/html"]
+    assert "step size 0.1" in output.data["text/html"] and "<em>on test, after the last" in output.data["text/html"]
 
 
 def test_pictures_of_a_training_keep_their_distance(monkeypatch):

@@ -45,7 +45,9 @@ STYLE = """<style>
 .debias-panel {display: flex; flex-flow: row wrap; gap: 8px 20px; align-items: flex-start; overflow: visible}
 .debias-panel-knobs {flex: 1 1 240px; display: grid; gap: 10px 20px; overflow: visible;
   grid-template-columns: repeat(auto-fill, minmax(230px, 1fr))}
-.debias-panel-knobs > * {width: auto; height: auto; margin: 0; flex-flow: row wrap; overflow: visible}
+.debias-panel-knobs > * {width: auto; height: auto; margin: 0; flex-flow: row wrap; align-content: start;
+  overflow: visible}
+.debias-panel-knobs select {height: 26px}
 .debias-panel-knobs .widget-label, .debias-panel-knobs .widget-label-basic {width: 100%; height: auto; margin: 0;
   text-align: left; white-space: normal; overflow: visible; line-height: 1.35; font-size: 13px}
 .debias-panel-knobs .slider-container {margin-left: 10px}
@@ -67,7 +69,12 @@ def drawing(idle: Callable[..., Mapping[str, str]] | None = None, **ranges: Knob
     knob is not shown); `ranges` are of fields for which the method's own range is too wide here."""
 
     def told(draw: Draw) -> Draw:
-        vars(draw).update(idle=idle, ranges=ranges)
+        defaults = {name: each.default for name, each in inspect.signature(draw).parameters.items() if name != "method"}
+
+        def of(method: Method, **extra: Any) -> Mapping[str, str]:
+            return idle(method, **(defaults | extra)) if idle else {}
+
+        vars(draw).update(idle=of, ranges=ranges)
         return draw
 
     return told
@@ -173,8 +180,8 @@ def panel(draw: Callable[..., tuple[Any, str]], method: Method, **extra: Knob) -
 
 
 def about(draw: Callable[..., Any]) -> str:
-    """What a drawing shows: the first paragraph of its text."""
-    return " ".join((inspect.getdoc(draw) or "").split("\n\n")[0].replace("`", "").split())
+    """What a drawing shows: the first sentence of its text."""
+    return " ".join((inspect.getdoc(draw) or "").replace("`", "").split()).split(". ")[0].removesuffix(".") + "."
 
 
 def png(figure: Figure) -> bytes:

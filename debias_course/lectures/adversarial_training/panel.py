@@ -49,8 +49,8 @@ def no_attack(method: AdversarialTraining, *, done: float, **_: Any) -> dict[str
 def draw_adversarial_training(
     method: AdversarialTraining, *, digit: int = 7, done: float = 1.0, progress: Progress | None = None
 ) -> tuple[Figure, str]:
-    """The attack of `method` on one digit, against two networks that were trained once, plainly and adversarially: what
-    is added, and what they say before and after. `done` is the share of training, for the ramp."""
+    """The attack of this `method` on one digit, against two networks that were trained once, plainly and adversarially:
+    what is added, and what they say before and after. `done` is the share of training, for the ramp."""
     rows: dict[str, tuple[Tensor, Tensor, str, str]] = {}
     sentences = []
     before_training(progress, long_tailed_digits(ratio=1).train, len(FITTED))

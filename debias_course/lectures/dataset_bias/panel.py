@@ -53,7 +53,7 @@ def equal_weights(splits: Callable[..., Splits]) -> Callable[..., dict[str, str]
 def draw_shortcut(
     method: Method, *, correlation: float = 0.95, hidden: int = 0, progress: Progress | None = None
 ) -> tuple[Figure, str]:
-    """Plain training beside `method` on the shortcut toy: decision regions and test accuracy per group."""
+    """Plain training beside this `method` on the shortcut toy: decision regions and test accuracy per group."""
     data, plain = fit_shortcut(ERM(), correlation, hidden)
     trained = {"plain training": plain}
     if method == ERM():

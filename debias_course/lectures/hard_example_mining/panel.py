@@ -19,14 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-EPOCHS = 20
-
-
-def nothing_chosen(method: HardMining | DrawnMining, **_: Any) -> dict[str, str]:
+def nothing_chosen(method: HardMining | DrawnMining, *, epochs: int, **_: Any) -> dict[str, str]:
     """Which knobs do nothing, and why. `passes` never does anything: this network is the same in evaluation mode."""
     idle = dict(passes="")
-    if method.warm_up >= EPOCHS:
-        idle |= dict.fromkeys(("keep", "correct"), f"all {EPOCHS} epochs are warm-up, and nothing is chosen.")
+    if method.warm_up >= epochs:
+        idle |= dict.fromkeys(("keep", "correct"), f"all {epochs} epochs are warm-up, and nothing is chosen.")
     elif method.keep == 1:
         idle["correct"] = "all samples are kept, as in plain training."
     return idle
@@ -34,7 +31,7 @@ def nothing_chosen(method: HardMining | DrawnMining, **_: Any) -> dict[str, str]
 
 @drawing(idle=nothing_chosen)
 def draw_mining(
-    method: HardMining | DrawnMining, *, wrong: float = 0.0, epochs: int = EPOCHS, progress: Progress | None = None
+    method: HardMining | DrawnMining, *, wrong: float = 0.0, epochs: int = 20, progress: Progress | None = None
 ) -> tuple[Figure, str]:
     """Logistic regression on coloured digits, some of them with wrong labels: where the kept samples come from, epoch
     by epoch, and what the worst group gains over plain training."""

@@ -48,10 +48,10 @@ def fit_occam(
     return _occam[key]
 
 
-def settled(method: OccamNets, **_: Any) -> dict[str, str]:
+def settled(method: OccamNets, *, epochs: int, **_: Any) -> dict[str, str]:
     """Which knobs do nothing, and why."""
-    if method.live_epochs >= SHORT:
-        reason = f"the gates follow their exits in all {SHORT} epochs."
+    if method.live_epochs >= epochs:
+        reason = f"the gates follow their exits in all {epochs} epochs."
         return dict.fromkeys(("first_accuracy", "last_accuracy"), reason)
     if method.first_accuracy == method.last_accuracy == 1:
         return dict(live_epochs="no accuracy is above 1, so the gates always follow their exits.")
@@ -60,7 +60,7 @@ def settled(method: OccamNets, **_: Any) -> dict[str, str]:
 
 @drawing(idle=settled, live_epochs=dataclasses.replace(knobs(OccamNets)["live_epochs"], high=SHORT))
 def draw_occam_nets(method: OccamNets, *, epochs: int = SHORT, progress: Progress | None = None) -> tuple[Figure, str]:
-    """By which exit coloured digits leave, and how often each exit is right, in two bar charts; see `fit_occam`."""
+    """By which exit coloured digits leave, and how often each exit is right, in two bar charts. See `fit_occam`."""
     _, test, said = fit_occam(method, epochs=epochs, progress=progress)
     figure, sentence = by_exit(test, said, method.threshold)
     return figure, f"{sentence} · after epoch {epochs}"

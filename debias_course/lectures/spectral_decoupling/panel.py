@@ -25,7 +25,7 @@ def no_penalty(method: SpectralDecoupling, **_: Any) -> dict[str, str]:
 
 @drawing(idle=no_penalty)
 def draw_moons(method: SpectralDecoupling, *, gap: float = 0.1, progress: Progress | None = None) -> tuple[Figure, str]:
-    """Plain training beside `method` on two half circles that were pulled apart, and the right answers where they
+    """Plain training beside this `method` on two half circles that were pulled apart, and the right answers where they
     interlock again."""
     data, plain = toys.moons(gap=gap), fit_moons(ERM(), gap)
     if progress:
