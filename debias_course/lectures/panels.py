@@ -151,7 +151,7 @@ class Panel(widgets.HBox):
         now = monotonic()
         if so_far is not None and now >= self.next:
             self.show(*so_far())
-            self.next = monotonic() + max(PAUSE, 3 * (monotonic() - now))
+            self.next = monotonic() + max(PAUSE, 5 * (monotonic() - now))
 
     def _repr_mimebundle_(self, *args: Any, **options: Any) -> dict[str, Any]:
         """The widget, and for readers without a kernel the picture as it is now, in fewer colours."""

@@ -49,7 +49,7 @@ def _moons_figure(data: Splits, trained: Mapping[str, nn.Module], more: Sequence
 
 @functools.lru_cache(maxsize=256)
 def fit_moons(method: Method, gap: float) -> nn.Module:
-    """A network of 64 hidden units, trained on `toys.moons` with 300 whole-batch steps: about a tenth of a second."""
+    """A network of 64 hidden units, trained on `toys.moons` with 200 whole-batch steps: about a tenth of a second."""
     part = toys.moons(gap=gap).train
-    settings: dict[str, Any] = dict(epochs=300, batch_size=len(part), lr=0.02, device="cpu")
+    settings: dict[str, Any] = dict(epochs=200, batch_size=len(part), lr=0.02, device="cpu")
     return training.train(models.mlp(part, hidden=(64,)), part, method, **settings).model
