@@ -265,7 +265,7 @@ def test_a_drawing_may_narrow_a_range():
 
     made = panels.panel(told, Example(depth=4))
     assert (made.controls["depth"].value, made.controls["depth"].max) == (4, 5)
-    assert panels.panel(draw_occam_nets, OccamNets(live_epochs=5)).controls["live_epochs"].max == 3
+    assert panels.panel(draw_occam_nets, OccamNets(live_epochs=5)).controls["live_epochs"].max == 4
 
 
 SHARE = dict(correlation=0.9)
@@ -435,7 +435,7 @@ def test_the_occam_drawing_trains_once_and_then_only_moves_the_threshold(monkeyp
     seen = []
     figure, sentence = draw_occam_nets(OccamNets(), epochs=1, progress=lambda *at: seen.append(at))
     assert [at[:2] for at in seen] == [(0, 1), (1, 1)] and "conflicting: accuracy" in sentence
-    assert sentence.startswith("aligned: accuracy 0.") and sentence.endswith("after epoch 1")
+    assert sentence.startswith("aligned: accuracy 0.") and sentence.endswith("after epoch 1, on half of the images")
     monkeypatch.setattr(training, "train", lambda *a, **k: pytest.fail("trained again"))
 
     def taken(threshold):
