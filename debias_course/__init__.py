@@ -2,7 +2,7 @@
 
 from debias_course import data, evaluate, methods, models, train
 
-splits = data.colored_digits(correlation=0.95)
+splits = data.colored_digits(aligned_share=0.95)
 run = train(models.mlp(splits.train), splits.train, methods.LossReweighting(by="group"), epochs=10)
 print(evaluate(run.model, splits.test, train=splits.train))
 """

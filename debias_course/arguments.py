@@ -177,7 +177,7 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
     each.add_argument("--methods", default="all", type=text, help=such)
     each.add_argument("--seeds", default=str(usual["seeds"]), type=text, help="a count (5) or a range (100:105)")
     each.add_argument("--out", type=path, help="folder for a report, with all numbers as CSV and JSON")
-    each.add_argument("--correlation", type=number(0, 1), help="share of training digits with their own colour")
+    each.add_argument("--aligned-share", type=number(0, 1), help="share of training digits with their own colour")
     each.add_argument(
         "--model", default="staged", type=text, help=f"{', '.join(MODELS)}, or a classifier of torchvision"
     )

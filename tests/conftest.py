@@ -33,7 +33,7 @@ def digits():
     """Four-group coloured digits at the course's correlation."""
     from debias_course.data import colored_digits
 
-    return colored_digits(correlation=0.95, seed=0)
+    return colored_digits(aligned_share=0.95, seed=0)
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +63,7 @@ def verdict_with(monkeypatch):
         module = sys.modules[lesson.__module__]
         right = next(base.__name__ for base in wrong.__mro__[1:] if hasattr(module, base.__name__))
         monkeypatch.setattr(module, right, wrong)
-        return lesson(seeds=seeds).measured(claim).verdict
+        found = lesson(seeds=seeds).measured(claim)  # in the middle of its circumstances
+        return found.alone(found.at_middle).verdict
 
     return verdict

@@ -492,4 +492,4 @@ class Unused(AdversarialTraining):
 
 @pytest.mark.parametrize("wrong", [Descending, Unused])
 def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong):
-    assert verdict_with(AdversarialTrainingLesson, wrong, "L08.1a", seeds=3) == "fails"
+    assert verdict_with(AdversarialTrainingLesson, wrong, "L08.1a", seeds=3) == "refuted"

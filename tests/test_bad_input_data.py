@@ -133,16 +133,16 @@ ROWS = {
         (partial(colored_digits, classes=True), r"classes is True; use one of 2, 10"),
         (partial(colored_digits, classes=2.0), r"classes is 2.0; use one of 2, 10"),
         (partial(textured_digits, classes=None), r"classes is None; use one of 2, 10"),
-        (partial(colored_digits, correlation=None), r"correlation is None; .* use a number from 0 to 1"),
-        (partial(colored_digits, correlation="0.9"), r"correlation is '0.9'; .* use a number from 0 to 1"),
-        (partial(colored_digits, correlation=True), r"correlation is True; .* use a number from 0 to 1"),
-        (partial(colored_digits, correlation=NAN), r"correlation is nan; .* use a number from 0 to 1"),
-        (partial(colored_digits, correlation=-0.1), r"correlation is -0.1; it is a share of samples"),
+        (partial(colored_digits, aligned_share=None), r"aligned_share is None; .* use a number from 0 to 1"),
+        (partial(colored_digits, aligned_share="0.9"), r"aligned_share is '0.9'; .* use a number from 0 to 1"),
+        (partial(colored_digits, aligned_share=True), r"aligned_share is True; .* use a number from 0 to 1"),
+        (partial(colored_digits, aligned_share=NAN), r"aligned_share is nan; .* use a number from 0 to 1"),
+        (partial(colored_digits, aligned_share=-0.1), r"aligned_share is -0.1; it is a share of samples"),
         (
-            partial(colored_digits, validation_correlation=95),
-            r"validation_correlation is 95; .* use a number from 0 to 1",
+            partial(colored_digits, validation_aligned_share=95),
+            r"validation_aligned_share is 95; .* use a number from 0 to 1",
         ),
-        (partial(textured_digits, test_correlation="no"), r"test_correlation is 'no'; .* use a number from 0 to 1"),
+        (partial(textured_digits, test_aligned_share="no"), r"test_aligned_share is 'no'; .* use a number from 0 to 1"),
         (partial(colored_digits, where=None), r"where is None; use one of 'foreground', 'background'"),
         (partial(colored_digits, where=["foreground"]), r"where is \['foreground'\]; use one of 'foreground'"),
         (partial(paint, GREY, GREY[:, 0, :3], "middle"), r"where is 'middle'; use one of 'foreground', 'background'"),
@@ -185,7 +185,7 @@ ROWS = {
         (partial(toys.islands, rare=None), r"rare is None; use a whole number from 2"),
         (partial(toys.imbalanced, minority=0), r"minority is 0; both classes need samples"),
         (partial(toys.imbalanced, minority="few"), r"minority is 'few'; .* use a number from 0 to 1"),
-        (partial(toys.shortcut, correlation=1.5), r"correlation is 1.5; it is a share of samples"),
+        (partial(toys.shortcut, aligned_share=1.5), r"aligned_share is 1.5; it is a share of samples"),
         (partial(toys.shortcut, core_noise=-1), r"core_noise is -1; use a number from 0"),
         (partial(toys.moons, noise=NAN), r"noise is nan; use a number from 0"),
         (partial(toys.moons, gap=INF), r"gap is inf; use a number"),
@@ -283,8 +283,8 @@ def refused(call, words):
 
 
 def test_numbers_of_numpy_are_as_good_as_those_of_python(birds):
-    ours = colored_digits(classes=np.int64(2), correlation=np.float64(0.9), seed=np.int32(3))
-    assert ours.train.fingerprint() == colored_digits(classes=2, correlation=0.9, seed=3).train.fingerprint()
+    ours = colored_digits(classes=np.int64(2), aligned_share=np.float64(0.9), seed=np.int32(3))
+    assert ours.train.fingerprint() == colored_digits(classes=2, aligned_share=0.9, seed=3).train.fingerprint()
     toy = toys.shortcut(n=np.int16(40), core_noise=np.float32(0.5), seed=np.uint8(7))
     assert toy.train.fingerprint() == toys.shortcut(n=40, core_noise=0.5, seed=7).train.fingerprint()
     small = image_folder(birds, size=np.int64(8), memory=np.float64(1e6), workers=np.int64(1))

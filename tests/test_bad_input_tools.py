@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import debias_course.arguments  # noqa: F401  # reads the defaults before a test replaces what has them
 from debias_course import cli, contexts, figures, models
 from debias_course.data import toys
 from debias_course.evaluation import GroupReport, evaluate, predict, weighted, wilson
@@ -45,9 +46,9 @@ COMMANDS = {
     "inspect . --size 0": f"--size is '0'; {WHOLE} 1 to 4096",
     "compare --memory -1": "--memory is '-1'; use a number from 0",
     "compare --memory nan": "--memory is 'nan'; use a number from 0",
-    "compare --correlation 2": "--correlation is '2'; use a number from 0 to 1",
-    "compare --correlation nan": "--correlation is 'nan'; use a number from 0 to 1",
-    "compare --correlation -0.1": "--correlation is '-0.1'; use a number from 0 to 1",
+    "compare --aligned-share 2": "--aligned-share is '2'; use a number from 0 to 1",
+    "compare --aligned-share nan": "--aligned-share is 'nan'; use a number from 0 to 1",
+    "compare --aligned-share -0.1": "--aligned-share is '-0.1'; use a number from 0 to 1",
     "compare --device meta": "device 'meta' cannot be used here (it holds no numbers); use 'cpu'",
     "compare --device nonsense": "device 'nonsense' cannot be used here",
     "compare --device ''": "--device is empty; give it a value",

@@ -16,7 +16,7 @@ from debias_course.methods import METHODS, ColoredMNISTDecoupling, Method, knobs
 from debias_course.training import make_optimizer, train
 
 RECIPES = {"colored-mnist-decoupling": ColoredMNISTDecoupling}
-PLANE = toys.shortcut(n=64, correlation=0.75, seed=3)
+PLANE = toys.shortcut(n=64, aligned_share=0.75, seed=3)
 # The same as images, a channel for each coordinate, with noise: for methods that need a network with stages.
 IMAGES = PLANE._replace(
     **{

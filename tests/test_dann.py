@@ -362,4 +362,4 @@ class Subtracting(Helping):
 
 @pytest.mark.parametrize("wrong, claim", [(Helping, "B09.2a"), (Subtracting, "B09.2d")])
 def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim):
-    assert verdict_with(DANNLesson, wrong, claim, seeds=2) == "fails"
+    assert verdict_with(DANNLesson, wrong, claim, seeds=2) == "refuted"

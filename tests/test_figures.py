@@ -14,7 +14,7 @@ from PIL import Image
 
 from debias_course import figures, models
 from debias_course.comparison import compare
-from debias_course.data import toys
+from debias_course.data import colored_digits, toys
 from debias_course.evaluation import GroupReport
 from debias_course.figures.marks import spread
 from debias_course.lectures.dataset_bias.panel import fit_shortcut
@@ -367,3 +367,23 @@ def test_differences_are_sorted_and_say_ranks_and_needs():
     ranks = [f"{a} to {b}" if a != b else f"{a}" for a, b in zip(table["first_rank"], table["last_rank"])]
     assert [text.get_text() for text in axis.texts] == [*ranks, "rank"]
     assert {text.get_text() for text in axis.get_legend().get_texts()} == {"needs nothing", "needs group labels"}
+
+
+def test_repainted_frames_the_answers_that_flip(digits):
+    """A network that answers by the amount of red: painted in the other colour, every answer is the other one."""
+
+    class ByColor(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            red, _, blue = images.mean((2, 3)).unbind(1)
+            return torch.stack([red - blue, blue - red], 1)
+
+    own, other = (colored_digits(test_aligned_share=share).test for share in (1.0, 0.0))
+    for again, flips in ((other, 5), (own, 0)):
+        figure = figures.repainted(ByColor(), own, again, each=5)
+        assert len(figure.axes) == 10 and f"; {flips} answers of the network flip" in figures.alt_text(figure)
+        assert sum(axis.spines["top"].get_visible() for axis in figure.axes[5:]) == flips
+        assert not any(axis.spines["top"].get_visible() for axis in figure.axes[:5])

@@ -355,4 +355,4 @@ def test_a_wrong_implementation_turns_a_claim(verdict_with, monkeypatch):
 
     monkeypatch.setattr("debias_course.lectures.occam_nets.measurements.train", quick)
     with joblib.parallel_config(backend="sequential"):
-        assert verdict_with(OccamNetsLesson, Flipped, "L07.2a", seeds=3) == "fails"
+        assert verdict_with(OccamNetsLesson, Flipped, "L07.2a", seeds=3) == "refuted"

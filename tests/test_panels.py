@@ -111,8 +111,8 @@ LEGAL = {"step": dict(low=1e-4, high=1.0, log=True), "kind": dict(choices=("a", 
 
 
 def test_readers_see_words_and_not_the_names_of_fields():
-    made = panels.panel(draw_shortcut, LossReweighting(), correlation=Knob(0.95, low=0.5, high=0.99))
-    assert "<b>aligned share</b>" in made.controls["correlation"].description
+    made = panels.panel(draw_shortcut, LossReweighting(), aligned_share=Knob(0.95, low=0.5, high=0.99))
+    assert "<b>aligned share</b>" in made.controls["aligned_share"].description
     for kind in METHODS.values():
         assert not any("_" in panels.label(name, declared) for name, declared in knobs(kind).items())
 
@@ -268,12 +268,12 @@ def test_a_drawing_may_narrow_a_range():
     assert panels.panel(draw_occam_nets, OccamNets(live_epochs=5)).controls["live_epochs"].max == 4
 
 
-SHARE = dict(correlation=0.9)
+SHARE = dict(aligned_share=0.9)
 IDLE = [  # a drawing, a method at which knobs do nothing, and the other knobs
     (draw_shortcut, LossReweighting(by="label"), SHARE),
     (draw_shortcut, LossReweighting(power=0.0), SHARE),
     (draw_shortcut, LossReweighting(), SHARE),
-    (draw_digits, LossReweighting(), dict(correlation=0.95, epochs=5)),
+    (draw_digits, LossReweighting(), dict(aligned_share=0.95, epochs=5)),
     (draw_smote, InputSMOTE(k=3, interpolation="repeat"), {}),
     (draw_moons, SpectralDecoupling(strength=0.0), {}),
     (draw_mining, DrawnMining(keep=1.0), {}),
@@ -327,7 +327,7 @@ def test_no_output_widget_anywhere():
 @pytest.mark.slow
 def test_the_toy_drawing_shows_the_lesson():
     """Weighting levels the boundary: the sentence below the picture says that the worst group gains."""
-    _, sentence = draw_shortcut(LossReweighting(), correlation=0.95)
+    _, sentence = draw_shortcut(LossReweighting(), aligned_share=0.95)
     plain, weighted = (float(part.rsplit(" ", 1)[1]) for part in sentence.split(" · "))
     assert weighted > plain + 0.2
 

@@ -288,7 +288,7 @@ class Far(SMOTE):
 
 @pytest.mark.parametrize("wrong, claim", [(Far, "B04.4b"), (Outside, "L04.1c")])
 def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim):
-    assert verdict_with(SMOTELesson, wrong, claim, seeds=3) == "fails"
+    assert verdict_with(SMOTELesson, wrong, claim, seeds=3) == "refuted"
 
 
 def test_the_new_data_are_data(toy):

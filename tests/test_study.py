@@ -169,7 +169,7 @@ def test_a_damaged_result_is_computed_again():
     "change",
     [
         dict(epochs=3),
-        dict(data=partial(toys.shortcut, n=80, correlation=0.9)),
+        dict(data=partial(toys.shortcut, n=80, aligned_share=0.9)),
         dict(model=partial(models.mlp, hidden=(3,))),
         dict(seeds=[1]),
         dict(methods={"plain": LossReweighting(power=0.5)}),

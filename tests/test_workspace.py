@@ -232,7 +232,7 @@ def test_the_next_start_opens_what_was_open_last(start, tmp_path):
 def test_the_lab_says_what_is_solved_and_how_to_get_a_newer_lecture(start, tmp_path, capfd):
     start()
     assert "exercises solved: 00 0/3, 01 0/3" in capfd.readouterr().out
-    lecture_00.group_id.check(lecture_00.group_id.solution)  # the environment now names the record
+    lecture_00.worst_group.check(lecture_00.worst_group.solution)  # the environment now names the record
     change(tmp_path / "mine" / SECOND, lambda book: book.metadata["debias_course"].update(sources="older"))
     start()
     said = capfd.readouterr().out
@@ -264,7 +264,7 @@ def answered(exercise, answer, capsys):
 
 
 def test_what_is_solved_is_remembered_once_the_lab_asks_for_it(monkeypatch, tmp_path, capsys):
-    exercise, right, record = lecture_00.group_id, lecture_00.group_id.solution, tmp_path / "a" / "solved"
+    exercise, right, record = lecture_00.worst_group, lecture_00.worst_group.solution, tmp_path / "a" / "solved"
     assert answered(exercise, right, capsys) == "solved\n" and exercises.solved()["solved"].sum() == 0
     monkeypatch.setenv(exercises.RECORD, str(record))
     assert answered(exercise, lambda *_: None, capsys).startswith("not yet: ") and not record.exists()
@@ -279,7 +279,7 @@ def test_what_is_solved_is_remembered_once_the_lab_asks_for_it(monkeypatch, tmp_
 def test_a_record_that_cannot_be_kept_costs_no_answer(monkeypatch, tmp_path, capsys):
     (tmp_path / "solved").touch()
     monkeypatch.setenv(exercises.RECORD, str(tmp_path / "solved"))
-    assert answered(lecture_00.group_id, lecture_00.group_id.solution, capsys) == "solved\n"
+    assert answered(lecture_00.worst_group, lecture_00.worst_group.solution, capsys) == "solved\n"
     assert exercises.solved()["solved"].sum() == 0
 
 

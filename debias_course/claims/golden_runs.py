@@ -30,6 +30,7 @@ from ..methods import (
 )
 from ..methods.spectral_decoupling import ColoredMNISTDecoupling, single_logit
 from ..study import Study, mean_over_seeds
+from .golden_studies import OF_STUDIES
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,8 @@ def _goldens() -> dict[str, Golden]:
     found = {f"training {name}": Golden(partial(optimised, name)) for name in training.OPTIMIZERS}
     found |= {f"selection {rule}": Golden(partial(selected, rule)) for rule in training.SELECT}
     found |= {"evaluation": Golden(averages), "statistics": Golden(statistics), "intervals": Golden(intervals)}
-    digits: Any = {str(n): dict(classes=n) for n in (2, 10)} | {"background": dict(where="background", correlation=0.8)}
+    digits: Any = {"2": dict(classes=2), "10": dict(classes=10)}
+    digits["background"] = dict(where="background", aligned_share=0.8)
     recipes: dict[str, tuple[Any, Mapping[str, dict]]] = dict(
         colored_digits=(biases.colored_digits, digits),
         textured_digits=(biases.textured_digits, {"10": dict(classes=10)}),
@@ -292,7 +294,7 @@ def _goldens() -> dict[str, Golden]:
     found["exits"] = Golden(exits, (occam_nets.ask_exits, occam_nets.leave_by))
     found["smote new samples"] = Golden(enlarged, (smote.smote, smote.among_others))
     found["group losses"] = Golden(group_losses, (group_dro.group_means, sample_losses))
-    return found
+    return found | {name: Golden(*each) for name, each in OF_STUDIES.items()}
 
 
 GOLDEN = _goldens()

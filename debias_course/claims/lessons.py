@@ -1,18 +1,26 @@
-"""The lesson of a notebook: what it measures, over which seeds, and the claims that it makes of it.
+"""The lesson of a notebook: what it measures, over which seeds and circumstances, and the claims that it makes of it.
 
     class GroupDROLesson(Lesson):
         topic = "05_group_dro"
+        central = ("L05.1",)
 
-        @cached_property
-        def runs(self) -> Study:
-            return study(..., seeds=self.seeds)
+        @once
+        def runs(self, network: str) -> Study: ...
 
-        @claim("L05.1b", "Group DRO lifts the worst group by more than ten points", holds=above(0.10))
-        def gain_over_erm(self, seed):
-            return self.runs.value("Group DRO", seed) - self.runs.value("ERM", seed)
+        @claim(
+            "L05.1",
+            "Group DRO minimises the worst group's risk",
+            holds=above(0.02),
+            expected="confirmed",
+            over=grid(epochs=(5, 20, 60), network=("MLP", "conv net")),
+        )
+        def gain_over_erm(self, seed, *, epochs=20, network="MLP"):
+            runs = self.runs(network).at(epochs)
+            return runs.value("Group DRO", seed) - runs.value("ERM", seed)
 
-`here = GroupDROLesson()` opens it in a notebook, and `here.claim("L05.1b")` measures that claim and shows it. What is
-measured for several claims is a cached property: it is computed once, and only if a claim asks for it.
+`here = GroupDROLesson()` opens it in a notebook, and `here.claim("L05.1")` measures that claim and shows it: on the
+quick budget in the middle of its circumstances, which its method has as defaults, beside the receipt of them all. What
+is measured for several claims is a cached property, or a method that is computed `once`, and only if a claim asks.
 """
 
 from __future__ import annotations
@@ -21,10 +29,10 @@ import inspect
 import math
 import textwrap
 import types
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -32,65 +40,46 @@ from .. import __version__
 from ..fingerprints.instructions import described
 from ..study import parse_seeds
 from ..training import pick_device
-from . import golden, topics
-from .receipts import SHOWS, read_receipts, receipt
-from .verdicts import Band, Claim, seeds_in_words
+from . import topics
+from .circumstances import said
+from .receipts import kept_on_full, receipt, receipt_of_table, table_of
+from .statements import Statement
+from .verdicts import Cell, Claim, seeds_in_words
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class Statement:
-    """What a claim says before it is measured; see `claim`."""
-
-    id: str
-    sentence: str
-    holds: Band
-    costly: bool = False
-    trials: int | None = None
-
-
-def claim(
-    id: str, sentence: str, *, holds: Band, costly: bool = False, trials: int | None = None
-) -> Callable[[Callable], Callable]:
-    """Over a method of a `Lesson`: the method measures this claim.
-
-    It takes the seed and returns one number, a paired difference mostly. Where it is a share that may be the same on
-    all seeds, `trials` says of how many. A `costly` claim is measured on the full budget only, and shown from its
-    receipt on the quick one."""
-    for what, value, kind in ("id", id, str), ("sentence", sentence, str), ("holds", holds, Band):
-        if not isinstance(value, kind):
-            raise TypeError(f"{what} of claim {id!r} is {value!r}; give a {kind.__name__}, as in above(0.1)")
-
-    def stated(measure: Any) -> Any:
-        if not isinstance(measure, types.FunctionType):
-            raise TypeError(f"claim {id} stands over {measure!r}; put it over a method that takes the seed")
-        measure.statement = Statement(id, sentence, holds, costly, trials)  # type: ignore[attr-defined]
-        return measure
-
-    return stated
+    from .guesses import Answers, Guess
 
 
 class Lesson:
     """What a lecture measures; a class for each.
 
     topic       the name of its notebook
+    central     the claims that its final table answers, by id
     quick_seeds, full_seeds  those of its budgets, where its claims need others than is usual
     measures    the methods that measure its claims, by id, in the order in which they are written
+    tables      the methods that make its tables, by id
     claims      those measured so far, by id
     """
 
     topic: ClassVar[str]
+    central: ClassVar[tuple[str, ...]] = ()
     quick_seeds: ClassVar[int] = 5
     full_seeds: ClassVar[int] = 20
     measures: ClassVar[dict[str, Any]] = {}
+    tables: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
-        cls.measures = {}
+        cls.measures, cls.tables = {}, {}
         for member in vars(cls).values():
             stated = getattr(member, "statement", None)
             if isinstance(stated, Statement):
-                if stated.id in cls.measures:
+                if stated.id in cls.measures | cls.tables:
                     raise ValueError(f"two claims of {cls.__name__} are called {stated.id}; give each its own id")
-                cls.measures[stated.id] = member
+                (cls.tables if stated.holds is None else cls.measures)[stated.id] = member
+        if missing := [id for id in cls.central if id not in cls.measures]:
+            raise ValueError(f"{cls.__name__} has no claim {missing[0]!r}, which is said to be central")
 
     def __init__(self, *, seeds: int | str | Sequence[int] | None = None, budget: str = "quick") -> None:
         """Opens the lesson and prints its one line of versions, device and budget."""
@@ -99,6 +88,7 @@ class Lesson:
             raise ValueError(f"budget is {budget!r}; use 'quick' or 'full'")
         self.seeds, self.budget = tuple(parse_seeds(usual[budget] if seeds is None else seeds)), budget
         self.claims: dict[str, Claim] = {}
+        self.guesses: dict[str, Guess] = {}
         print(self)
 
     def __str__(self) -> str:
@@ -108,29 +98,86 @@ class Lesson:
         )
 
     def claim(self, *ids: str) -> None:
-        """Measure the claims on every seed of the lesson, remember them and show them."""
+        """Measure the claims on every seed of the lesson, remember them and show them, each with its circumstances."""
         from IPython.display import display
 
         for id in ids:
             display(self.measured(id))
 
+    def where(self, id: str) -> None:
+        """Show in which circumstances a claim holds."""
+        from ..figures import picture, strip
+
+        found = self.measured(id)
+        found = found.whole if found.whole and found.whole.cells else found
+        cells = [
+            dict(where=said(c.where), value=c.mean.value, low=c.mean.low, high=c.mean.high, verdict=c.verdict)
+            for c in found.cells
+        ]
+        picture(
+            strip(cells, middle=said(found.middle)), takeaway=f"{id}, circumstance by circumstance: {found.answer}."
+        )
+
     def measured(self, id: str) -> Claim:
         """A claim, measured now if it was not before."""
-        if id not in self.measures:
-            raise ValueError(f"{self.topic} makes no claim {id!r}; there are {', '.join(self.measures)}")
+        self._known(id, self.measures)
         if id not in self.claims:
-            measure = self.measures[id]
-            stated = measure.statement
-            if stated.costly and self.budget == "quick":
+            stated = self.measures[id].statement
+            if self.budget == "full":
+                self.claims[id] = self._measured(stated, stated.over)
+            elif stated.costly:
                 self.claims[id] = self._from_receipt(stated)
             else:
-                values = tuple(self._value(id, seed) for seed in self.seeds)
-                how = self.how(measure.__name__)
-                self.claims[id] = Claim(id, stated.sentence, stated.holds, self.seeds, values, "", stated.trials, how)
+                here = self._measured(stated, [stated.middle])
+                whole = self._from_receipt(stated) if len(stated.over) > 1 else None
+                self.claims[id] = replace(here, whole=whole)
         return self.claims[id]
 
-    def _value(self, id: str, seed: int) -> float:
-        value = self.measures[id](self, seed)
+    def kept(self, id: str) -> pd.DataFrame:
+        """A table, made now on the full budget, and from its receipt on the quick one."""
+        self._known(id, self.tables)
+        if self.budget == "full":
+            return self.tables[id](self)
+        return table_of(kept_on_full(self.topic, id), self.topic, id)
+
+    def guess(self, id: str, question: str, *answers: str) -> Guess:
+        """A question before its answer, with the answers as buttons; the table at the end shows what was guessed."""
+        from .guesses import Guess
+
+        self._known(id, self.measures)
+        self.guesses[id] = Guess(question, answers)
+        return self.guesses[id]
+
+    def answers(self) -> Answers:
+        """The central claims: what the lecture says, what you guessed, and what was measured."""
+        from .guesses import Answers
+
+        return Answers([(self.measured(id), self.guesses.get(id)) for id in self.central])
+
+    def _known(self, id: str, among: Mapping[str, Any]) -> None:
+        if id not in among:
+            raise ValueError(f"{self.topic} makes no claim {id!r}; there are {', '.join(among)}")
+
+    def _measured(self, stated: Statement, over: Sequence[Mapping[str, Any]]) -> Claim:
+        cells = [(where, tuple(self._value(stated.id, seed, where) for seed in self.seeds)) for where in over]
+        return self._claim(stated.id, self.seeds, cells)
+
+    @classmethod
+    def _claim(cls, id: str, seeds: Sequence[int], cells: Sequence[tuple], kept: str = "") -> Claim:
+        stated: Statement = cls.measures[id].statement
+        assert stated.holds is not None  # tables are no claims
+        how = stated.holds, stated.trials, stated.matters
+        measured = tuple(Cell(where, tuple(values), *how) for where, values in cells)
+        about = stated.id, stated.sentence, stated.holds, tuple(seeds), measured, stated.middle, stated.expected
+        return Claim(*about, id in cls.central, kept, cls.how(cls.measures[id].__name__)).settled()
+
+    @classmethod
+    def of_receipt(cls, kept: Mapping[str, Any], when: str = "") -> Claim:
+        """The claim as it was measured then."""
+        return cls._claim(kept["id"], kept["seeds"], [(each["where"], each["values"]) for each in kept["cells"]], when)
+
+    def _value(self, id: str, seed: int, where: Mapping[str, Any]) -> float:
+        value = self.measures[id](self, seed, **where)
         try:
             number = float(value)
         except (TypeError, ValueError, RuntimeError):
@@ -140,20 +187,15 @@ class Lesson:
         return number
 
     def _from_receipt(self, stated: Statement) -> Claim:
-        """The claim as measured on the full budget (on the shipped seeds, or the first that receipts have); undecided
-        if never."""
-        known = [each for each in read_receipts(self.topic) if each["id"] == stated.id and each["budget"] == "full"]
-        first = min(known, key=lambda each: (each["seeds"][0], -len(each["seeds"])), default=dict(seeds=range(5)))
-        command = f"debias-course claims --topic {self.topic} --budget full --seeds {len(first['seeds'])} --save"
-        seeds: tuple[int, ...] = ()
-        values: tuple[float, ...] = (math.nan,)
-        when = f"too costly for this budget; measure it: {command}"
-        if known:
-            age = ", by code that has changed since" if first["stale"] else ""
-            when = f"kept from {first['date']}{age}; measure it again: {command}"
-            seeds, values = tuple(first["seeds"]), tuple(first["values"])
-        how = self.how(self.measures[stated.id].__name__)
-        return Claim(stated.id, stated.sentence, stated.holds, seeds, values, when, stated.trials, how)
+        """The claim as measured on the full budget (on the shipped seeds, or the first that receipts have); open if
+        never."""
+        first = kept_on_full(self.topic, stated.id)
+        seeds = len(first["seeds"]) if first else self.full_seeds
+        command = f"debias-course claims --topic {self.topic} --budget full --seeds {seeds} --save"
+        if not first:
+            return self._claim(stated.id, (), (), f"too costly for this budget; measure it: {command}")
+        age = ", by code that has changed since" if first["stale"] else ""
+        return self.of_receipt(first, f"kept from {first['date']}{age}; measure it again: {command}")
 
     @classmethod
     def how(cls, *names: str) -> str:
@@ -181,15 +223,14 @@ class Lesson:
 def measure_topic(
     topic: str, *, seeds: int | str | Sequence[int] | None = None, budget: str = "quick"
 ) -> tuple[list[Claim], list[dict]]:
-    """Measure a lecture's claims again; returns them with the receipts of those that were measured now."""
+    """Measure a lecture's claims again; returns them with the receipts of those, and of the tables, that were measured
+    now."""
     lesson = topics.lesson_of(topic)
     here = lesson(seeds=seeds, budget=budget)
     found = [here.measured(id) for id in lesson.measures]
     if not found:
         raise ValueError(f"{topic} makes no claim; put @claim over the methods of {lesson.__name__} that measure one")
-    receipts = []
-    for each in found:
-        if not each.kept:
-            rests_on = golden.names_of(*lesson.parts(lesson.measures[each.id].__name__), but=SHOWS)
-            receipts.append(receipt(topic, each, here.budget, golden.behaviour(rests_on)))
+    receipts = [receipt(lesson, each, here.budget) for each in found if not each.kept]
+    if budget == "full":
+        receipts += [receipt_of_table(lesson, id, here.kept(id), here.seeds) for id in lesson.tables]
     return found, receipts

@@ -16,9 +16,9 @@ import math
 import platform
 import re
 import tokenize
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from filelock import FileLock
@@ -29,30 +29,79 @@ from ..training import pick_device
 from . import golden, topics
 from .verdicts import Claim
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SHOWS = tuple(
     f"debias_course.{name}" for name in ("claims", "figures", "report", "lectures.panels", "lectures.exercises")
 )
 
 
-def receipt(topic: str, claim: Claim, budget: str, behaviour: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """What was measured of a claim, and the `behaviour` of what it rests on."""
+def receipt(lesson: Any, claim: Claim, budget: str) -> dict[str, Any]:
+    """What was measured of a claim of a lesson, and the behaviour of what it rests on."""
+    cells = [
+        dict(where=dict(cell.where), verdict=cell.verdict, value=cell.mean.value, values=list(cell.values))
+        | dict(low=finite(cell.mean.low), high=finite(cell.mean.high))
+        for cell in claim.cells
+    ]
+    said = dict(id=claim.id, sentence=claim.sentence, claimed=claim.claimed, verdict=claim.verdict)
+    return said | dict(cells=cells, seeds=list(claim.seeds), budget=budget, **_made(lesson, claim.id))
+
+
+def receipt_of_table(lesson: Any, id: str, made: pd.DataFrame, seeds: Sequence[int]) -> dict[str, Any]:
+    """What was measured for a table of a lesson, column by column."""
+    columns = {name: [finite(value) for value in values] for name, values in made.to_dict("list").items()}
+    sentence = lesson.tables[id].statement.sentence
+    return dict(id=id, sentence=sentence, table=columns, seeds=list(seeds), budget="full", **_made(lesson, id))
+
+
+def finite(value: Any) -> Any:
+    """A number as JSON knows it: with seven digits, and none for infinity."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.7g}") if math.isfinite(value) else None
+
+
+def _made(lesson: Any, id: str) -> dict[str, Any]:
+    """When a measurement is made, on what, and by which code: as its statement reads, and as it behaves."""
+    rests_on = golden.names_of(*lesson.parts((lesson.measures | lesson.tables)[id].__name__), but=SHOWS)
     return dict(
-        id=claim.id,
-        sentence=claim.sentence,
-        claimed=str(claim.holds),
-        verdict=claim.verdict,
-        value=claim.mean.value,
-        low=claim.mean.low if math.isfinite(claim.mean.low) else None,
-        high=claim.mean.high if math.isfinite(claim.mean.high) else None,
-        values=list(claim.values),
-        seeds=list(claim.seeds),
-        budget=budget,
         device=str(pick_device()),
         versions=dict(debias_course=__version__, torch=torch.__version__, python=platform.python_version()),
         date=datetime.date.today().isoformat(),
-        statement=statement(topic, claim.id),
-        behaviour=dict(behaviour),
+        statement=statement(lesson.topic, id),
+        behaviour=golden.behaviour(rests_on),
     )
+
+
+def shipped(topic: str) -> dict[str, dict[str, Any]]:
+    """By id the receipts on the shipped seeds."""
+    return best([each for each in read_receipts(topic) if each["seeds"][0] == 0])
+
+
+def best(known: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By id the receipt of a claim that says most: fresh before stale, then by circumstances, then of the quick budget.
+    None that says something else by now."""
+    said = [each for each in known if "cells" in each and "statement" not in each["changed"]]
+    said.sort(key=lambda each: (not each["stale"], len(each["cells"]), each["budget"] == "quick", len(each["seeds"])))
+    return {each["id"]: each for each in said}
+
+
+def kept_on_full(topic: str, id: str) -> dict[str, Any] | None:
+    """The receipt of the full budget on the shipped seeds, or the first that there is."""
+    known = [each for each in read_receipts(topic) if each["id"] == id and each["budget"] == "full"]
+    return min(known, key=lambda each: (each["seeds"][0], -len(each["seeds"])), default=None)
+
+
+def table_of(kept: dict[str, Any] | None, topic: str, id: str) -> pd.DataFrame:
+    """A table from its receipt; an interval that is not known is NaN."""
+    import pandas as pd
+
+    if kept is None:
+        raise ValueError(
+            f"table {id} has not been made; measure it: debias-course claims --topic {topic} --budget full --save"
+        )
+    return pd.DataFrame(kept["table"])
 
 
 def statement(topic: str, id: str) -> str:
@@ -62,8 +111,9 @@ def statement(topic: str, id: str) -> str:
 
 
 def stated(topic: str) -> list[str]:
-    """The ids of a lecture's claims, in order."""
-    return list(topics.lesson_of(topic).measures)
+    """The ids of a lecture's claims and tables, in order."""
+    lesson = topics.lesson_of(topic)
+    return [*lesson.measures, *lesson.tables]
 
 
 def bare(source: str, id: str) -> str:
@@ -86,7 +136,12 @@ def bare(source: str, id: str) -> str:
 
 def _other_claim(call: Any, id: str) -> bool:
     name = getattr(call.func, "attr", getattr(call.func, "id", "")) if isinstance(call, ast.Call) else ""
-    return name == "claim" and bool(call.args) and isinstance(call.args[0], ast.Constant) and call.args[0].value != id
+    return (
+        name in ("claim", "table")
+        and bool(call.args)
+        and isinstance(call.args[0], ast.Constant)
+        and call.args[0].value != id
+    )
 
 
 def receipts_path(topic: str) -> Path:
@@ -127,7 +182,8 @@ def save_receipts(topic: str, receipts: list[dict[str, Any]]) -> Path:
         for row in rows:
             row["behaviour"] = _place(row["behaviour"], behaviours)
         content = json.dumps(dict(behaviours=behaviours, receipts=rows), indent=1, ensure_ascii=False)
-        content = re.sub(r"\[\n\s+(-?[\d.e+-]+(?:,\n\s+-?[\d.e+-]+)*)\n\s+\]", _on_one_line, content)
+        content = re.sub(r"(\[)\n\s+(-?[\d.e+-]+(?:,\n\s+-?[\d.e+-]+)*)\n\s+(\])", _on_one_line, content)
+        content = re.sub(r"(\{)\n\s+([^{}\[\]]*?)\n\s+(\})", _on_one_line, content)
         write_atomically(path, (content + "\n").encode())
     return path
 
@@ -135,7 +191,8 @@ def save_receipts(topic: str, receipts: list[dict[str, Any]]) -> Path:
 def _merged(topic: str, receipts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     def replaced(old: dict[str, Any], new: dict[str, Any]) -> bool:
         covered = old["id"] == new["id"] and set(old["seeds"]) <= set(new["seeds"])
-        return covered and (old["stale"] or old["budget"] == new["budget"])
+        whole = len(old.get("cells", ())) <= len(new.get("cells", ()))  # a middle does not stand for its strip
+        return covered and (old["stale"] and whole or old["budget"] == new["budget"])
 
     both = [old for old in read_receipts(topic) if not any(replaced(old, new) for new in receipts)]
     both += receipts
@@ -155,8 +212,9 @@ def _place(behaviour: dict[str, list[float]], among: list[dict[str, list[float]]
     return len(among) - 1
 
 
-def _on_one_line(numbers: re.Match) -> str:
-    return f"[{' '.join(numbers[1].split())}]"
+def _on_one_line(found: re.Match) -> str:
+    """Numbers in brackets, or a small object in braces."""
+    return found[1] + " ".join(found[2].split()) + found[3]
 
 
 @contextlib.contextmanager

@@ -1,18 +1,25 @@
-"""Verdicts: a claim says in which band a mean over seeds lies.
+"""Verdicts: a claim says in which band a mean over seeds lies, in one circumstance or in several.
 
-It *holds* when the whole 95 % interval of the mean lies in the band, *fails* when all of it lies outside on one side,
-and is *undecided* otherwise. A claim's `repr` is its verdict, which is stable and is compared when the notebooks are
-tested; its numbers are in the rich form, which is not.
+In a circumstance it *holds* when the whole 95 % interval of the mean lies in the band, and its middle is an effect that
+matters. It *fails* when all of it lies outside on one side, or has no effect that matters in it. Else it is *open*.
+A claim that holds in every circumstance is *confirmed*, one that holds in some is confirmed *only where* it does, one
+that fails in all is *refuted*, and any other is *open*. So is a central claim that a fresh block of seeds might answer
+otherwise (see `replication`).
 """
 
 from __future__ import annotations
 
-import html
+import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 from ..study import Mean, mean_over_seeds
+from . import shown
+from .circumstances import in_words, some_of
+from .replication import ENOUGH, margin, replication
 
 
 @dataclass(frozen=True)
@@ -26,13 +33,21 @@ class Band:
         if not self.low < self.high:
             raise ValueError(f"the band from {self.low} to {self.high} is empty; give the lower end first")
 
-    def judge(self, mean: Mean) -> str:
-        """ "holds", "fails" or "undecided" for the whole interval of `mean`."""
-        if not (math.isfinite(mean.low) and math.isfinite(mean.high)):
-            return "undecided"
-        if self.low < mean.low and mean.high < self.high:
-            return "holds"
-        return "fails" if mean.high <= self.low or mean.low >= self.high else "undecided"
+    def judge(self, mean: Mean, matters: float = 0.0) -> str:
+        """ "holds", "fails" or "open" for the whole interval of `mean`."""
+        return CODES[int(self.codes(mean.low, mean.high, matters))]
+
+    def codes(self, low: Any, high: Any, matters: float = 0.0) -> Any:
+        """For intervals, or arrays of them, places in CODES. One holds inside the band if its middle is an effect that
+        `matters`, and fails outside, or where it has no such effect in it."""
+        import numpy as np
+
+        known = np.isfinite(low) & np.isfinite(high)
+        low, high = np.where(known, low, 0.0), np.where(known, high, 0.0)
+        center, least, most = (low + high) / 2, self.low + matters, self.high - matters
+        fails = (high <= least) | (low >= most)
+        holds = (self.low < low) & (high < self.high) & (center >= least) & (center <= most)
+        return np.where(known & fails, 2, np.where(known & holds, 1, 0))
 
     def __str__(self) -> str:
         if math.isinf(self.high):
@@ -53,49 +68,173 @@ def within(low: float, high: float) -> Band:
     return Band(low, high)
 
 
-@dataclass(frozen=True, repr=False)
-class Claim:
-    """A measured statement; `kept` says when, where it was not measured now but is known from its receipt, and `how` is
-    the code that measures it."""
+CODES = "open", "holds", "fails"
 
-    id: str
-    sentence: str
-    holds: Band
-    seeds: tuple[int, ...]
+
+@dataclass(frozen=True)
+class Cell:
+    """What was measured in one circumstance: a value for each seed. A `steady` one is open, too, where a fresh block of
+    seeds might well say otherwise: where its verdict does not bear that both ends of the interval move by `margin`."""
+
+    where: Mapping[str, Any]
     values: tuple[float, ...]
-    kept: str = ""
+    holds: Band
     trials: int | None = None
-    how: str = ""
+    matters: float = 0.0
+    steady: bool = False
 
-    @property
+    @cached_property
     def mean(self) -> Mean:
         return mean_over_seeds(self.values, trials=self.trials)
 
     @property
     def verdict(self) -> str:
-        return self.holds.judge(self.mean)
+        low, high, n = self.mean.low, self.mean.high, len(self.values)
+        if n < 2 or not math.isfinite(low):
+            return "open"
+        center, half = (low + high) / 2, (high - low) / 2
+        error = 0.0 if max(self.values) - min(self.values) < 1e-9 else half / student(n)  # then it has no spread
+        return CODES[int(self.codes(center, error, half / error if error else 0.0, n, half))]
+
+    def codes(self, center: Any, error: Any, quantile: float, n: int, half: Any = None) -> Any:
+        """Places in CODES, for means with their standard errors, or arrays of them, from n seeds each; the interval
+        reaches `half` to both sides, and `quantile` errors unless said."""
+        import numpy as np
+
+        half = quantile * error if half is None else half
+        found = self.holds.codes(center - half, center + half, self.matters)
+        for way in (-1, 1) if self.steady else ():
+            moved = center + way * margin(n) * error
+            found = np.where(self.holds.codes(moved - half, moved + half, self.matters) == found, found, 0)
+        return found
+
+
+@dataclass(frozen=True, repr=False)
+class Claim:
+    """A measured statement.
+
+    cells     what was measured, for each circumstance
+    middle    the circumstance that stands for all where there is time for one
+    expected  what we expected before the run
+    central   whether its verdict has to survive a fresh block of seeds
+    kept      when, where it was not measured now but is known from its receipt
+    how       the code that measures it
+    whole     the claim in all circumstances, from its receipt, where only the middle was measured now
+    """
+
+    id: str
+    sentence: str
+    holds: Band
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+    middle: Mapping[str, Any]
+    expected: str = ""
+    central: bool = False
+    kept: str = ""
+    how: str = ""
+    whole: Claim | None = None
+
+    @cached_property
+    def replication(self) -> float:
+        """The probability that a fresh block of as many seeds gives the same verdict."""
+        return replication(self)
+
+    def judged(self, verdicts: Sequence[str]) -> str:
+        """What verdicts in the circumstances make of the whole."""
+        if len(set(verdicts)) == 1 and verdicts[0] in ("holds", "fails"):
+            return "confirmed" if verdicts[0] == "holds" else "refuted"
+        return "only where" if "holds" in verdicts else "open"
+
+    @property
+    def verdict(self) -> str:
+        """ "confirmed", "only where", "refuted" or "open"."""
+        if self.whole is not None:
+            return self.whole.verdict
+        found = self.judged([cell.verdict for cell in self.cells]) if self.cells else "open"
+        return "open" if self.central and found != "open" and self.replication < ENOUGH else found
+
+    def settled(self) -> Claim:
+        """The claim; but where it is central, and a fresh block might answer otherwise in one of its circumstances, the
+        same with `steady` cells: those that its answer names then, a fresh block gives again."""
+        alike = self.judged([cell.verdict for cell in self.cells]) in ("confirmed", "refuted")
+        if not self.central or not self.cells or alike and self.replication >= ENOUGH:
+            return self
+        steady = replace(self, cells=tuple(replace(cell, steady=True) for cell in self.cells))
+        return steady if steady.verdict != "open" else self
+
+    @property
+    def answer(self) -> str:
+        """The verdict, with the circumstances in which it holds, or where it is open, holds or fails."""
+        if self.whole is not None:
+            return self.whole.answer
+        if self.verdict == "only where":
+            return f"only {self.where_it('holds')}"
+        some = [each for each in ("holds", "fails") if any(cell.verdict == each for cell in self.cells)]
+        if self.verdict != "open" or len(self.cells) < 2 or not some:
+            return self.verdict
+        return f"open; {' and '.join(f'{each} {self.where_it(each)}' for each in some)}"
+
+    def where_it(self, verdict: str) -> str:
+        """In words: by the values of one axis, or of two, if they say it; otherwise in how many circumstances."""
+        cells = [(cell.where, cell.verdict == verdict) for cell in self.cells]
+        right = [where for where, held in cells if held]
+        several = [name for name in self.cells[0].where if len({where[name] for where, _ in cells}) > 1]
+        for axes in [*itertools.combinations(several, 1), *itertools.combinations(several, 2)]:
+            of = {name: list(dict.fromkeys(where[name] for where in right)) for name in axes}
+            if len(right) < len(cells) and all(
+                held == all(where[name] in of[name] for name in axes) for where, held in cells
+            ):
+                return " and ".join(some_of(name, values) for name, values in of.items())
+        return f"in {len(right)} of {len(cells)} circumstances"
+
+    @property
+    def at_middle(self) -> Cell:
+        """What was measured in the circumstance that stands for all."""
+        for cell in self.cells:
+            if dict(cell.where) == dict(self.middle):
+                return cell
+        raise ValueError(f"claim {self.id} was not measured at {in_words(self.middle)}; measure it again")
+
+    def alone(self, cell: Cell) -> Claim:
+        """The claim in one circumstance only."""
+        return replace(self, cells=(replace(cell, steady=False),), middle=cell.where, whole=None, central=False)
 
     def __repr__(self) -> str:
-        return f"{self.verdict.upper()}: {self.sentence} [{self.id}: {self.holds}]"
+        here = f"; here ({in_words(self.middle)}) it {_is(self.at_middle.verdict)}" if self.whole is not None else ""
+        return f"{self.answer.upper()}: {self.sentence} [{self.id}: {self.claimed}{here}]"
+
+    @property
+    def claimed(self) -> str:
+        matters = next((cell.matters for cell in self.cells), 0.0)
+        return f"{self.holds}; matters from {matters:g}" if matters else str(self.holds)
+
+    @property
+    def measured(self) -> str:
+        """What was measured in the middle, in words."""
+        where = f" ({in_words(self.middle)})" if self.middle else ""
+        return f"measured {self.at_middle.mean}{where}" if self.cells else "not measured"
 
     @property
     def numbers(self) -> str:
+        """What was measured, claimed, on which seeds and when, in a line."""
         if not self.seeds:
             return self.kept
         when = f" · {self.kept}" if self.kept else ""
-        return f"measured {self.mean} · claimed {self.holds} · seeds {seeds_in_words(self.seeds)}{when}"
+        return f"{self.measured} · claimed {self.claimed} · seeds {seeds_in_words(self.seeds)}{when}"
 
     def _repr_html_(self) -> str:
-        mark = {"holds": "✔", "fails": "✘", "undecided": "?"}[self.verdict]
-        color = {"holds": "#009E73", "fails": "#D55E00", "undecided": "#6b6b6b"}[self.verdict]
-        how = f"<details><summary>how it is measured</summary><pre>{html.escape(self.how)}</pre></details>"
-        how = how if self.how else ""
-        return (
-            f'<div style="border-left:4px solid {color};padding:4px 12px;margin:4px 0">'
-            f'<strong style="color:{color}">{mark} {self.verdict}</strong> '
-            f"<strong>{html.escape(self.sentence)}</strong><br>"
-            f"<small>{self.id} · {html.escape(self.numbers)}</small>{how}</div>"
-        )
+        return shown.claim(self)
+
+
+def _is(verdict: str) -> str:
+    return "is open" if verdict == "open" else verdict
+
+
+def student(n: int) -> float:
+    """The quantile of Student's t for the 95 % interval of n values."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 0.975))
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:

@@ -1,6 +1,6 @@
 """Recipes that plant a bias in real images: an attribute that goes along with the label.
 
-`correlation` is the share of a label's samples whose attribute is the label's own (attribute = label): 1 means
+`aligned_share` is the share of a label's samples whose attribute is the label's own (attribute = label): 1 means
 always, 1 / n_attributes means that the two are independent. Counts are exact, not only right on average.
 """
 
@@ -33,21 +33,21 @@ COLORS = {
 
 
 def correlated_attributes(
-    labels: Tensor, n_attributes: int, correlation: float, *, generator: torch.Generator
+    labels: Tensor, n_attributes: int, aligned_share: float, *, generator: torch.Generator
 ) -> Tensor:
-    """An attribute for each label, int64 [N], that agrees with the label in exactly round(correlation · n_y) of the
+    """An attribute for each label, int64 [N], that agrees with the label in exactly round(aligned_share · n_y) of the
     n_y samples of each label y; the others are spread over the other attributes as evenly as whole numbers allow.
 
-    Needs labels below n_attributes, at least two attributes and a correlation in [0, 1]; ValueError otherwise.
+    Needs labels below n_attributes, at least two attributes and an aligned_share in [0, 1]; ValueError otherwise.
     """
-    correlation, n_attributes = share("correlation", correlation), whole("n_attributes", n_attributes, 2)
+    aligned_share, n_attributes = share("aligned_share", aligned_share), whole("n_attributes", n_attributes, 2)
     if len(labels) and int(labels.max()) >= n_attributes:
         raise ValueError(f"{n_attributes} attributes for labels up to {int(labels.max())}; every label needs its own")
     attributes = torch.empty_like(labels)
     for label in labels.unique().tolist():
         rows = (labels == label).nonzero().flatten()
         rows = rows[torch.randperm(len(rows), generator=generator)]
-        aligned = round(correlation * len(rows))
+        aligned = round(aligned_share * len(rows))
         attributes[rows[:aligned]] = label
         others = (label + 1 + torch.arange(len(rows) - aligned) % (n_attributes - 1)) % n_attributes
         attributes[rows[aligned:]] = others
@@ -69,9 +69,9 @@ def paint(images: Tensor, colors: Tensor, where: str = "foreground") -> Tensor:
 def colored_digits(
     *,
     classes: int = 2,
-    correlation: float = 0.95,
-    validation_correlation: float | None = None,
-    test_correlation: float | None = None,
+    aligned_share: float = 0.95,
+    validation_aligned_share: float | None = None,
+    test_aligned_share: float | None = None,
     where: str = "foreground",
     seed: int = 0,
     full: bool = False,
@@ -82,14 +82,18 @@ def colored_digits(
     classes=10  ten digits by ten colours: a hundred groups (after Nam et al. 2020; Bahng et al. 2020)
 
     Which image is trained on and which tested is fixed (`digits.split_indices`: 3,000, 1,000 and 1,000 images); the
-    seed decides which images get which colour. `correlation` holds for training. Validation and test are unbiased by
+    seed decides which images get which colour. `aligned_share` holds for training. Validation and test are unbiased by
     default (the colour is independent of the label, all groups alike in size), so that every group is measured well;
-    `validation_correlation` and `test_correlation` choose another composition. `full` takes the 60,000 digits.
+    `validation_aligned_share` and `test_aligned_share` choose another composition. `full` takes the 60,000 digits.
     """
     palette = torch.tensor(list(COLORS.values()), dtype=torch.uint8)
     return _planted(
         classes,
-        dict(correlation=correlation, validation_correlation=validation_correlation, test_correlation=test_correlation),
+        dict(
+            aligned_share=aligned_share,
+            validation_aligned_share=validation_aligned_share,
+            test_aligned_share=test_aligned_share,
+        ),
         tuple(COLORS),
         lambda images, attributes, generator: paint(images, palette[attributes], where),
         seed=seed,
@@ -99,26 +103,26 @@ def colored_digits(
 
 def _planted(
     classes: int,
-    correlations: Mapping[str, float | None],
+    aligned: Mapping[str, float | None],
     names: tuple[str, ...],
     draw: Callable[[Tensor, Tensor, torch.Generator], Tensor],
     *,
     seed: int,
     full: bool,
 ) -> Splits:
-    """Digits drawn by `draw(images, attributes, generator)`, in train, validation and test of the correlations given
+    """Digits drawn by `draw(images, attributes, generator)`, in train, validation and test of the aligned shares given
     (None, but for train: unbiased)."""
     classes, generator = choice("classes", classes, (2, 10)), seeded(seed)
     shares = [
-        1 / classes if value is None and name != "correlation" else share(name, value)
-        for name, value in correlations.items()
+        1 / classes if value is None and name != "aligned_share" else share(name, value)
+        for name, value in aligned.items()
     ]
     images, numbers = load_digits(full=full)
     labels = numbers if classes == 10 else (numbers >= 5).long()
     label_names = tuple(f"digit {d}" for d in range(10)) if classes == 10 else ("digit<5", "digit≥5")
     parts = []
-    for rows, correlation in zip(split_indices(numbers), shares):
-        attributes = correlated_attributes(labels[rows], classes, correlation, generator=generator)
+    for rows, aligned_share in zip(split_indices(numbers), shares):
+        attributes = correlated_attributes(labels[rows], classes, aligned_share, generator=generator)
         inputs = draw(images[rows], attributes, generator)
         parts.append(GroupedData(inputs, labels[rows], attributes, label_names, names[:classes]))
     return Splits(*parts)
@@ -158,9 +162,9 @@ def texture(images: Tensor, kinds: Tensor, *, generator: torch.Generator) -> Ten
 def textured_digits(
     *,
     classes: int = 10,
-    correlation: float = 0.95,
-    validation_correlation: float | None = None,
-    test_correlation: float | None = None,
+    aligned_share: float = 0.95,
+    validation_aligned_share: float | None = None,
+    test_aligned_share: float | None = None,
     seed: int = 0,
     full: bool = False,
 ) -> Splits:
@@ -172,7 +176,11 @@ def textured_digits(
     """
     return _planted(
         classes,
-        dict(correlation=correlation, validation_correlation=validation_correlation, test_correlation=test_correlation),
+        dict(
+            aligned_share=aligned_share,
+            validation_aligned_share=validation_aligned_share,
+            test_aligned_share=test_aligned_share,
+        ),
         tuple(TEXTURES),
         lambda images, attributes, generator: texture(images, attributes, generator=generator),
         seed=seed,
@@ -236,21 +244,23 @@ def long_tailed_digits(*, ratio: float = 100.0, seed: int = 0, full: bool = Fals
     return even._replace(train=thin(even.train, tuple(ratio ** (-y / 9) for y in range(10)), seed=seed))
 
 
-def colored_mnist(*, correlation: float = 0.85, label_noise: float = 0.25, seed: int = 0, full: bool = False) -> Splits:
+def colored_mnist(
+    *, aligned_share: float = 0.85, label_noise: float = 0.25, seed: int = 0, full: bool = False
+) -> Splits:
     """Colored MNIST (Arjovsky et al. 2019, section 5): uint8 [N, 2, 14, 14], digit < 5 or not, two colours.
 
-    A share `label_noise` of all labels is wrong; then the colour agrees with the label in a share `correlation` of the
+    A share `label_noise` of all labels is wrong; then the colour agrees with the label in an `aligned_share` of the
     training samples (0.85: their two environments of 0.8 and 0.9, pooled) and in a tenth of the test samples. So colour
     predicts the training labels better than the digit can (1 - label_noise), and misleads on test. Training takes what
     elsewhere is training and validation; validation holds the digits of test, for looking on, not for choosing by it.
     """
-    correlation, label_noise = share("correlation", correlation), share("label_noise", label_noise)
+    aligned_share, label_noise = share("aligned_share", aligned_share), share("label_noise", label_noise)
     generator = seeded(seed)
     images, numbers = load_digits(full=full, framed=True)
     images = torch.nn.functional.avg_pool2d(images[:, None].float(), 2)[:, 0].round().to(torch.uint8)
     first, second, third = split_indices(numbers)
     parts = []
-    for rows, agreeing in (torch.cat([first, second]), correlation), (third, 0.1), (third, 0.1):
+    for rows, agreeing in (torch.cat([first, second]), aligned_share), (third, 0.1), (third, 0.1):
         truth = (numbers[rows] >= 5).long()
         names = ("digit<5", "digit≥5")
         clean = GroupedData(images[rows][:, None], truth, truth, names, ("red", "green"))

@@ -16,17 +16,17 @@ def _labels(n: int, ones: float = 0.5) -> torch.Tensor:
     return labels
 
 
-def shortcut(*, n: int = 400, correlation: float = 0.95, core_noise: float = 0.55, seed: int = 0) -> Splits:
+def shortcut(*, n: int = 400, aligned_share: float = 0.95, core_noise: float = 0.55, seed: int = 0) -> Splits:
     """A plane with a wide road and a shortcut: float [n, 2], two labels by two attributes.
 
     The first coordinate shows the attribute with little noise, the second the label with more (`core_noise`), both
-    around -1 and +1. In training the attribute agrees with the label in a share `correlation` of the samples, so the
+    around -1 and +1. In training the attribute agrees with the label in a share `aligned_share` of the samples, so the
     first coordinate is the easier way to a low loss; in validation and test it says nothing about the label.
     """
-    n, correlation, generator = whole("n", n, 2), share("correlation", correlation), seeded(seed)
+    n, aligned_share, generator = whole("n", n, 2), share("aligned_share", aligned_share), seeded(seed)
     core_noise = number("core_noise", core_noise, 0)
     parts = []
-    for agreeing in (correlation, 0.5, 0.5):
+    for agreeing in (aligned_share, 0.5, 0.5):
         labels = _labels(n)
         attributes = correlated_attributes(labels, 2, agreeing, generator=generator)
         centers = torch.stack([attributes, labels], 1).float() * 2 - 1
@@ -82,16 +82,16 @@ def moons(*, n: int = 300, gap: float = 0.1, noise: float = 0.1, seed: int = 0) 
     return Splits(*parts)
 
 
-def core_and_spurious(*, n: int = 3000, correlation: float = 0.9, dimensions: int = 100, seed: int = 0) -> Splits:
+def core_and_spurious(*, n: int = 3000, aligned_share: float = 0.9, dimensions: int = 100, seed: int = 0) -> Splits:
     """The Gaussian problem on which Sagawa et al. (2020, "An investigation of why overparameterization exacerbates
     spurious correlations", section 5) explain why re-weighting stops working: float [n, 2 · dimensions].
 
     Half of the coordinates are core, N(±1, 100) by label; the others spurious, N(±1, 1) by attribute.
     """
-    n, correlation, generator = whole("n", n, 2), share("correlation", correlation), seeded(seed)
+    n, aligned_share, generator = whole("n", n, 2), share("aligned_share", aligned_share), seeded(seed)
     dimensions = whole("dimensions", dimensions, 1)
     parts = []
-    for agreeing in (correlation, 0.5, 0.5):
+    for agreeing in (aligned_share, 0.5, 0.5):
         labels = _labels(n)
         attributes = correlated_attributes(labels, 2, agreeing, generator=generator)
         core = (labels * 2.0 - 1)[:, None] + 10 * torch.randn(n, dimensions, generator=generator)

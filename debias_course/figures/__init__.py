@@ -6,7 +6,7 @@ alternative text for those who cannot see it and one line that says what to take
 
 from .canvas import LINES, MARKERS, PALETTE, new_figure, picture, png, svg
 from .charts import bands, bars, curves, heat
-from .images import evidence, perturbations, sample_grid
+from .images import evidence, perturbations, repainted, sample_grid
 from .planes import embedding, new_samples, principal, regions
 from .results import differences, group_bars, over_epochs, study_bars
 from .schematics import sampling_schematic, schematic, shortcut_schematic, weights_schematic
@@ -34,6 +34,7 @@ __all__ = [
     "png",
     "principal",
     "regions",
+    "repainted",
     "sample_grid",
     "sampling_schematic",
     "schematic",

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from ..checks import grouped, whole
 from ..data import GroupedData
-from .canvas import SMALL, given, new_figure
+from ..evaluation import predict
+from .canvas import PALETTE, SMALL, given, new_figure
 from .words import describe
 
 if TYPE_CHECKING:
@@ -37,6 +39,27 @@ def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | Non
         axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=SMALL)
     rows_said = [f"{data.group_names[g]} {int(data.counts[g])} images" for g in groups]
     describe(axes[0, 0], f"{each} images in a row for each group: {'; '.join(rows_said)}.")
+    return figure
+
+
+def repainted(model: nn.Module, own: GroupedData, other: GroupedData, *, each: int = 8) -> Figure:
+    """The same samples in two paintings, taken at even distances, and above each what `model` says of it; a frame where
+    its answer flips."""
+    grouped(own, "own")
+    grouped(other, "other")
+    rows = torch.linspace(0, len(own) - 1, each).long()
+    answers = [predict(model, data.subset(rows)).argmax(1).tolist() for data in (own, other)]
+    figure, axes = new_figure(0.95 * each, 2.9, 2, each)
+    for line, data, said in zip(axes, (own, other), answers):
+        images = data.batch(rows).inputs.cpu()
+        for axis, image, answer, before in zip(line, images, said, answers[0]):
+            axis.imshow(image.permute(1, 2, 0).expand(-1, -1, 3).numpy())
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(data.label_names[answer].split(" ")[0], fontsize=12)
+            axis.spines[:].set_visible(answer != before)
+            axis.spines[:].set(color=PALETTE[5], linewidth=4)
+    flipped = sum(before != after for before, after in zip(*answers))
+    describe(axes[0, 0], f"{each} images, and the same ones repainted below; {flipped} answers of the network flip.")
     return figure
 
 

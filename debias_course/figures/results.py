@@ -61,6 +61,7 @@ def over_epochs(
     table: pd.DataFrame,
     *,
     levels: Mapping[str, float] | None = None,
+    x: str = "epoch",
     y: str = "worst group",
     axis: Axes | None = None,
     log: bool = False,
@@ -75,7 +76,7 @@ def over_epochs(
         lines[name] = (rows["epoch"].tolist(), rows["value"].tolist())
         bands[name] = tuple(rows[end].clip(0, 1).tolist() for end in ("low", "high"))
     axes = dict(ylim=(0, 1.02), xscale="log" if log else "linear") | axes
-    return curves(lines, bands=bands, levels=levels, x="epoch", y=y, axis=axis, **axes)
+    return curves(lines, bands=bands, levels=levels, x=x, y=y, axis=axis, **axes)
 
 
 def study_bars(

@@ -15,7 +15,6 @@ LABELS = {  # of knobs, where the field's name would not do; the help goes on fr
     "base": "starting samples",
     "by": "evened out by",
     "correct": "corrected",
-    "correlation": "aligned share",
     "digits": "data set",
     "done": "progress (share)",
     "exits": "kind of exits",

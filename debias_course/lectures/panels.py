@@ -1,6 +1,6 @@
 """The panel of a method: its own fields become widgets, and a picture follows them.
 
-    panel(draw, LossReweighting(), correlation=Knob(0.95, low=0.5, high=1.0, help="..."))
+    panel(draw, LossReweighting(), aligned_share=Knob(0.95, low=0.5, high=1.0, help="..."))
 
 `draw(method, **extra)` returns a matplotlib figure, `WIDTH` inches wide, and one sentence; a slow one also takes
 `progress` (see `Progress`). It is a plain function: tests call it without a browser. `drawing` tells which knobs do

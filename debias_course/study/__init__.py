@@ -60,8 +60,8 @@ def study(
     device = str(training.pick_device(device))
     given = tuple(sorted(settings.items()))
     start = starts(model, methods)
-    how = given, device, test_every_epoch
-    jobs = [Job(n, m, data, start[n], s, *how) for s in seeds for n, m in methods.items()]
+    how: dict[str, Any] = dict(settings=given, device=device, test_every_epoch=test_every_epoch)
+    jobs = [Job(n, m, data, start[n], s, **how) for s in seeds for n, m in methods.items()]
     with progress_bar(len(jobs), show=progress) as bar:
         records = run_all(jobs, bar, n_jobs=n_jobs)
     return Study(list(methods), methods, seeds, [dict(r, name=j.name) for j, r in zip(jobs, records)])

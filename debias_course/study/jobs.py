@@ -33,8 +33,8 @@ class Job:
     seed: int
     settings: tuple[tuple[str, Any], ...]
     device: str
-    test_every_epoch: bool = False
     may_diverge: bool = False  # then a loss that is no longer finite is a result, too: one of a search's settings
+    test_every_epoch: bool = False
 
     def built(self) -> Built:
         """The same run with its data and its start at hand. A model that does not seed itself gets the job's seed, so

@@ -9,70 +9,97 @@
 # %% [markdown]
 # # 01 · Loss re-weighting
 #
+# **It happened.** A network found collapsed lungs on chest X-rays, well on average. But most of the patients in its data were
+# already treated, and had a drain in the chest that is easy to see. On those without a drain, whom it was meant to find, it
+# did much worse (Oakden-Rayner et al. 2020). The mean loss had counted them for what they were: few. A loss function always
+# says whose errors count how much, whether one asks or not.
+#
 # **The question.** In [lecture 00](00_dataset_bias.ipynb) a group counted in proportion to its size, and the rare ones
-# were sacrificed. What if each of their samples simply counted more? That is the oldest remedy there is. It works, and
-# there are three ways to be disappointed by it: weights by class instead of by group, too much training, too large a
-# model.
+# were sacrificed. What if each of their samples simply counted more? It is one of the oldest remedies. Does it make the
+# system more robust, does it need labels for the attribute, and for how long does it work?
 
 # %% tags=["setup", "nbval-ignore-output"]
-import inspect
-
 import torch
 
 from debias_course import data, figures
 from debias_course.data import GroupedData
+from debias_course.lectures.dataset_bias.measurements import levels
 from debias_course.lectures.dataset_bias.panel import draw_digits, draw_shortcut, fit_shortcut
-from debias_course.lectures.loss_reweighting import exercises
+from debias_course.lectures.loss_reweighting import exercises, pictures
 from debias_course.lectures.loss_reweighting.measurements import LossReweightingLesson
 from debias_course.lectures.panels import panel
+from debias_course.lectures.sources import source
 from debias_course.methods import Knob, LossReweighting
 from debias_course.methods import reweighting as library
 
 here = LossReweightingLesson()
 
 # %% [markdown]
-# **What you will be able to claim:**
+# **What you will be able to claim**, each with the circumstances in which it holds:
 #
-# - weighting by group lifts the worst group a lot, and costs something elsewhere;
-# - it needs to know the attribute: weighting by the label lifts a rare class, but leaves a shortcut mostly in place;
-# - inverse frequency and its square root are one family, and the way in which the weights are normalised is a hidden
-#   learning rate for one optimiser and next to nothing for another;
-# - the lead over plain training shrinks when training goes on, and is gone in a model that is large enough.
+# - whether larger weights for the rare groups make a network more robust, and for how long;
+# - whether they need labels of the attribute, or those of the class do;
+# - what they cost on data like the training data, and whether the weights or the early stop cost it;
+# - what happens in a model that can fit all training data.
 #
 # ## See the problem
 #
 # How much weight has each group in the mean loss? Its share of the samples. So the network gains nineteen times as much
-# by serving a common group of the coloured digits as by serving a rare one.
+# by serving a common group of the coloured digits as by serving a rare one. With weights, each group counts the same.
 
 # %%
-splits = data.colored_digits(correlation=0.95, seed=0)
+splits = data.colored_digits(aligned_share=0.95, seed=0)
 table = splits.train.table().rename(columns={"share": "weight before"})
 table["of a sample"] = LossReweighting(by="group").weights(splits.train).tolist()
 table["weight after"] = table["weight before"] * table["of a sample"]
 table.round(3)
+
+# %%
+figures.picture(
+    figures.weights_schematic(),
+    takeaway="Data, batch, network and update stay as they are. One factor in the loss changes.",
+)
+
+# %%
+here.guess(
+    "L01.1",
+    "Train with these weights, for longer and longer. The lead in the worst group",
+    "grows",
+    "shrinks, but stays",
+    "vanishes",
+)
 
 # %% [markdown]
 # ## The idea
 #
 # Multiply the loss of each sample by a weight that is larger the smaller its **population** is. A population is whichever
 # set you want to even out: a group, a class, or all samples with one attribute. With $c(i)$ for the population of sample
-# *i*, $n_c$ for the training samples of population *c*, and *B* samples in the batch:
+# *i*, $n_c$ for the number of training samples in population *c*, and *B* samples in the batch:
 #
 # $$\min_\theta \frac{1}{B}\sum_{i \in \text{batch}} w_{c(i)}\,\ell_i,
 # \qquad w_c \propto n_c^{-\gamma}
 # \quad\text{or}\quad w_c \propto \frac{1-\beta}{1-\beta^{\,n_c}} .$$
 #
-# γ is called `power` in the code. At γ = 1 (inverse frequency) all populations get the same total weight, at γ = 0 each
-# sample counts the same, and γ = ½, the square root, lies in between: nineteen times rarer means about four times
-# heavier. That is `LossReweighting`. The second formula, with β between 0 and 1, is the *effective number of samples*: the
-# more samples there are of a kind, the less a further one adds. That is `EffectiveNumberWeighting`. The weights are then
-# scaled to a mean of one **over samples**, so that the loss keeps its size. This is the core of the library's own code:
+# γ is called `power` in the code. At γ = 1 (inverse frequency) all populations get the same total weight; at γ = 0 each
+# sample counts the same; γ = ½, the square root, lies in between. That is `LossReweighting`. The second formula, with β
+# between 0 and 1, is the *effective number of samples* (Cui et al. 2019): the more samples there are of a kind, the less
+# a further one adds. That is `EffectiveNumberWeighting`. The weights are then scaled to a mean of one **over samples**, so
+# that the loss keeps its size.
+#
+# The core of it, in a training step of lecture 00:
 
 # %%
-print(inspect.getsource(library.inverse_frequency))
-print(inspect.getsource(library.effective_number))
-print(inspect.getsource(library.normalise))
-print(inspect.getsource(LossReweighting.loss))
+weights = LossReweighting(by="group").weights(splits.train)  # one for each group
+batch = splits.train.batch(torch.arange(128))
+logits = torch.zeros(128, 2)  # of a network that knows nothing yet
+losses = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
+print(f"plain {losses.mean():.4f}, weighted {(weights[batch.groups] * losses).mean():.4f}")
+
+# %% [markdown]
+# And the library's own code, as it runs in everything below:
+
+# %%
+source(library.inverse_frequency, library.normalise, LossReweighting.loss)
 
 # %% [markdown]
 # ## By hand
@@ -112,125 +139,172 @@ for power in (0.0, 0.5, 1.0):
     toy, trained[f"power {power}"] = fit_shortcut(LossReweighting(power=power), 0.95)
 figures.picture(
     figures.regions(trained, toy.test),
-    alt="Three scatter plots with a straight decision boundary that becomes more level as the power grows.",
     takeaway="The more the rare groups count, the less the boundary follows the shortcut.",
 )
-
-# %% [markdown]
-# The panel has a control for every field of the method, made from the field's own declaration. (Dots are training
-# samples.) Weight by label, and by attribute. Do they help here? Count the samples of each class, and of each attribute,
-# to see why not.
 
 # %% tags=["widget", "nbval-ignore-output"]
 panel(
     draw_shortcut,
     LossReweighting(),
-    correlation=Knob(0.95, low=0.5, high=0.99, help="share of training samples that follow the pattern"),
+    aligned_share=Knob(0.95, low=0.5, high=0.99, help="share of training samples that follow the pattern"),
     hidden=Knob(0, low=0, high=32, help="hidden units; 0 is logistic regression"),
 )
 
 # %% [markdown]
-# The same on real digits: each move trains a network, which takes about a second per ten epochs. The lines are the four
-# groups of the validation set while training goes on. Give it sixty epochs and watch the rare groups.
+# Weight by label, and by attribute. Do they help here?
+#
+# <details><summary>Answer</summary>Count the samples of each class and of each attribute: they are equally many. So all
+# weights are one.</details>
+#
+# The same on real digits: each move trains a network. The lines are the four groups of the validation set while training
+# goes on. Give it sixty epochs and watch the rare groups.
 
 # %% tags=["widget", "nbval-ignore-output"]
 panel(
     draw_digits,
     LossReweighting(),
-    correlation=Knob(0.95, low=0.5, high=0.99, help="share of training samples that follow the pattern"),
+    aligned_share=Knob(0.95, low=0.5, high=0.99, help="share of training samples that follow the pattern"),
     epochs=Knob(10, low=1, high=60, help="passes over the training data"),
 )
 
 # %% [markdown]
 # ## Measure it
 #
-# In this first study all methods get the same seeds, the same network, the same epochs, and the same rule for which epoch
-# is tested: the one with the best worst group on validation. So validation needs group labels, for ERM too. Ours is
-# balanced by colour, and holds more images of the rare groups than training does: a luxury. The rule picks a much earlier
-# epoch of weighted training than of plain training, and what the first claim measures belongs to both, the weights and
-# the stopping.
+# Both methods get the same seeds, the same network and the same number of epochs. Two rules say which epoch is tested: the
+# **last** one, or the **best on validation**, the epoch with the best worst group there. That rule needs group labels in
+# validation, for plain training too.
 
-# %% tags=["measure", "nbval-ignore-output"]
-print(here.how("runs"))
-runs = here.runs
-runs.table.groupby("method", sort=False)["epoch"].describe()[["min", "50%", "max"]]  # the epochs that were tested
+# %% tags=["claim"]
+here.claim("L01.1")
+
+# %%
+here.where("L01.1")
 
 # %%
 figures.picture(
-    figures.study_bars(runs),
-    alt="Dots per seed and intervals for four methods: the worst group is lowest for ERM and highest by group.",
-    takeaway="The rare groups gain more than the common ones lose; but on data like the training data, the common ones count.",
+    figures.over_epochs(here.kept("T01.1"), levels={"chance": 0.5}, log=True),
+    takeaway="The gap is wide early and narrow late. Which of the two lines closes it?",
 )
-
-# %% tags=["claim"]
-here.claim("L01.1a", "L01.1b", "B01.4a")
 
 # %% [markdown]
 # **Which labels?** Keep only a quarter of the high digits, so that there is something to even out between the classes as
 # well, and weight by label and by group. Then a problem whose only fault is that one class is rare, with colours that say
-# nothing. The lines show the mean over seeds of each method's worst group, and of its *worst class*, the class with the
-# lowest accuracy. (Where no rule is named, as here, the last epoch is tested.)
+# nothing.
 
-# %% tags=["measure", "nbval-ignore-output"]
-print(here.how("shortcut", "rare_class"))
-shortcut, rare_class = here.shortcut, here.rare_class
-for result, metric in (shortcut, "worst_group"), (rare_class, "worst_class"):
-    print(metric, {name: round(result.mean(name, metric).value, 2) for name in result.names})
+# %%
+here.guess(
+    "L01.2",
+    "Against the colour shortcut, weights by class label do",
+    "as well as weights by group",
+    "worse by 5 points or more",
+)
+
+# %%
+here.guess(
+    "L01.3",
+    "Against a rare class without a shortcut, weights by class label",
+    "help at any length",
+    "help only early",
+    "do not help",
+)
 
 # %% tags=["claim"]
-here.claim("L01.2a", "L01.2b")
+here.claim("L01.2", "L01.3")
+
+# %%
+here.where("L01.3")
+
+# %% [markdown]
+# **What it costs.** Weights move effort from the common groups to the rare ones. On data composed like the training data,
+# that should cost accuracy. Or is it the early stop that costs it?
+
+# %%
+here.guess(
+    "B01.1",
+    "On data like training, weights cost accuracy",
+    "always",
+    "only where validation stops training early",
+    "never",
+)
+
+# %% tags=["claim"]
+here.claim("B01.1")
+
+# %%
+here.where("B01.1")
 
 # %% [markdown]
 # **A hidden learning rate.** Some implementations scale the weights to a mean of one over *populations* instead of
-# samples. That multiplies all weights by the same number, on these digits about a fifth. Stochastic gradient descent
-# (SGD) then takes steps that are a fifth as long. AdamW, which all other runs use, divides its step by the size of the
-# gradient, and hardly notices.
-
-# %% tags=["measure", "nbval-ignore-output"]
-print(here.how("with_sgd", "with_adam"))
+# samples. On these digits, that makes every weight about a fifth as large. Stochastic gradient descent (SGD) then takes
+# steps that are a fifth as long. AdamW divides its step by the size of the gradient. Which of the two is affected?
 
 # %% tags=["claim"]
-here.claim("B01.4b", "B01.4c")
+here.claim("B01.4")
 
 # %% [markdown]
 # ## When it breaks
 #
 # **Too much training.** Once the network separates the classes, it can lower every loss by making its outputs larger.
-# Cross-entropy then falls like $e^{-m}$ with the margin *m* of a sample (how far the right class's output lies above the
-# other's), so a weight of nineteen does what a shift of the margin by ln 19 ≈ 3 would do, and that matters less and less
-# as the margins grow (Byrd and Lipton 2019 saw it in deep networks). Two things keep margins small: stopping early, and
-# weight decay. The decay of 10 below is not as huge as it sounds: AdamW multiplies the parameters by 1 − learning rate ·
-# decay, here $0.99$, at each step.
-
-# %% tags=["measure", "nbval-ignore-output"]
-print(here.how("short", "long", "decayed"))
-long, decayed = here.long, here.decayed
+# The **margin** *m* of a sample is how far the right class's output lies above the other's, and its loss is
+# $w\log(1+e^{-m})$, about $w\,e^{-m}$ for large *m*. So there a weight of nineteen does what a shift of the margin by
+# ln 19 ≈ 3 would do, and that matters less and less as the margins grow. In a linear model, gradient descent tends towards
+# one and the same separator (Soudry et al. 2018), whatever the weights are (Xu et al. 2021). Byrd and Lipton (2019) saw the
+# weights fade in deep networks, too.
 
 # %%
-lines = long.worst_by_epoch()
-lines |= {f"{name}, weight decay 10": line for name, line in decayed.worst_by_epoch().items()}
 figures.picture(
-    figures.curves(lines, x="epoch", y="worst group, validation", ylim=(0, 1.02)),
-    alt="Mean over seeds of the worst group per epoch: weighted falls, ERM rises; with decay weighted stays, ERM stays low.",
-    takeaway="Without decay the two approach each other from both sides; with decay the weighted network stays where it was.",
+    pictures.weighted_losses(),
+    takeaway="On the right, the heavy curve is the light one moved by about 3. On the left, it is far higher than that.",
+)
+
+# %% tags=["measure", "nbval-ignore-output"]
+figures.picture(
+    pictures.reached(splits),
+    takeaway="From epoch 5 to epoch 30 the margins move to the right, where both losses are flat.",
 )
 
 # %% tags=["claim"]
-here.claim("B01.3a", "B01.3b", "B01.3f")
+here.claim("B01.2", "B01.3", "B01.7")
 
 # %% [markdown]
-# **Too large a model.** The clearest case, simulated by Sagawa et al. (2020b), who also prove it for a simpler linear
-# model. A sample has 200 coordinates: half of them show the label with much noise, the other half the attribute with
-# little. Multiply them by a fixed random matrix and apply a ReLU: these are the *features*. Only a logistic regression on
-# top is trained, until it cannot improve. A hundred features cannot fit all 3,000 training samples; a thousand can, and
-# such a model is called over-parameterised. **Under-sampling**, a subject of the next lecture, does not weight: it throws
-# samples of the common groups away until all groups are as small as the smallest.
+# Strong weight decay keeps the outputs, and so the margins, small. It is a huge decay: AdamW multiplies the parameters by
+# $0.99$ at each step, which halves them in three epochs; PyTorch's default is a thousand times smaller. It serves the
+# weighted network, and the shortcut in the plain one.
 
+# %%
+figures.picture(
+    figures.over_epochs(here.kept("T01.2"), levels=levels(), y="worst group, decay 10", log=True),
+    takeaway="With strong decay the weights keep their lead. Compare the plain line with the picture further above.",
+)
+
+# %% [markdown]
+# Larger margins for rarer classes can also be asked for directly (Cao et al. 2019; Menon et al. 2021). But we have just
+# seen that a shift and a weight are nearly the same thing, so a shift alone fades, too. It lasts where the outputs cannot
+# grow, as in Cao et al., who normalise them, or where outputs are multiplied by a factor for each class (Kini et al. 2021).
+#
+# **Too large a model.** The clearest case, simulated by Sagawa et al. (2020b). A sample has 200 coordinates: half of them
+# show the label with much noise, the other half the attribute with little. Multiply them by a fixed random matrix and
+# apply a ReLU: these are the *features*. Only a logistic regression on top is trained, until its gradient is nearly zero. With few
+# features it cannot fit all 3,000 training samples; with many it can (the model is **over-parameterised**). *Under-sampling*,
+# of the next lecture, throws samples of the common groups away until all groups are as small as the smallest.
+
+# %%
+here.guess("B01.5", "With 1,000 features, weights lift the worst group", "by a lot", "a little", "not at all")
 
 # %% tags=["claim"]
-here.claim("B01.3c", "B01.3d", "B01.3e")
-fitted = {n: here.lowest_training_accuracy(n) == 1 for n in (100, 1000)}
-print(f"with 1000 features, every training sample is fitted: {fitted[1000]}; with 100: {fitted[100]}")
+here.claim("B01.5", "B01.6")
+
+# %% tags=["measure", "nbval-ignore-output"]
+figures.picture(
+    figures.over_epochs(here.by_features(), x="random features", levels={"chance": 0.5}, log=True),
+    takeaway="Compare the three lines left and right of 300 features. From 1,000 on, every training sample can be fitted.",
+)
+
+# %% [markdown]
+# **What the lecture says, what you guessed, what we measured:**
+
+# %% tags=["answers"]
+here.answers()
 
 # %% [markdown]
 # ## Exercises
@@ -247,29 +321,29 @@ exercises.group_weights.check(group_weights)
 
 
 # %% tags=["exercise"]
-# 2. The weighted loss of a batch.
-def weighted_loss(losses, groups, weights): ...
-
-
-exercises.weighted_loss.check(weighted_loss)
-
-
-# %% tags=["exercise"]
-# 3. Weights that average one over populations instead of samples multiply the steps of SGD by a number below one. By
+# 2. Weights that average one over populations instead of samples multiply the steps of SGD by a number below one. By
 #    which, for a tensor of counts?
 def learning_rate_factor(counts): ...
 
 
 exercises.learning_rate_factor.check(learning_rate_factor)
 
+
+# %% tags=["exercise"]
+# 3. Open: a method whose lead does not fade. Return a Method and a weight decay, such as (LossReweighting(), 0.1), with a
+#    worst group above two thirds at the last of 60 epochs on the coloured digits.
+def lasting_lead(): ...
+
+
+exercises.open_experiment.check(lasting_lead)
+
 # %% [markdown]
 # ## Recap
 #
-# - A weight per population changes who counts in the mean loss. By group, it lifts the worst group.
-# - By label, it lifts a rare class; against a shortcut one needs the attribute's labels.
+# - A weight per population changes who counts in the mean loss.
+# - How much it helps depends on how long one trains: say for how many epochs, and which epoch you tested.
+# - Against a shortcut, weights need groups: class label and attribute together. Against a rare class, class labels.
 # - The scale of the weights is a learning rate under SGD. Say how yours are normalised.
-# - With long training the lead over plain training shrinks: stop early or decay the weights. In the over-parameterised
-#   model it was gone, and throwing samples away still helped.
 #
 # **Quiz**
 #
@@ -277,21 +351,29 @@ exercises.learning_rate_factor.check(learning_rate_factor)
 # here?</summary>It divides by the sum of the batch's weights. A batch with a single class then ignores the weight
 # altogether.</details>
 #
-# <details><summary>Is the weighted model better?</summary>For the rare groups. On data that are distributed like the
-# training data it makes more errors than plain training: you decide which distribution matters.</details>
+# <details><summary>Is the weighted model worse on data like the training data?</summary>It depends on which epoch is
+# tested. Look at the strip of B01.1 above: compare the two rules at the same length.</details>
 #
 # <details><summary>Your weighted run and your plain run end alike. What do you check?</summary>Whether the weights differ
 # from one at all (by label, on equal classes, they do not). Then whether the training loss has gone to zero in both: stop
-# earlier, decay the weights, or change the sample instead of the loss.</details>
+# earlier, keep the outputs small, or change the sample instead of the loss.</details>
 #
 # ## References
 #
-# - King and Zeng 2001, *Logistic regression in rare events data*, Political Analysis (weights: the share in the
-#   population over the share in the sample).
-# - Cui et al. 2019, *Class-balanced loss based on effective number of samples*, CVPR.
+# - Shimodaira 2000, *Improving predictive inference under covariate shift by weighting the log-likelihood function*.
+# - King and Zeng 2001, *Logistic regression in rare events data*, Political Analysis.
+# - Soudry et al. 2018, *The implicit bias of gradient descent on separable data*, JMLR.
 # - Byrd and Lipton 2019, *What is the effect of importance weighting in deep learning?*, ICML.
-# - Sagawa et al. 2020a, *Distributionally robust neural networks for group shifts*, ICLR (upweighting as a baseline).
+# - Cui et al. 2019, *Class-balanced loss based on effective number of samples*, CVPR.
+# - Cao et al. 2019, *Learning imbalanced datasets with label-distribution-aware margin loss*, NeurIPS.
+# - Oakden-Rayner et al. 2020, *Hidden stratification causes clinically meaningful failures in machine learning for medical
+#   imaging*, CHIL.
+# - Sagawa et al. 2020a, *Distributionally robust neural networks for group shifts: on the importance of regularization for
+#   worst-case generalization*, ICLR (weights as a baseline).
 # - Sagawa et al. 2020b, *An investigation of why overparameterization exacerbates spurious correlations*, ICML.
+# - Menon et al. 2021, *Long-tail learning via logit adjustment*, ICLR.
+# - Xu, Ye and Ruan 2021, *Understanding the role of importance weighting for deep learning*, ICLR.
+# - Kini et al. 2021, *Label-imbalanced and group-sensitive classification under overparameterization*, NeurIPS.
 # - Idrissi et al. 2022, *Simple data balancing achieves competitive worst-group-accuracy*, CLeaR.
 #
 # **Next:** [02 Sampling](02_sampling.ipynb) shows the rare groups more often instead.

@@ -44,7 +44,7 @@ here = HardExampleMiningLesson()
 # one in twenty.
 
 # %%
-splits = data.colored_digits(correlation=0.95, seed=0)
+splits = data.colored_digits(aligned_share=0.95, seed=0)
 plain = train(models.linear(splits.train), splits.train, epochs=5, batch_size=512).model
 losses = library.score(plain, splits.train.batch(torch.arange(3000)))
 highest = splits.train.subset(library.hardest(losses, 300))

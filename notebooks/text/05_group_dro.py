@@ -44,7 +44,7 @@ here = GroupDROLesson()
 # is worst off, and does it stay the same?
 
 # %%
-splits = data.colored_digits(correlation=0.95, seed=0)
+splits = data.colored_digits(aligned_share=0.95, seed=0)
 
 
 def losses_by_epoch(method, epochs=6):

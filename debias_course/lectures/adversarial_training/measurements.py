@@ -106,7 +106,7 @@ class AdversarialTrainingLesson(Lesson):
     @cached_property
     def coloured(self) -> Reports:
         """The coloured digits, with the colour going along with the class or not; a milder attack."""
-        tenth, unbiased = AdversarialTraining(radius=0.1, steps=2), partial(data.colored_digits, correlation=0.5)
+        tenth, unbiased = AdversarialTraining(radius=0.1, steps=2), partial(data.colored_digits, aligned_share=0.5)
         milder = (8, ("PGD-20, radius 0.1",), 2)
         networks: dict[str, Network] = {
             "plain, biased": (ERM(), data.colored_digits, *milder),

@@ -33,7 +33,7 @@ def two_domains(seed: int) -> Splits:
 
 
 def ten_colors(seed: int) -> Splits:
-    return data.half_size(data.colored_digits(classes=10, correlation=0.95, seed=seed))
+    return data.half_size(data.colored_digits(classes=10, aligned_share=0.95, seed=seed))
 
 
 def shares_right(

@@ -4,30 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from ... import data, models
+from ...evaluation import evaluate
+from ...training import train
 from ..exercises import Exercise, differs
-
-
-def _group_id(label, attribute, n_attributes):
-    return label * n_attributes + attribute
-
-
-def _try_group_id(answer):
-    if answer(0, 0, 2) is None:
-        return "your function returns None; return a whole number"
-    for n in (3, 2):
-        seen = [answer(label, attribute, n) for label in range(2) for attribute in range(n)]
-        if len(set(seen)) < 2 * n:
-            return f"two different groups got the same number; two labels by {n} attributes make {2 * n} groups"
-        if seen != list(range(2 * n)):
-            return "number the groups 0, 1, 2, ... with the attribute running fastest, as the course does"
-    return None
-
-
-group_id = Exercise(
-    "Write the groups in a table, one row per label. How many cells stand in the rows above, and how many to the left?",
-    _group_id,
-    _try_group_id,
-)
 
 
 def _worst_group(correct, groups, n_groups):
@@ -58,24 +38,47 @@ worst_group = Exercise(
 )
 
 
-def _train_weighted(accuracy, train_counts):
-    shares = train_counts / train_counts.sum()
-    return float((shares * accuracy).sum())
+def _opportunity_gap(correct, labels, attributes):
+    shares = [correct[(labels == 1) & (attributes == each)].float().mean() for each in attributes.unique()]
+    return float(max(shares) - min(shares))
 
 
-def _try_train_weighted(answer):
-    accuracy, counts = torch.tensor([0.9, 0.5, 0.7]), torch.tensor([80, 10, 10])
-    got = answer(accuracy, counts)
+def _try_opportunity_gap(answer):
+    correct, labels = torch.tensor([1, 0, 0, 1, 1, 0, 1, 1]), torch.tensor([1, 1, 1, 1, 0, 0, 1, 1])
+    attributes = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1])
+    got = answer(correct, labels, attributes)
     if got is None:
-        return "your function returns None; return one number"
-    if differs(got, 0.84):
-        plain = not differs(got, 0.7)
-        return "that is the group-balanced average" if plain else f"0.8·0.9 + 0.1·0.5 + 0.1·0.7 is 0.84, not {got:.3f}"
+        return "your function returns None; return the gap, a number from 0 to 1"
+    if differs(got, 0.5):
+        if not differs(got, 2 / 3 - 3 / 5):
+            return "those are all samples; look only at those with label 1"
+        return f"two of four are right with attribute 0, and both with 1: the gap is 0.5, not {float(got):.3f}"
     return None
 
 
-train_weighted = Exercise(
-    "Each group's accuracy counts as much as the group does in training: weights that are shares and sum to 1.",
-    _train_weighted,
-    _try_train_weighted,
+opportunity_gap = Exercise(
+    "Keep the samples with label 1. Among them, which share is right for each attribute?",
+    _opportunity_gap,
+    _try_opportunity_gap,
+)
+
+
+def _without_the_colour(images):
+    return images.mean(1, keepdim=True).expand_as(images)
+
+
+def _try_open_experiment(answer):
+    if answer(torch.rand(2, 3, 20, 20)) is None:
+        return "your function returns None; return the batch of images, changed as you like"
+    splits = data.colored_digits()
+    model = train(models.mlp(splits.train), splits.train, epochs=20, augment=answer).model
+    worst = evaluate(model, splits.test).worst_group
+    return None if worst.value > 0.8 else f"the worst group is {worst}; it should be above 0.8"
+
+
+open_experiment = Exercise(
+    "The network uses what tells the classes apart most easily. Which part of the images could you take away, so that "
+    "only the shape is left? A batch is a tensor of shape [samples, 3 colours, 20, 20].",
+    _without_the_colour,
+    _try_open_experiment,
 )

@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 @functools.lru_cache(maxsize=256)
-def fit_shortcut(method: Method, correlation: float, hidden: int = 0, steps: int = 100) -> tuple[Splits, nn.Module]:
+def fit_shortcut(method: Method, aligned_share: float, hidden: int = 0, steps: int = 100) -> tuple[Splits, nn.Module]:
     """Data and a model of the shortcut toy, trained with whole-batch steps in well under a tenth of a second."""
-    data = toys.shortcut(correlation=correlation)
+    data = toys.shortcut(aligned_share=aligned_share)
     start = models.mlp(data.train, hidden=(hidden,)) if hidden else models.linear(data.train)
     settings: dict[str, Any] = dict(epochs=steps, batch_size=len(data.train), lr=0.05, device="cpu")
     return data, training.train(start, data.train, method, **settings).model
 
 
 def equal_weights(splits: Callable[..., Splits]) -> Callable[..., dict[str, str]]:
-    """Which knobs of re-weighting do nothing on data of a given `correlation`, and why. Its `normalize` does next to
+    """Which knobs of re-weighting do nothing on data of a given `aligned_share`, and why. Its `normalize` does next to
     nothing ever: it multiplies all weights alike, and AdamW divides steps by the gradients' size."""
 
-    def idle(method: Method, *, correlation: float, **_: Any) -> dict[str, str]:
+    def idle(method: Method, *, aligned_share: float, **_: Any) -> dict[str, str]:
         if not isinstance(method, LossReweighting):
             return {}
-        counts = splits(correlation=correlation).train.counts_by(method.by)
+        counts = splits(aligned_share=aligned_share).train.counts_by(method.by)
         same: dict[str, str] = {}
         if (counts == counts[0]).all():
             reason = f"every {method.by} has as many samples, so all weigh the same."
@@ -51,16 +51,16 @@ def equal_weights(splits: Callable[..., Splits]) -> Callable[..., dict[str, str]
 
 @drawing(idle=equal_weights(toys.shortcut))
 def draw_shortcut(
-    method: Method, *, correlation: float = 0.95, hidden: int = 0, progress: Progress | None = None
+    method: Method, *, aligned_share: float = 0.95, hidden: int = 0, progress: Progress | None = None
 ) -> tuple[Figure, str]:
     """Plain training beside this `method` on the shortcut toy: decision regions and test accuracy per group."""
-    data, plain = fit_shortcut(ERM(), correlation, hidden)
+    data, plain = fit_shortcut(ERM(), aligned_share, hidden)
     trained = {"plain training": plain}
     if method == ERM():
         return _shortcut_figure(data, trained)
     if progress:
         progress(1, 2, lambda: _shortcut_figure(data, {"plain training": plain}, ["this setting: still training"]))
-    trained["this setting"] = fit_shortcut(method, correlation, hidden)[1]
+    trained["this setting"] = fit_shortcut(method, aligned_share, hidden)[1]
     return _shortcut_figure(data, trained)
 
 
@@ -83,10 +83,10 @@ def _shortcut_figure(data: Splits, trained: Mapping[str, nn.Module], more: Seque
 
 @drawing(idle=equal_weights(colored_digits))
 def draw_digits(
-    method: Method, *, correlation: float = 0.95, epochs: int = 10, progress: Progress | None = None
+    method: Method, *, aligned_share: float = 0.95, epochs: int = 10, progress: Progress | None = None
 ) -> tuple[Figure, str]:
     """Validation accuracy per group while a network trains on coloured digits, and its test report."""
-    data = colored_digits(correlation=correlation)
+    data = colored_digits(aligned_share=aligned_share)
     trained: list[nn.Module] = []
     reports: list[GroupReport] = []
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from ... import data, models
+from ...evaluation import evaluate
+from ...methods import LossReweighting
+from ...training import train
 from ..exercises import Exercise, differs
 
 
@@ -35,30 +39,6 @@ group_weights = Exercise(
 )
 
 
-def _weighted_loss(losses, groups, weights):
-    return (weights[groups] * losses).mean()
-
-
-def _try_weighted_loss(answer):
-    losses, groups, weights = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 1, 0]), torch.tensor([0.5, 4.0])
-    got = answer(losses, groups, weights)
-    if got is None:
-        return "your function returns None; return the loss of the batch"
-    if differs(got, 3.5):
-        return f"(0.5·1 + 4·2 + 0.5·4) / 3 is 3.5, you say {float(got):.3f}; divide by the size of the batch"
-    if differs(answer(losses[:2], groups[:2], weights), 4.25):
-        return "right for a batch of three; a batch of two is divided by two"
-    return None
-
-
-weighted_loss = Exercise(
-    "weights[groups] picks the weight of every sample. The mean divides by the number of samples, not by the sum of "
-    "their weights.",
-    _weighted_loss,
-    _try_weighted_loss,
-)
-
-
 def _learning_rate_factor(counts):
     weights = 1 / counts
     per_population = weights * len(weights) / weights.sum()
@@ -80,4 +60,27 @@ learning_rate_factor = Exercise(
     "Scale 1 / counts to a mean of 1 over populations, then ask: what is the mean weight of a sample?",
     _learning_rate_factor,
     _try_learning_rate_factor,
+)
+
+
+def _lasting_lead():
+    return LossReweighting(), 3.0
+
+
+def _try_open_experiment(answer):
+    got = answer()
+    if got is None:
+        return "your function returns None; return a Method and a weight decay"
+    method, decay = got
+    splits = data.colored_digits()
+    model = train(models.mlp(splits.train), splits.train, method, epochs=60, weight_decay=decay).model
+    worst = evaluate(model, splits.test).worst_group
+    return None if worst.value > 2 / 3 else f"the worst group is {worst}; it should be above two thirds"
+
+
+open_experiment = Exercise(
+    "The weights fade because the margins grow. What did this lecture name that keeps them small? Try decays that are "
+    "ten times apart.",
+    _lasting_lead,
+    _try_open_experiment,
 )

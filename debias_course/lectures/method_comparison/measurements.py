@@ -31,9 +31,9 @@ CORRELATIONS, WRONG_LABELS = (0.90, 0.95, 0.98, 0.995), (0.0, 0.1, 0.2)
 ONCE: dict[str, Any] = dict(epochs=10, select="validation-worst-group")  # with the defaults, without a search
 
 
-def four_groups(seed: int, correlation: float = 0.95, wrong: float = 0.0) -> Splits:
+def four_groups(seed: int, aligned_share: float = 0.95, wrong: float = 0.0) -> Splits:
     """Digits below five or not, in two colours; `wrong` is the share of training labels that are wrong."""
-    splits = data.half_size(data.colored_digits(correlation=correlation, seed=seed))
+    splits = data.half_size(data.colored_digits(aligned_share=aligned_share, seed=seed))
     return splits._replace(train=data.mislabel(splits.train, wrong, seed=seed)) if wrong else splits
 
 
@@ -256,7 +256,7 @@ class MethodComparisonLesson(Lesson):
     @cached_property
     def stronger(self) -> dict[float, Study]:
         """By correlation in training: three methods with four groups."""
-        with_correlation = {c: partial(four_groups, correlation=c) for c in CORRELATIONS}
+        with_correlation = {c: partial(four_groups, aligned_share=c) for c in CORRELATIONS}
         return {c: study(three(), make, seeds=self.seeds, **ONCE) for c, make in with_correlation.items()}
 
     @cached_property

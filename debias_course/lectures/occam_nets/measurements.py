@@ -20,7 +20,7 @@ SETTINGS: dict[str, Any] = dict(batch_size=64, lr=0.01)
 
 
 def digits(seed: int) -> Splits:
-    return data.half_size(data.colored_digits(classes=10, correlation=0.95, seed=seed))
+    return data.half_size(data.colored_digits(classes=10, aligned_share=0.95, seed=seed))
 
 
 def examined(method: Method, seed: int, epochs: int) -> dict[Any, Any]:

@@ -4,43 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from ... import data, models
+from ...evaluation import evaluate
+from ...methods import UnderSampling
+from ...training import train
 from ..exercises import Exercise, differs
-
-
-def _over_sample(groups):
-    size = int(torch.bincount(groups).max())
-    rows = []
-    for group in range(int(groups.max()) + 1):
-        members = (groups == group).nonzero().flatten()
-        rows.append(members[torch.arange(size) % len(members)])
-    return torch.cat(rows)
-
-
-def _try_over_sample(answer):
-    groups = torch.tensor([0, 1, 0, 0, 2, 0, 1])
-    got = answer(groups)
-    if got is None:
-        return "your function returns None; return a tensor of indices"
-    got = torch.as_tensor(got)
-    if got.ndim != 1 or got.is_floating_point() or not len(got) or not 0 <= got.min() <= got.max() < 7:
-        return "return one row of whole numbers, each the index of one of the 7 samples"
-    counts = torch.bincount(groups[got], minlength=3).tolist()
-    if counts != [4, 4, 4]:
-        return f"the largest group has 4 samples, so each should be drawn 4 times; yours are drawn {counts} times"
-    uses = torch.bincount(got, minlength=7)
-    if uses[groups == 0].tolist() != [1] * 4:
-        return "the largest group needs no repeats: each of its samples once"
-    if uses[groups == 1].tolist() != [2, 2]:
-        return "the two samples of group 1 should be used equally often"
-    return None
-
-
-over_sample = Exercise(
-    "For each group, list its members and go through the list again and again until you have as many as the largest "
-    "group; torch.arange(size) % len(members) does it.",
-    _over_sample,
-    _try_over_sample,
-)
 
 
 def _seats(shares, batch_size):
@@ -91,4 +59,27 @@ seen = Exercise(
     "A sample is missed by one draw with probability 1 - 1/n. By how many in a row is it missed?",
     _seen,
     _try_seen,
+)
+
+
+def _my_sampler():
+    return UnderSampling(subset="fixed")
+
+
+def _try_open_experiment(answer):
+    method = answer()
+    if method is None:
+        return "your function returns None; return a Method, such as OverSampling()"
+    splits = data.colored_digits()
+    steps = len(list(method.batches(splits.train, 128, seed=0, epoch=1)))  # of an epoch
+    model = train(models.mlp(splits.train), splits.train, method, epochs=max(1, 480 // steps)).model
+    worst = evaluate(model, splits.test).worst_group
+    return None if worst.value > 2 / 3 else f"the worst group is {worst}; it should be above two thirds"
+
+
+open_experiment = Exercise(
+    "Try each of the samplers, with each choice of its knobs. Which of them sees the same few samples of every group "
+    "all the time?",
+    _my_sampler,
+    _try_open_experiment,
 )

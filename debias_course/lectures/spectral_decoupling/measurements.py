@@ -134,7 +134,7 @@ class SpectralDecouplingLesson(Lesson):
     def extreme(self) -> Study:
         """Thirty epochs where the colour goes along with 99 of 100 digits."""
         methods = {"ERM": ERM(), "margin, λ = 1": SpectralDecoupling(strength=1.0, variant="margin")}
-        nearly_all = functools.partial(data.colored_digits, correlation=0.99)
+        nearly_all = functools.partial(data.colored_digits, aligned_share=0.99)
         return study(methods, nearly_all, seeds=self.seeds, epochs=30, lr=3e-4)
 
     @claim(
