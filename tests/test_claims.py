@@ -409,6 +409,7 @@ def test_the_quick_budget_measures_the_middle_and_shows_the_strip_from_its_recei
     write(course, LECTURE.replace('    topic = "98_test"', '    topic = "98_test"\n    central = ("X3",)') + STRIP)
     (_, strip), made = claims.measure_topic("98_test")
     assert strip.verdict == "open" and strip.numbers.startswith("measured 4.400") and len(made[1]["cells"]) == 1
+    assert "from" not in topics.lesson_of("98_test")().answers()._repr_html_()  # no receipt of the strip yet
     with pytest.raises(ValueError, match="table T1 has not been made; measure it: debias-course claims --topic 98"):
         topics.lesson_of("98_test")().kept("T1")
     (_, whole), made = claims.measure_topic("98_test", budget="full", seeds=5)

@@ -71,8 +71,8 @@ def interval(gains, factor):
         ("dataset_bias", "opportunity_gap", lambda c, y, a: 2 / 3 - 3 / 5, "look only at those with label 1"),
         ("dataset_bias", "opportunity_gap", lambda c, y, a: 0.25, "two of four are right with attribute 0"),
         ("dataset_bias", "open_experiment", lambda images: images, "it should be above 0.8"),
-        ("loss_reweighting", "open_experiment", lambda: (LossReweighting(), 0.0), "it should be above two thirds"),
-        ("sampling", "open_experiment", lambda: ERM(), "it should be above two thirds"),
+        ("loss_reweighting", "open_experiment", lambda: (LossReweighting(), 0.0), "it should be above 0.67"),
+        ("sampling", "open_experiment", lambda: ERM(), "it should be above 0.67"),
         (
             "sampling",
             "seats",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 from ..cache import write_atomically
 from .circumstances import words
 from .findings import findings
 from .receipts import alone, best, read_receipts, shipped
 from .topics import lesson_of, notebooks_folder, topics
-from .verdicts import Claim
+from .verdicts import Claim, brief
 
 MARKS = "<!-- statements: made by `debias-course claims --save` -->\n", "<!-- end of statements -->"
 
@@ -21,7 +20,7 @@ def front_page() -> str:
     for topic, claims in _measured().items():
         for found in claims:
             if found.id.startswith("L") and found.central:
-                row = f"[{topic[:2]}](notebooks/{topic}.ipynb)", found.sentence, f"**{found.answer}**", effect(found)
+                row = f"[{topic[:2]}](notebooks/{topic}.ipynb)", found.sentence, f"**{found.answer}**", found.effect
                 lines.append(f"| {' | '.join(row)} |")
     plain = [
         textwrap.fill(f"{number}. {each}", 118, subsequent_indent="   ") for number, each in enumerate(findings(), 1)
@@ -45,20 +44,19 @@ def claims_page() -> str:
         for found in claims:
             again = others.get(found.id)
             row = (
-                *(found.id, found.sentence, found.claimed, found.expected, f"**{found.answer}**", numbers(found)),
+                *(
+                    found.id,
+                    found.sentence,
+                    found.claimed,
+                    found.expected,
+                    f"**{found.answer}**",
+                    brief(found.at_middle.mean),
+                ),
                 *(f"{found.replication:.2f}", lesson_of(topic).of_receipt(again).answer if again else "not measured"),
             )
             lines.append(f"| {' | '.join(row)} |")
         blocks += ["\n".join(lines) + "\n", *(strip(found) for found in claims if len(found.cells) > 1)]
     return "\n".join(blocks)
-
-
-def effect(found: Claim) -> str:
-    """The smallest and the largest effect of all circumstances; with one, its interval."""
-    values = sorted(cell.mean.value for cell in found.cells)
-    if len(values) == 1:
-        return numbers(found)
-    return f"from {values[0]:+.2f} to {values[-1]:+.2f} in {len(values)} circumstances"
 
 
 def strip(found: Claim) -> str:
@@ -69,17 +67,8 @@ def strip(found: Claim) -> str:
         "|" + "---|" * (len(axes) + 2),
     ]
     for cell in found.cells:
-        lines.append(f"| {' | '.join(map(words, cell.where.values()))} | {cell.verdict} | {interval(cell.mean)} |")
+        lines.append(f"| {' | '.join(map(words, cell.where.values()))} | {cell.verdict} | {brief(cell.mean)} |")
     return f"<details><summary>{found.id} in each circumstance</summary>\n\n" + "\n".join(lines) + "\n\n</details>\n"
-
-
-def numbers(found: Claim) -> str:
-    return interval(found.at_middle.mean)
-
-
-def interval(mean: Any) -> str:
-    finite = abs(mean.low) < 1e9
-    return f"{mean.value:.3f} ({f'{mean.low:.3f} to {mean.high:.3f}' if finite else 'no interval'})"
 
 
 def _measured() -> dict[str, list[Claim]]:

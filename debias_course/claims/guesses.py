@@ -10,7 +10,6 @@ from typing import Any
 import ipywidgets as widgets
 
 from . import shown
-from .front_page import effect
 from .verdicts import Claim
 
 
@@ -63,12 +62,11 @@ class Answers:
             guessed = guess.made if guess and guess.made else "no guess"
             color = shown.COLORS[found.verdict]
             answer = f'<strong style="color:{color}">{shown.MARKS[found.verdict]} {html.escape(found.answer)}</strong>'
-            numbers = effect(found.whole if found.whole and found.whole.cells else found)
             cells = (
                 f"{found.id}",
                 html.escape(found.sentence),
                 html.escape(guessed),
-                f"{answer}<br><small>{numbers}</small>",
+                f"{answer}<br><small>{found.effect}</small>",
             )
             lines.append("".join(f'<td style="text-align:left">{each}</td>' for each in cells))
         head = "".join(

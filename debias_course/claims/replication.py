@@ -17,18 +17,24 @@ ENOUGH = 0.95  # the probability with which a fresh block has to give the verdic
 BLOCKS = 2000  # simulated: the standard error of 0.95 is 0.005
 
 
+def student(n: int) -> float:
+    """The quantile of Student's t for the 95 % interval of n values."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 0.975))
+
+
 @functools.cache
 def margin(n: int) -> float:
     """By how many standard errors the end of a 95 % interval of n seeds may move in a fresh block: in either direction,
     it moves by less with a probability of 0.95."""
     import numpy as np
-    from scipy.special import stdtrit
 
     draws, blocks = np.random.default_rng(0), 100_000
     scale = np.sqrt((n - 1) / draws.chisquare(n - 1, blocks))
     moved = scale * draws.standard_normal((2, blocks)).sum(0)  # of the true mean, and of the block's around it
     spread = scale * np.sqrt(draws.chisquare(n - 1, blocks) / (n - 1))
-    return float(np.quantile(stdtrit(n - 1, 0.975) * (spread - 1) - moved, ENOUGH))
+    return float(np.quantile(student(n) * (spread - 1) - moved, ENOUGH))
 
 
 def replication(claim: Claim) -> float:
@@ -36,7 +42,6 @@ def replication(claim: Claim) -> float:
     over the seeds: with residuals C [n, k] of k circumstances, a seed of a fresh block differs from the true means by
     z C / √(n - 1), z standard normal [n]. A circumstance without spread gives its verdict again."""
     import numpy as np
-    from scipy.special import stdtrit
 
     from .verdicts import CODES
 
@@ -50,7 +55,7 @@ def replication(claim: Claim) -> float:
     means = values.mean(0) + scale * (draws.standard_normal((BLOCKS, n)) @ rest) / np.sqrt(n * (n - 1))
     around = scale[:, :, None] * (draws.standard_normal((BLOCKS, n, n)) @ rest) / np.sqrt(n - 1)
     error = around.std(1, ddof=1) / np.sqrt(n)
-    found = claim.cells[0].codes(means + around.mean(1), error, stdtrit(n - 1, 0.975), n)
+    found = claim.cells[0].codes(means + around.mean(1), student(n) * error, error, n)
     still = np.abs(rest).max(0) < 1e-9
     found[:, still] = np.array([CODES.index(cell.verdict) for cell in claim.cells])[still]
     kinds, counts = np.unique(found, axis=0, return_counts=True)

@@ -19,7 +19,7 @@ from typing import Any
 from ..study import Mean, mean_over_seeds
 from . import shown
 from .circumstances import in_words, some_of
-from .replication import ENOUGH, margin, replication
+from .replication import ENOUGH, margin, replication, student
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,13 @@ class Cell:
             return "open"
         center, half = (low + high) / 2, (high - low) / 2
         error = 0.0 if max(self.values) - min(self.values) < 1e-9 else half / student(n)  # then it has no spread
-        return CODES[int(self.codes(center, error, half / error if error else 0.0, n, half))]
+        return CODES[int(self.codes(center, half, error, n))]
 
-    def codes(self, center: Any, error: Any, quantile: float, n: int, half: Any = None) -> Any:
-        """Places in CODES, for means with their standard errors, or arrays of them, from n seeds each; the interval
-        reaches `half` to both sides, and `quantile` errors unless said."""
+    def codes(self, center: Any, half: Any, error: Any, n: int) -> Any:
+        """Places in CODES, for means, or arrays of them, with intervals that reach `half` to both sides, and their
+        standard errors, from n seeds each."""
         import numpy as np
 
-        half = quantile * error if half is None else half
         found = self.holds.codes(center - half, center + half, self.matters)
         for way in (-1, 1) if self.steady else ():
             moved = center + way * margin(n) * error
@@ -209,6 +208,15 @@ class Claim:
         return f"{self.holds}; matters from {matters:g}" if matters else str(self.holds)
 
     @property
+    def effect(self) -> str:
+        """The smallest and the largest effect of all circumstances; of one, its mean with the interval."""
+        cells = self.whole.cells if self.whole and self.whole.cells else self.cells
+        if len(cells) < 2:
+            return brief(cells[0].mean) if cells else "not measured"
+        values = [cell.mean.value for cell in cells]
+        return f"from {min(values):+.2f} to {max(values):+.2f} in {len(cells)} circumstances"
+
+    @property
     def measured(self) -> str:
         """What was measured in the middle, in words."""
         where = f" ({in_words(self.middle)})" if self.middle else ""
@@ -230,11 +238,9 @@ def _is(verdict: str) -> str:
     return "is open" if verdict == "open" else verdict
 
 
-def student(n: int) -> float:
-    """The quantile of Student's t for the 95 % interval of n values."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(n - 1, 0.975))
+def brief(mean: Mean) -> str:
+    """A mean with its interval, in a table."""
+    return f"{mean.value:.3f} ({f'{mean.low:.3f} to {mean.high:.3f}' if math.isfinite(mean.low) else 'no interval'})"
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:

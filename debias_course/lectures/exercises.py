@@ -1,8 +1,8 @@
 """Exercises with a check that never raises, a hint, and a solution that the tests run.
 
-    exercises.group_id.check(my_function)   prints "solved" or "not yet: ..."
-    exercises.group_id.hint()
-    exercises.group_id.reveal()
+    exercises.worst_group.check(my_function)   prints "solved" or "not yet: ..."
+    exercises.worst_group.hint()
+    exercises.worst_group.reveal()
 
 One module per topic. An unsolved stub returns None, so that a notebook runs from top to bottom at any time.
 
@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ..methods import Method
 
 RECORD = "DEBIAS_COURSE_SOLVED"
 
@@ -87,3 +89,15 @@ def differs(got: Any, wanted: Any, tolerance: float = 1e-5) -> bool:
         return True
     got, wanted = torch.as_tensor(got, dtype=torch.float64), torch.as_tensor(wanted, dtype=torch.float64)
     return got.shape != wanted.shape or not torch.allclose(got, wanted, atol=tolerance, rtol=0)
+
+
+def falls_short(least: float, method: Method | None = None, **settings: Any) -> str | None:
+    """Train the MLP on the coloured digits: what is wrong with its worst group on test if it is not above `least`."""
+    from .. import data, models
+    from ..evaluation import evaluate
+    from ..training import PLAIN, train
+
+    splits = data.colored_digits()
+    worst = evaluate(train(models.mlp(splits.train), splits.train, method or PLAIN, **settings).model, splits.test)
+    share = worst.worst_group
+    return None if share.value > least else f"the worst group is {share}; it should be above {least:.2g}"
