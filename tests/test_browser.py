@@ -94,6 +94,7 @@ def page(lab):
         page.get_by_text("Run All Cells", exact=True).click()
         page.locator(".widget-slider .noUi-handle").first.wait_for(state="attached", timeout=120_000)
         changed(page, before=None)
+        page.get_by_text(re.compile(r"\(ipykernel\) \| Idle")).wait_for(timeout=60_000)  # the panel is shown once more
         yield page
         browser.close()
 
@@ -122,10 +123,8 @@ def changed(page, before):
 
 def press(page, name, key):
     """Press a key on a slider and wait until the picture is another one; its address."""
-    picture = page.locator(PICTURE).first
-    picture.scroll_into_view_if_needed()
     row(page, name).locator(".noUi-handle").focus()
-    before = picture.get_attribute("src")
+    before = page.locator(PICTURE).first.get_attribute("src")
     page.keyboard.press(key)
     return changed(page, before)
 
