@@ -148,8 +148,8 @@ def claims(args: argparse.Namespace) -> int:
     others = silent = 0
     for topic in chosen:
         print(f"{topic}")
-        shipped = receipts.shipped(topic)
         found, made = measured.measure_topic(topic, seeds=seeds, budget=args.budget)
+        shipped = receipts.shipped(topic, made)
         for claim in found:
             print(f"  {claim!r}\n      {claim.numbers}")
             if claim.id not in shipped or len(claim.seeds) == 1:

@@ -440,6 +440,12 @@ def test_the_command_says_where_a_verdict_is_not_the_shipped_one(course, capsys)
     assert cli.main(["claims", "--topic", "98_test", "--seeds", "1000:1005", "--budget", "full"]) == 1
     out = capsys.readouterr().out
     assert "the shipped receipt says open, and these seeds confirmed" in out and "2 verdicts differ from the" in out
+    receipts.save_receipts("98_test", claims.measure_topic("98_test", budget="full", seeds="1000:1005")[1])
+    assert (
+        cli.main(["claims", "--topic", "98_test", "--seeds", "1000:1005", "--budget", "full"]) == 0
+    )  # seeds have theirs
+    capsys.readouterr()
+    assert cli.main(["claims", "--topic", "98_test", "--seeds", "1000:1005"]) == 1  # and not of this budget
     write(course, LECTURE.replace("return seed", "return 9 + seed"))  # it says something else now
     assert cli.main(["claims", "--topic", "98_test"]) == 0
 

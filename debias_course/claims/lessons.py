@@ -98,11 +98,16 @@ class Lesson:
         )
 
     def claim(self, *ids: str) -> None:
-        """Measure the claims on every seed of the lesson, remember them and show them, each with its circumstances."""
-        from IPython.display import display
+        """Measure the claims on every seed of the lesson, remember them and show them, each with its circumstances, in
+        the place of the progress bars."""
+        from IPython import get_ipython
+        from IPython.display import clear_output, display
 
-        for id in ids:
-            display(self.measured(id))
+        found = [self.measured(id) for id in ids]
+        if get_ipython() is not None:
+            clear_output(wait=True)
+        for each in found:
+            display(each)
 
     def where(self, id: str) -> None:
         """Show in which circumstances a claim holds."""

@@ -74,9 +74,13 @@ def _made(lesson: Any, id: str) -> dict[str, Any]:
     )
 
 
-def shipped(topic: str) -> dict[str, dict[str, Any]]:
-    """By id the receipts on the shipped seeds."""
-    return best([each for each in read_receipts(topic) if each["seeds"][0] == 0])
+def shipped(topic: str, made: Sequence[dict[str, Any]] = ()) -> dict[str, dict[str, Any]]:
+    """By id the receipts on the shipped seeds; in place of them those on seeds and budget of `made`, where there are
+    some."""
+    known = read_receipts(topic)
+    alike = {(each["id"], *each["seeds"], each["budget"]) for each in made}
+    same = [each for each in known if (each["id"], *each["seeds"], each["budget"]) in alike]
+    return best([each for each in known if each["seeds"][0] == 0]) | best(same)
 
 
 def best(known: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

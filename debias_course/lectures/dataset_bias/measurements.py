@@ -42,7 +42,6 @@ class DatasetBiasLesson(Lesson):
             model=models.MODELS[network],
             epochs=longest,
             test_every_epoch=True,
-            progress=False,
         )
 
     def value(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, cast
 
@@ -63,24 +64,21 @@ def fit_random_features(how: str, features: int, seed: int) -> tuple[float, floa
 class LossReweightingLesson(Lesson):
     topic = "01_loss_reweighting"
     central = ("L01.1", "L01.2", "L01.3", "B01.1", "B01.5")
-    quick_seeds = 8
     full_seeds = 12
 
     def epochs(self, network: str = "mlp", longest: int = 150) -> int:
         """The quick budget trains for 20 epochs, a network of convolutions for 60 at most."""
         return min(longest, 60 if network == "cnn" else 150) if self.budget == "full" else 20
 
+    def trained(self, methods: Mapping[str, Method], source: Callable[..., Splits], network: str, epochs: int) -> Study:
+        return study(
+            methods, source, seeds=self.seeds, model=models.MODELS[network], epochs=epochs, test_every_epoch=True
+        )
+
     @once
     def runs(self, aligned_share: float = 0.95, network: str = "mlp") -> Study:
-        return study(
-            plain_and_weighted(),
-            partial(data.colored_digits, aligned_share=aligned_share),
-            seeds=self.seeds,
-            model=models.MODELS[network],
-            epochs=self.epochs(network),
-            test_every_epoch=True,
-            progress=False,
-        )
+        source = partial(data.colored_digits, aligned_share=aligned_share)
+        return self.trained(plain_and_weighted(), source, network, self.epochs(network))
 
     def gain(
         self,
@@ -112,15 +110,9 @@ class LossReweightingLesson(Lesson):
     @once
     def shortcut(self, aligned_share: float = 0.95, network: str = "mlp") -> Study:
         """A quarter of the high digits is kept, so that there is something to even out between the classes as well."""
-        return study(
-            {"ERM": ERM(), "by label": LossReweighting(by="label"), "by group": LossReweighting(by="group")},
-            partial(uneven, aligned_share=aligned_share, keep=0.25),
-            seeds=self.seeds,
-            model=models.MODELS[network],
-            epochs=self.epochs(network, 20 if network == "cnn" else 60),
-            test_every_epoch=True,
-            progress=False,
-        )
+        methods = plain_and_weighted() | {"by label": LossReweighting(by="label")}
+        source = partial(uneven, aligned_share=aligned_share, keep=0.25)
+        return self.trained(methods, source, network, self.epochs(network, 20 if network == "cnn" else 60))
 
     @claim(
         "L01.2",
@@ -140,15 +132,9 @@ class LossReweightingLesson(Lesson):
     @once
     def rare_class(self, kept: float = 0.03, network: str = "mlp") -> Study:
         """The only fault is that of one class a small share is kept; the colours say nothing."""
-        return study(
-            {"ERM": ERM(), "by label": LossReweighting(by="label")},
-            partial(uneven, aligned_share=0.5, keep=kept),
-            seeds=self.seeds,
-            model=models.MODELS[network],
-            epochs=self.epochs(network, 20 if network == "cnn" else 60),
-            test_every_epoch=True,
-            progress=False,
-        )
+        methods = {"ERM": ERM(), "by label": LossReweighting(by="label")}
+        source = partial(uneven, aligned_share=0.5, keep=kept)
+        return self.trained(methods, source, network, self.epochs(network, 20 if network == "cnn" else 60))
 
     @claim(
         "L01.3",
@@ -190,8 +176,8 @@ class LossReweightingLesson(Lesson):
     def decayed(self) -> Study:
         """With a weight decay of 10: AdamW multiplies the parameters by 0.99 at each step, and so halves them in three
         epochs. PyTorch's default is a thousand times smaller."""
-        settings: dict[str, Any] = dict(epochs=self.epochs(), weight_decay=10.0, test_every_epoch=True, progress=False)
-        return study(plain_and_weighted(), data.colored_digits, seeds=self.seeds, **settings)
+        how: dict[str, Any] = dict(seeds=self.seeds, epochs=self.epochs(), weight_decay=10.0, test_every_epoch=True)
+        return study(plain_and_weighted(), data.colored_digits, **how)
 
     @claim(
         "B01.3",
@@ -218,7 +204,7 @@ class LossReweightingLesson(Lesson):
     def scaled(self) -> dict[str, Study]:
         """The last of five epochs, under two optimisers."""
         rates = {"sgd": 0.01, "adamw": 1e-3}
-        how: dict[str, Any] = dict(seeds=self.seeds, epochs=5, progress=False)
+        how: dict[str, Any] = dict(seeds=self.seeds, epochs=5)
         return {name: study(scales(), data.colored_digits, optimizer=name, lr=lr, **how) for name, lr in rates.items()}
 
     @claim(
@@ -260,15 +246,6 @@ class LossReweightingLesson(Lesson):
     def gain_by_under_sampling(self, seed: int, *, features: int = 1000) -> float:
         return self.fit("under-sampled", features, seed)[0] - self.fit("plain", features, seed)[0]
 
-    def by_features(self) -> pd.DataFrame:
-        """For a picture: the worst group over the number of features (in the column `epoch`), with intervals."""
-        rows = []
-        for how in ("plain", "weighted", "under-sampled"):
-            for n in FEATURES:
-                mean = mean_over_seeds([self.fit(how, n, seed)[0] for seed in self.seeds])
-                rows.append(dict(method=how, epoch=n, value=mean.value, low=mean.low, high=mean.high))
-        return pd.DataFrame(rows)
-
     @table("T01.1", "The worst group over training length, with and without weights, and without the bias")
     def over_epochs(self) -> pd.DataFrame:
         unbiased = self.runs(0.5).by_epoch(epochs=LENGTHS)
@@ -278,3 +255,13 @@ class LossReweightingLesson(Lesson):
     @table("T01.2", "The worst group over training length, with and without weights, under a weight decay of 10")
     def over_epochs_decayed(self) -> pd.DataFrame:
         return self.decayed.by_epoch(epochs=LENGTHS)
+
+    @table("T01.3", "The worst group over the number of random features")
+    def by_features(self) -> pd.DataFrame:
+        """The number of features is in the column `epoch`."""
+        rows = []
+        for how in ("plain", "weighted", "under-sampled"):
+            for n in FEATURES:
+                mean = mean_over_seeds([self.fit(how, n, seed)[0] for seed in self.seeds])
+                rows.append(dict(method=how, epoch=n, value=mean.value, low=mean.low, high=mean.high))
+        return pd.DataFrame(rows)

@@ -43,7 +43,7 @@ def move(images: Tensor) -> Tensor:
 class SamplingLesson(Lesson):
     topic = "02_sampling"
     central = ("L02.1", "L02.2", "L02.3", "L02.4", "L02.5")
-    quick_seeds = full_seeds = 8
+    full_seeds = 8
 
     def epochs(self, network: str = "mlp") -> int:
         """The quick budget trains for 20 epochs, and so does a network of convolutions."""
@@ -60,7 +60,6 @@ class SamplingLesson(Lesson):
             epochs=self.epochs(network),
             augment=move if augmented else None,
             test_every_epoch=True,
-            progress=False,
         )
 
     @once
@@ -73,7 +72,6 @@ class SamplingLesson(Lesson):
             epochs=self.epochs(),
             augment=move if augmented else None,
             test_every_epoch=True,
-            progress=False,
         )
 
     @once
@@ -93,7 +91,6 @@ class SamplingLesson(Lesson):
             model=models.MODELS[network],
             epochs=plain * 24 // steps(name, aligned_share),
             test_every_epoch=True,
-            progress=False,
         )
 
     def after(self, name: str, epochs: int, network: str = "mlp", aligned_share: float = 0.95) -> Study:
@@ -225,7 +222,6 @@ class SamplingLesson(Lesson):
             batch_size=batch_size,
             epochs=10,
             test_every_epoch=True,
-            progress=False,
         )
 
     @claim(
