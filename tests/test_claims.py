@@ -450,6 +450,37 @@ def test_the_command_says_where_a_verdict_is_not_the_shipped_one(course, capsys)
     assert cli.main(["claims", "--topic", "98_test"]) == 0
 
 
+LOOP = """
+class One(Lesson):
+    @claim("X1", "One", holds=above(0))
+    def one(self, seed):
+        total = 0
+        for each in "a b":
+            last = each
+            total += 1
+        return total
+
+    @claim("X2", "Two", holds=above(0))
+    def two(self, seed):
+        return 2
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new, same",
+    {
+        "a comment, a docstring": ("total = 0\n", '"""Text."""\n        total = 0  # none\n', True),
+        "other blanks and lines": ("holds=above(0))\n    def one", "holds=above( 0 )\n    )\n\n    def one", True),
+        "another claim": ("return 2", "return 3", True),
+        "a line out of a loop": ("    total += 1", "total += 1", False),
+        "blanks in a string": ("a b", "a  b", False),
+        "the claim": ("return total", "return -total", False),
+    }.values(),
+)
+def test_a_statement_is_its_code_as_it_is_indented(old, new, same):
+    assert old in LOOP and (receipts.bare(LOOP.replace(old, new), "X1") == receipts.bare(LOOP, "X1")) == same
+
+
 def test_the_middle_has_to_be_among_the_circumstances():
     with pytest.raises(ValueError, match="its middle is {'n': 3}; let one of the circumstances be what the method's"):
 

@@ -121,12 +121,9 @@ def stated(topic: str) -> list[str]:
 
 
 def bare(source: str, id: str) -> str:
-    """Code without comments, docstrings, white space, and the claims that are not called `id`."""
+    """Code in its logical lines, without comments, docstrings, blanks between words, and the claims that are not called
+    `id`. Braces stand for what is indented."""
     lines = source.splitlines(keepends=True)
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
     for node in ast.walk(ast.parse(source)):
         body = getattr(node, "body", None)
         for place, each in enumerate(body if isinstance(body, list) else ()):
@@ -135,7 +132,9 @@ def bare(source: str, id: str) -> str:
             if docstring or any(_other_claim(call, id) for call in getattr(each, "decorator_list", ())):
                 first = min(part.lineno for part in (each, *getattr(each, "decorator_list", ())))
                 lines[first - 1 : each.end_lineno] = [""] * (each.end_lineno - first + 1)
-    return "".join("".join(lines).split())
+    left_out, in_place = (tokenize.COMMENT, tokenize.NL), {tokenize.INDENT: "{", tokenize.DEDENT: "}"}
+    tokens = tokenize.generate_tokens(io.StringIO("".join(lines)).readline)
+    return "".join(in_place.get(each.type, each.string) for each in tokens if each.type not in left_out)
 
 
 def _other_claim(call: Any, id: str) -> bool:
