@@ -109,9 +109,13 @@ def table_of(kept: dict[str, Any] | None, topic: str, id: str) -> pd.DataFrame:
 
 
 def statement(topic: str, id: str) -> str:
-    """Hash of a claim and of the lecture's measurements, without the functions of the other claims."""
-    source = Path(str(topics.measurements(topic).__file__)).read_text(encoding="utf-8")
-    return hashlib.sha256(bare(source, id).encode()).hexdigest()
+    """Hash of a claim and of the lecture's measurements, without the functions of the other claims; and of the modules
+    of the lecture that these import."""
+    path = Path(str(topics.measurements(topic).__file__))
+    source = path.read_text(encoding="utf-8")
+    imports = [each for each in ast.walk(ast.parse(source)) if isinstance(each, ast.ImportFrom) and each.level == 1]
+    beside = [path.with_name(f"{each.module}.py").read_text(encoding="utf-8") for each in imports]
+    return hashlib.sha256("".join(bare(each, id) for each in (source, *beside)).encode()).hexdigest()
 
 
 def stated(topic: str) -> list[str]:
