@@ -174,7 +174,9 @@ def test_a_knob_that_does_nothing_is_grey_and_says_why(page):
     choice.select_option("label")
     changed(page, before)
     power = row(page, "power").first
-    assert "every label has as many samples" in power.inner_text() and power.locator("[disabled]").count() > 0
+    assert (
+        "every label has the same number of samples" in power.inner_text() and power.locator("[disabled]").count() > 0
+    )
     assert "power" not in page.locator(".debias-panel-shown figcaption").first.inner_text()
     before = page.locator(PICTURE).first.get_attribute("src")
     choice.select_option("group")

@@ -9,7 +9,7 @@ import torch
 
 from debias_course import lectures
 from debias_course.lectures.exercises import Exercise
-from debias_course.methods import ERM, LossReweighting
+from debias_course.methods import ERM, LossReweighting, OverSampling
 
 TOPICS = [module.name for module in pkgutil.iter_modules(lectures.__path__) if module.ispkg]
 
@@ -28,6 +28,7 @@ every = pytest.mark.parametrize("exercise", list(each_exercise()))
 @every
 def test_the_solution_solves_it_and_is_what_reveal_prints(exercise, capsys):
     assert exercise.verdict(exercise.solution) == "solved"
+    capsys.readouterr()  # an open experiment says that it trains, and what came out
     exercise.reveal()
     printed = capsys.readouterr().out
     assert printed.startswith(f"def {exercise.solution.__name__}(") and "return" in printed
@@ -48,7 +49,7 @@ def test_the_solution_solves_it_and_is_what_reveal_prints(exercise, capsys):
 )
 def test_no_attempt_raises_and_none_of_these_is_solved(exercise, attempt, capsys):
     exercise.check(attempt)
-    assert capsys.readouterr().out.startswith("not yet: ")
+    assert "\nnot yet: " in "\n" + capsys.readouterr().out  # an open experiment says first that it trains
 
 
 @every
@@ -77,8 +78,12 @@ def interval(gains, factor):
             "sampling",
             "seats",
             lambda f, b: (f * b).round() + torch.tensor([1, 0, -1]),
-            "the largest remainder the last",
+            "the last goes to the largest remainder",
         ),
+        ("sampling", "seats", lambda f, b: (f * b).round(), "right where rounding happens to fit"),
+        ("sampling", "open_experiment", lambda: OverSampling, "OverSampling is a class; write OverSampling()"),
+        ("sampling", "open_experiment", lambda: 3, "3 is no Method"),
+        ("loss_reweighting", "open_experiment", lambda: LossReweighting(), "return a Method and a weight decay, such"),
         ("sampling", "seen", lambda n, k: k / n, "see 7/16 on average"),
         ("group_dro", "updated", lambda q, v, s: q * torch.exp(s * v), "divide by their sum"),
         ("group_dro", "updated", lambda q, v, s: torch.softmax(-s * v, 0), "look at the sign"),
@@ -209,7 +214,7 @@ def interval(gains, factor):
         ("dann", "label_loss", lambda v, d: (v * (d == 0)).mean(), "not by the size of the batch"),
         ("dann", "label_loss", lambda v, d: v[d == 0].mean(), "not 0 / 0"),
         ("loss_reweighting", "group_weights", lambda n: 1 / n, "should sum to 8"),
-        ("loss_reweighting", "group_weights", lambda n: n / n.sum(), "should weigh the same in all"),
+        ("loss_reweighting", "group_weights", lambda n: n / n.sum(), "should weigh the same in total"),
         (
             "loss_reweighting",
             "learning_rate_factor",

@@ -39,7 +39,7 @@ def strip(cells: Sequence[Cell], *, title: str = "", middle: Cell | None = None,
     width = min(1.4, (WIDTH - left - 0.1) / len(values[across]))
     intervals = width > (1.0 if points else 1.25)  # or there is no room for them
     same = {name: values[name][0] for name in values if name not in (across, *down)}
-    notes = textwrap.wrap(_note(points, intervals, same), int(1.1 * WIDTH / LETTER))
+    notes = textwrap.wrap(_note(points, intervals, same, framed=middle is not None), int(1.1 * WIDTH / LETTER))
     bottom = top + HEIGHT * len(rows)
     axis = new_page(WIDTH, bottom + 0.15 + LINE * len(notes))
     axis.text(0.1, 0.12, "\n".join(titles), fontsize=13, fontweight="bold", va="top")
@@ -77,11 +77,13 @@ def _listed(where: Cell) -> str:
     return ", ".join(f"{name} {value}" for name, value in where.items())
 
 
-def _note(points: bool, intervals: bool, same: Cell) -> str:
+def _note(points: bool, intervals: bool, same: Cell, *, framed: bool) -> str:
     """What the marks and numbers mean, and what is the same in all cells."""
     marks = "  ".join(f"{mark} {verdict}" for verdict, (mark, _) in VERDICTS.items())
+    marks += ", or other seeds might say otherwise"
     numbers = ("points" if points else "effect") + " with interval" * intervals
-    return f"{marks} · {numbers}" + f" · everywhere: {_listed(same)}" * bool(same)
+    here = " · framed: measured by the quick budget, too, on fewer seeds" * framed
+    return f"{marks} · {numbers}{here}" + f" · everywhere: {_listed(same)}" * bool(same)
 
 
 def _effect(cell: Cell, of: str, points: bool) -> str:

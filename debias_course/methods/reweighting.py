@@ -69,7 +69,7 @@ class _Reweighting(Method):
 
     milder: ClassVar[str]  # a setting that makes weights less extreme
 
-    by: str = knob("group", choices=("group", "label", "attribute"), help="the populations that are evened out")
+    by: str = knob("group", choices=("group", "label", "attribute"), help="which populations get the same total weight")
     normalize: str = knob("samples", choices=OVER, help="mean weight 1 over what")
     smooth: float = knob(0.0, low=0.0, high=100.0, help="added to every count, so that tiny populations weigh less")
 

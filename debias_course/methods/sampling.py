@@ -22,7 +22,7 @@ from ..checks import Unsuitable, number
 from ..data import GroupedData
 from ..method import Method, cut, epoch_generator, knob, several
 
-BY = dict(choices=("group", "label", "attribute"), help="the populations that are evened out")
+BY = dict(choices=("group", "label", "attribute"), help="which populations get equally many samples")
 
 
 def draw_epoch(

@@ -49,9 +49,9 @@ here = LossReweightingLesson()
 
 # %%
 splits = data.colored_digits(aligned_share=0.95, seed=0)
-table = splits.train.table().rename(columns={"share": "weight before"})
-table["of a sample"] = LossReweighting(by="group").weights(splits.train).tolist()
-table["weight after"] = table["weight before"] * table["of a sample"]
+table = splits.train.table().rename(columns={"share": "share of the loss, plain"})
+table["weight of each sample"] = LossReweighting(by="group").weights(splits.train).tolist()
+table["share, weighted"] = table["share of the loss, plain"] * table["weight of each sample"]
 table.round(3)
 
 # %%
@@ -63,7 +63,7 @@ figures.picture(
 # %%
 here.guess(
     "L01.1",
-    "Train with these weights, for longer and longer. The lead in the worst group",
+    "Train longer and longer with these weights. The lead in the worst group",
     "grows",
     "shrinks, but stays",
     "vanishes",
@@ -96,7 +96,10 @@ losses = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none
 print(f"plain {losses.mean():.4f}, weighted {(weights[batch.groups] * losses).mean():.4f}")
 
 # %% [markdown]
-# And the library's own code, as it runs in everything below:
+# All losses are equal here, and still the two means differ: the weights average one over the training set, not over each
+# batch, and this batch has fewer rare samples than their share.
+#
+# The library's own code, as it runs in everything below:
 
 # %%
 source(library.inverse_frequency, library.normalise, LossReweighting.loss)
@@ -183,7 +186,7 @@ here.where("L01.1")
 # %%
 figures.picture(
     figures.over_epochs(here.kept("T01.1"), levels={"chance": 0.5}, log=True),
-    takeaway="The gap is wide early and narrow late. Which of the two lines closes it?",
+    takeaway="The gap is wide early and narrow late. Follow each line: which of them moves more?",
 )
 
 # %% [markdown]
@@ -212,18 +215,18 @@ here.guess(
 here.claim("L01.2", "L01.3")
 
 # %%
-here.where("L01.3")
+here.where("L01.2")
 
 # %% [markdown]
 # **What it costs.** Weights move effort from the common groups to the rare ones. On data composed like the training data,
-# that should cost accuracy. Or is it the early stop that costs it?
+# that should cost accuracy. Or does only stopping early cost it?
 
 # %%
 here.guess(
     "B01.1",
     "On data like training, weights cost accuracy",
     "always",
-    "only where validation stops training early",
+    "only where training stops early, by plan or by validation",
     "never",
 )
 
@@ -254,13 +257,13 @@ here.claim("B01.4")
 # %%
 figures.picture(
     pictures.weighted_losses(),
-    takeaway="On the right, the heavy curve is the light one moved by about 3. On the left, it is far higher than that.",
+    takeaway="The heavy curve is 19 times the light one everywhere. On the right, that is the light one moved by about 3.",
 )
 
 # %% tags=["measure", "nbval-ignore-output"]
 figures.picture(
     pictures.reached(splits),
-    takeaway="From epoch 5 to epoch 30 the margins move to the right, where both losses are flat.",
+    takeaway="From epoch 5 to epoch 30 the margins move to the right, where both losses are nearly zero.",
 )
 
 # %% tags=["claim"]
@@ -342,7 +345,8 @@ exercises.open_experiment.check(lasting_lead)
 #
 # - A weight per population changes who counts in the mean loss.
 # - How much it helps depends on how long one trains: say for how many epochs, and which epoch you tested.
-# - Against a shortcut, weights need groups: class label and attribute together. Against a rare class, class labels.
+# - Against a shortcut, weights by group do what weights by class label cannot, above all in short training (L01.2 says
+#   where). Against a rare class, class labels are enough.
 # - The scale of the weights is a learning rate under SGD. Say how yours are normalised.
 #
 # **Quiz**
@@ -352,7 +356,8 @@ exercises.open_experiment.check(lasting_lead)
 # altogether.</details>
 #
 # <details><summary>Is the weighted model worse on data like the training data?</summary>It depends on which epoch is
-# tested. Look at the strip of B01.1 above: compare the two rules at the same length.</details>
+# tested, and how early that is. Look at the strip of B01.1 above: compare the two rules at the same length, and the last
+# of few epochs with the last of many.</details>
 #
 # <details><summary>Your weighted run and your plain run end alike. What do you check?</summary>Whether the weights differ
 # from one at all (by label, on equal classes, they do not). Then whether the training loss has gone to zero in both: stop

@@ -61,7 +61,7 @@ figures.picture(
 # %%
 here.guess(
     "L02.1",
-    "Show the rare groups as often as the common ones, for longer and longer. The gain in the worst group",
+    "Train longer and longer with rare groups shown as often as common ones. The gain in the worst group",
     "grows",
     "shrinks, but stays",
     "vanishes",
@@ -96,7 +96,8 @@ print("samples of each group      ", splits.train.counts.tolist())
 print("an over-sampled epoch shows", torch.bincount(splits.train.groups[epoch]).tolist())
 
 # %% [markdown]
-# And the heart of batch sampling in the library: who gets which seats in the batches to come.
+# And the heart of batch sampling in the library: what is due, minus what was given; whole seats first, the rest to the
+# largest remainders. (At a first reading, skip it.)
 
 # %%
 source(library.quotas)
@@ -158,7 +159,7 @@ panel(
 )
 
 # %% [markdown]
-# Set `by` to label. Why is it then the same as plain training?
+# Set *evened out by* to label. Why is it then the same as plain training?
 #
 # <details><summary>Answer</summary>Both classes are equally large, so there is nothing to even out. Only the groups
 # differ in size.</details>
@@ -167,12 +168,12 @@ panel(
 #
 # With batches of 128, an epoch has 24 gradient steps for plain training and batch sampling, 45 for over-sampling, and 3
 # for under-sampling. So epochs are no fair measure of length. Below, 20 epochs mean **as many gradient steps** as 20
-# epochs of plain training, or a few less where a sampler's own epochs do not fit; never more.
+# epochs of plain training, or a few fewer where a sampler's own epochs do not fit; never more.
 
 # %%
 here.guess(
     "L02.2",
-    "Each epoch of under-sampling shows 75 of the 1,425 samples of a common group. Its worst group, against plain training, is",
+    "An epoch of under-sampling shows 75 of a common group's 1,425 samples. Its worst group, against plain training, is",
     "better",
     "about the same",
     "worse",
@@ -253,7 +254,7 @@ here.where("L02.4")
 # %%
 figures.picture(
     figures.over_epochs(here.kept("T02.1"), levels={"chance": 0.5}, y="worst group, not augmented", log=True),
-    takeaway="Without augmentation: three methods, and the level that they would reach without the bias.",
+    takeaway="Without augmentation: three methods, and plain training on digits without the bias.",
 )
 
 # %%
@@ -302,7 +303,8 @@ exercises.seen.check(seen)
 
 
 # %% tags=["exercise"]
-# 3. Open: any sampler, any knob. Return a Method with a worst group above two thirds after 480 steps (20 epochs of plain training).
+# 3. Open: any sampler, any knob. Return a Method with a worst group above two thirds after 480 steps (20 epochs of plain
+#    training).
 def my_sampler(): ...
 
 
@@ -329,7 +331,7 @@ exercises.open_experiment.check(my_sampler)
 # rare can be memorised, the common must be learnt.</details>
 #
 # <details><summary>One group has a single training sample. What does over-sampling do with it, and what would you
-# do?</summary>It repeats it as often as the largest group is large. Augment it, merge the group with another, or say that
+# do?</summary>It repeats it as often as the largest group has samples. Augment it, merge the group with another, or say that
 # you cannot know.</details>
 #
 # ## References

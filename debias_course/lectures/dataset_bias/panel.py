@@ -39,7 +39,7 @@ def equal_weights(splits: Callable[..., Splits]) -> Callable[..., dict[str, str]
         counts = splits(aligned_share=aligned_share).train.counts_by(method.by)
         same: dict[str, str] = {}
         if (counts == counts[0]).all():
-            reason = f"every {method.by} has as many samples, so all weigh the same."
+            reason = f"every {method.by} has the same number of samples, so all weigh the same."
             same = dict(smooth=reason, power=reason)
         elif method.power == 0:
             reason = "with a power of 0 all samples weigh the same."

@@ -20,7 +20,7 @@ def _try_group_weights(answer):
     if got.shape != (2,):
         return f"two groups need two weights, you return shape {tuple(got.shape)}"
     if differs(got[0] * 6, got[1] * 2):
-        return "a group of 6 and one of 2 should weigh the same in all: 6·w_0 = 2·w_1"
+        return "a group of 6 and one of 2 should weigh the same in total: 6·w_0 = 2·w_1"
     if differs(got[0] * 6 + got[1] * 2, 8.0):
         return f"the weights of the 8 samples should sum to 8, not to {got[0] * 6 + got[1] * 2:.3f}"
     if differs(answer(torch.tensor([6.0, 3.0, 1.0])), [10 / 18, 10 / 9, 10 / 3]):
@@ -68,6 +68,8 @@ def _try_open_experiment(answer):
     got = answer()
     if got is None:
         return "your function returns None; return a Method and a weight decay"
+    if not isinstance(got, tuple) or len(got) != 2:
+        return f"you return {got!r}; return a Method and a weight decay, such as (LossReweighting(), 0.1)"
     method, decay = got
     return falls_short(2 / 3, method, epochs=60, weight_decay=decay)
 

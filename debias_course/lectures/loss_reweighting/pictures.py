@@ -30,9 +30,9 @@ def drawn(figure: Figure | None) -> Figure:
 
 def weighted_losses(weight: float = 19.0) -> Figure:
     """The loss of a sample over its margin m, w log(1 + exp(-m)), for w = 1 and for `weight`."""
-    m = torch.linspace(-3, 9, 100)
+    m = torch.linspace(-3, 20, 100)
     lines = {f"weight {w:g}": (m.tolist(), (w * torch.nn.functional.softplus(-m)).tolist()) for w in (1.0, weight)}
-    return drawn(figures.curves(lines, x="margin of the sample", y="weighted loss", yscale="log", ylim=(1e-3, 80)))
+    return drawn(figures.curves(lines, x="margin of the sample", y="weighted loss", yscale="log", ylim=(1e-8, 80)))
 
 
 def reached(splits: Splits, epochs: tuple[int, ...] = (5, 30)) -> Figure:

@@ -6,7 +6,7 @@ import torch
 
 from ... import data
 from ...methods import UnderSampling
-from ..exercises import Exercise, differs, falls_short
+from ..exercises import Exercise, differs, falls_short, no_method
 
 
 def _seats(shares, batch_size):
@@ -25,9 +25,11 @@ def _try_seats(answer):
     if got.shape != (3,) or got.sum() != 16:
         return f"three populations share 16 seats; yours are {got.tolist()}, which makes {float(got.sum()):g}"
     if differs(got, [11, 3, 2]):
-        return "11.2, 3.2 and 1.6 seats are due; everybody gets the whole ones, the largest remainder the last"
+        return "11.2, 3.2 and 1.6 seats are due; each gets its whole seats, and the last goes to the largest remainder"
     if differs(answer(torch.tensor([0.5, 0.5]), 8), [4, 4]):
         return "right where a seat is left over; for two halves of a batch of 8 it is 4 and 4"
+    if differs(answer(torch.tensor([0.42, 0.3, 0.28]), 8), [3, 3, 2]):
+        return "right where rounding happens to fit; for 0.42, 0.30 and 0.28 of 8 seats it is 3, 3 and 2"
     return None
 
 
@@ -68,6 +70,8 @@ def _try_open_experiment(answer):
     method = answer()
     if method is None:
         return "your function returns None; return a Method, such as OverSampling()"
+    if wrong := no_method(method):
+        return wrong
     steps = len(list(method.batches(data.colored_digits().train, 128, seed=0, epoch=1)))  # of an epoch
     return falls_short(2 / 3, method, epochs=max(1, 480 // steps))
 
