@@ -9,7 +9,7 @@ import torch
 
 from debias_course import lectures
 from debias_course.lectures.exercises import Exercise
-from debias_course.methods import ERM, LossReweighting, OverSampling
+from debias_course.methods import ERM, SMOTE, GroupDRO, LossReweighting, OverSampling
 
 TOPICS = [module.name for module in pkgutil.iter_modules(lectures.__path__) if module.ispkg]
 
@@ -85,6 +85,7 @@ def interval(gains, factor):
         ("sampling", "open_experiment", lambda: 3, "3 is no Method"),
         ("loss_reweighting", "open_experiment", lambda: LossReweighting(), "return a Method and a weight decay, such"),
         ("sampling", "seen", lambda n, k: k / n, "see 7/16 on average"),
+        ("smote", "open_experiment", lambda: (SMOTE(interpolation="repeat"), 5), "it should be more than 0.6 and"),
         ("group_dro", "updated", lambda q, v, s: q * torch.exp(s * v), "divide by their sum"),
         ("group_dro", "updated", lambda q, v, s: torch.softmax(-s * v, 0), "look at the sign"),
         ("group_dro", "updated", lambda q, v, s: torch.softmax(s * v, 0), "start from the weights that are given"),
@@ -95,7 +96,8 @@ def interval(gains, factor):
             "not 0 / 0",
         ),
         ("group_dro", "means", lambda v, g, n: torch.zeros(n).index_add(0, g, v), "those are the sums"),
-        ("group_dro", "adjusted", lambda v, n, c: v + c / n, "square root of the count"),
+        ("group_dro", "open_experiment", lambda: (GroupDRO(step_size=1.0), {}), "it should be above 0.6"),
+        ("group_dro", "open_experiment", lambda: (GroupDRO(step_size=0.1), {}), "keep GroupDRO(step_size=1.0"),
         (
             "spectral_decoupling",
             "penalised",
@@ -108,10 +110,9 @@ def interval(gains, factor):
             lambda z, y, s: torch.log1p(torch.exp(-y * z)).mean() + s / 2 * (z**2).sum(),
             "take its mean",
         ),
-        ("spectral_decoupling", "slope", lambda z, s: -torch.sigmoid(-z), "add that of the penalty"),
-        ("spectral_decoupling", "slope", lambda z, s: -torch.sigmoid(-z) + 2 * s * z, "is λ z"),
-        ("spectral_decoupling", "slope", lambda z, s: torch.sigmoid(-z) + s * z, "look at the sign"),
         ("spectral_decoupling", "at_rest", lambda s: 5 * s, "nearer to zero"),
+        ("spectral_decoupling", "open_experiment", lambda: (ERM(), 0.1), "a gap of 0.1 is narrower than 0.6"),
+        ("spectral_decoupling", "open_experiment", lambda: (ERM(), 0.6), "right on test; it should be above 0.95"),
         ("spectral_decoupling", "at_rest", lambda s: 1 / (1 + s), "sigmoid(-z) = λ z; yours is 0.990"),
         ("adversarial_training", "moved", lambda x, g, r: (x - r * g.sign()).clamp(0, 1), "look at the sign"),
         ("adversarial_training", "moved", lambda x, g, r: (x + r * g).clamp(0, 1), "take the sign of the gradient"),
@@ -185,18 +186,13 @@ def interval(gains, factor):
             lambda x: torch.cdist(x, x).sort(dim=1, stable=True).indices[:, 1],
             "each other's nearest",
         ),
-        ("smote", "pairs", lambda n, k: k, "towards each of its 2 neighbours"),
-        ("smote", "pairs", lambda n, k: n * (n - 1), "there are fewer pairs"),
         ("smote", "nearest_other", lambda x: torch.cdist(x, x).topk(1).indices, "shape [5] for five rows"),
         ("hard_example_mining", "worst_mean", lambda losses, share: losses.sort().values[-2:].sum() / 4, "not by all"),
-        ("hard_example_mining", "single_draw", lambda losses, i: losses[i], "divide it by N · p"),
-        (
-            "hard_example_mining",
-            "kept_of_group",
-            lambda v, g, w, k: (g[v.argsort(descending=True)[:k]] == w).sum() / (g == w).sum(),
-            "not by the group's",
-        ),
-        ("hard_example_mining", "kept_of_group", lambda v, g, w, k: (g == w).float().mean(), "look at the kept ones"),
+        ("hard_example_mining", "bound", lambda worst, share, group: worst * share / group, "at most the tenth's mean"),
+        ("hard_example_mining", "bound", lambda worst, share, group: worst, "on a quarter of its samples"),
+        ("hard_example_mining", "open_experiment", lambda seen: list(range(301)), "you suspect 301 digits"),
+        ("hard_example_mining", "open_experiment", lambda seen: [3000], "rows are whole numbers from 0 to 2999"),
+        ("hard_example_mining", "open_experiment", lambda seen: list(range(300)), "find 200 of the wrong ones"),
         ("dann", "reversal", lambda x, s: -s * x, "on the way forward nothing should change"),
         ("dann", "reversal", lambda x, s: x.detach(), "no gradient comes back"),
         ("dann", "reversal", lambda x, s: s * x + (1 - s) * x.detach(), "look at the sign"),

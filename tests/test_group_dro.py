@@ -1,15 +1,26 @@
 """Lecture 05: Group DRO. Vectors: worked by hand from Algorithm 1 of Sagawa et al. 2020."""
 
 import warnings
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 
-from debias_course import models, train
-from debias_course.data import GroupedData, toys
+from debias_course import evaluate, figures, models, train
+from debias_course.data import GroupedData, colored_digits, toys
+from debias_course.lectures.group_dro import pictures
+from debias_course.lectures.group_dro.game import (
+    BlindAdjustment,
+    FrozenWeights,
+    group_losses,
+    play,
+    shuffled_groups,
+    unequally_hard,
+)
 from debias_course.lectures.group_dro.measurements import GroupDROLesson
 from debias_course.method import sample_losses
-from debias_course.methods import ERM, GreedyGroupDRO, GroupDRO
+from debias_course.methods import ERM, GreedyGroupDRO, GroupDRO, LossReweighting
 from debias_course.methods.group_dro import exponentiated, greedy, group_means
 
 LOSSES = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
@@ -219,22 +230,119 @@ class Descending(GroupDRO):
         return super().weights(-means - 2 * state.adjustment, counts, state)
 
 
-class Unweighted(GroupDRO):
-    """min: wrong, the weights are counted but not used, and batches are plain."""
+class Unmoved(GroupDRO):
+    """min: wrong, the weights stay where they start."""
 
-    def batches(self, data, batch_size, *, seed, epoch):
-        return ERM().batches(data, batch_size, seed=seed, epoch=epoch)
-
-    def loss(self, model, batch, state):
-        return ERM().loss(model, batch, state)
+    def weights(self, means, counts, state):
+        return state.log_q.exp()
 
 
 @pytest.mark.parametrize(
     "wrong, claim, verdict",
     [
-        (Descending, "L05.2c", "refuted"),
-        (Unweighted, "L05.1b", "open"),  # no difference to ERM on any seed
+        (Descending, "B05.4", "refuted"),
+        (Unmoved, "B05.2", "refuted"),  # the average of a training that converges is no better by ten points
     ],
 )
 def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim, verdict):
-    assert verdict_with(GroupDROLesson, wrong, claim, seeds=3) == verdict
+    assert verdict_with(GroupDROLesson, wrong, claim, seeds=5) == verdict
+
+
+def test_frozen_weights_are_group_dro_with_a_step_size_of_zero():
+    """Their loss is the mean of the group means; of the whole data, that is the re-weighted loss of lecture 01."""
+    data = with_counts(40, 9, 7, 30)
+    model, batch = models.linear(data), data.batch(torch.arange(86))
+    frozen, weights = FrozenWeights(step_size=1.0), LossReweighting()
+    state = opened(frozen, model, data)
+    found = [frozen.loss(model, batch, state) for _ in range(3)]
+    assert torch.equal(found[0], found[2]) and state.used.tolist() == [0.25] * 4
+    torch.testing.assert_close(found[0], weights.loss(model, batch, opened(weights, model, data)))
+    assert group_losses(model, data).mean().item() == pytest.approx(found[0].item(), rel=1e-5)
+
+
+def test_a_blind_adjustment_is_a_ramp_that_no_loss_changes():
+    """C = 2, n = (100, 25, 4): after three steps of 0.1, q is proportional to exp(0.3 · 2 / √n)."""
+    data, method = with_counts(100, 25, 4), BlindAdjustment(adjustment=2.0, step_size=0.1)
+    expected = torch.softmax(0.6 / torch.tensor([10.0, 5.0, 2.0]), 0)
+    for losses in ([0.5, 1.0, 2.0, 0.0], [9.0, 0.0, 0.0, 0.0]):
+        state = method.start(None, data)
+        for _ in range(3):
+            q = method.weights(torch.tensor(losses), torch.ones(4), state)
+        assert torch.allclose(q[:3], expected, atol=1e-6) and q[3] == 0
+
+
+def test_shuffled_groups_keep_images_labels_and_counts(digits):
+    wrong = shuffled_groups(0).train
+    assert torch.equal(wrong.inputs, digits.train.inputs) and torch.equal(wrong.labels, digits.train.labels)
+    assert wrong.counts_by("attribute").tolist() == digits.train.counts_by("attribute").tolist()
+    share = (wrong.attributes == wrong.labels).float().mean()
+    assert 0.4 < share < 0.6
+
+
+def test_only_the_blue_digits_are_under_noise_and_no_group_is_rare():
+    clean, hard = colored_digits(aligned_share=0.5, seed=0), unequally_hard(0)
+    for before, after in zip(clean, hard):
+        blue = before.attributes == 1
+        assert torch.equal(before.inputs[~blue], after.inputs[~blue]) and torch.equal(before.groups, after.groups)
+        assert (before.inputs[blue] != after.inputs[blue]).float().mean() > 0.5
+    assert hard.train.counts.tolist() == [750] * 4
+
+
+def test_a_game_tells_of_the_last_step_and_of_the_average_of_all(digits):
+    start, seen = models.linear(digits.train, seed=0), []
+    run = train(
+        start,
+        digits.train,
+        FrozenWeights(),
+        epochs=2,
+        seed=0,
+        on_step=lambda model, *_: seen.append([each.detach().clone() for each in model.parameters()]),
+    )
+    average = models.linear(digits.train)
+    with torch.no_grad():
+        for mean, *each in zip(average.parameters(), *seen):
+            mean.copy_(torch.stack(each).mean(0))
+    found = play(FrozenWeights(), "linear", 0, (1, 2))
+    assert list(found) == [1, 2] and found[2]["weight"] == 0.25
+    assert found[2]["loss"] == pytest.approx(group_losses(run.model, digits.train).max().item(), rel=1e-5)
+    for name, model in ("", run.model), ("average, ", average):
+        assert found[2][f"{name}test"] == pytest.approx(evaluate(model, digits.test).worst_group.value, abs=0.008)
+    assert play(ERM(), "linear", 0, (1,))[1]["weight"] == 0  # plain training has no weights
+
+
+def test_a_span_is_the_best_cell_minus_the_least(monkeypatch):
+    class Cell(SimpleNamespace):
+        def at(self, epochs):
+            return self
+
+        def value(self, name, seed):
+            return {"0.1": self.high, "1": self.high / 2, "plain training": 0.5}[name]
+
+    lesson = GroupDROLesson(seeds=2)
+    monkeypatch.setattr(lesson, "mapped", lambda rate, decay: Cell(high=0.6 if decay else 0.8))
+    assert lesson.span(0, 5, ["0.1"]) == pytest.approx(0.2) and lesson.span(0, 5, ["0.1", "1"]) == pytest.approx(0.5)
+    assert lesson.spans_more(0, epochs=5, step_size="0.1", against="plain training") == pytest.approx(0.2)
+
+
+def test_the_map_has_a_row_for_each_control_and_step_size():
+    table = pd.DataFrame(
+        [
+            dict(method=method, decay=decay, rate=rate, value=value + rate + decay / 100)
+            for method, value in (("plain training", 0.1), ("0.1", 0.5))
+            for decay in (0.0, 10.0)
+            for rate in (0.001, 0.003)
+        ]
+    )
+    axis = pictures.cells(table).axes[0]
+    assert axis.images[0].get_array()[1].tolist() == pytest.approx([0.501, 0.503, 0.601, 0.603])
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["plain training", "η = 0.1"]
+
+
+@pytest.mark.slow
+def test_pictures_of_the_lecture(digits):
+    plain, frozen = pictures.losses_by_epoch(digits.train, epochs=2).axes
+    assert max(line.get_ydata()[-1] for line in plain.lines) > 3 * max(line.get_ydata()[-1] for line in frozen.lines)
+    for axis in pictures.weights_by_step(digits.train, (0.01, 1.0), epochs=2).axes:
+        assert sum(line.get_ydata() for line in axis.lines[:4]) == pytest.approx(1.0)
+    figure = pictures.cycles(digits.train, epochs=2)
+    assert all(len(line.get_xdata()) == 12 for line in figure.axes[0].lines) and "average" in figures.alt_text(figure)

@@ -386,8 +386,9 @@ def test_the_group_dro_drawing_shows_weights_while_it_trains():
     assert [(done, of) for done, of, _ in seen] == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert "Nothing is trained yet" in seen[0][2][1] and "after 1 of 3 epochs" in seen[1][2][1] and seen[3][2] is None
     assert seen[1][2][0].axes[0].lines[0].get_xdata()[-1] < figure.axes[0].lines[0].get_xdata()[-1]
-    weights = sum(line.get_ydata() for line in figure.axes[0].lines)
-    assert weights == pytest.approx(1.0) and sentence.startswith("on test, after the last epoch: group-balanced")
+    weights = sum(line.get_ydata() for line in figure.axes[0].lines[:4])  # the fifth is where frozen ones stay
+    assert weights == pytest.approx(1.0) and figure.axes[0].lines[4].get_ydata() == [0.25, 0.25]
+    assert sentence.startswith("on test, after the last epoch: group-balanced") and "with frozen weights: " in sentence
 
 
 @pytest.mark.slow

@@ -12,6 +12,10 @@ OURS = {
     "shortcut": figures.shortcut_schematic,
     "weights": figures.weights_schematic,
     "sampling": figures.sampling_schematic,
+    "smote": figures.smote_schematic,
+    "decoupling": figures.decoupling_schematic,
+    "mining": figures.mining_schematic,
+    "group dro": figures.group_dro_schematic,
     "plain": lambda: figures.schematic("model", title="DANN", how="A second head guesses the domain. " * 4),
 }
 
@@ -84,6 +88,19 @@ def test_the_weights_in_the_schematic_are_those_of_the_method():
     bars = torch.tensor([h for h in heights if 0 < h < 1])
     plain, weighted = bars[0], bars[8:]
     assert (weighted / plain).tolist() == pytest.approx(expected.repeat_interleave(counts).tolist(), rel=1e-5)
+
+
+def test_the_weights_in_the_schematic_of_group_dro_are_those_of_its_update():
+    import torch
+
+    from debias_course.methods.group_dro import exponentiated
+
+    bars = [-bar.get_height() for bar in figures.group_dro_schematic().axes[0].patches if hasattr(bar, "get_height")]
+    before, losses, after = torch.tensor([each for each in bars if 0 < each < 0.7]).view(3, 3)
+    losses = 2 * losses / losses.max()
+    assert losses.tolist() == pytest.approx([0.5, 1.0, 2.0])
+    assert (after / after.sum()).tolist() == pytest.approx(exponentiated(before.log(), losses, 1.0).exp().tolist())
+    assert after.sum() == pytest.approx(float(before.sum()))
 
 
 MIDDLE = {"epochs": 20, "network": "MLP", "aligned share": 0.95, "tested": "last epoch"}

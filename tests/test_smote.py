@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from debias_course import models, train
+from debias_course import data, figures, models, train
 from debias_course.data import GroupedData, toys
+from debias_course.lectures.smote import measurements, pictures
 from debias_course.lectures.smote.measurements import SMOTELesson
 from debias_course.methods import SMOTE, InputSMOTE
 from debias_course.methods.neighbours import CHUNK, neighbours
@@ -286,7 +287,7 @@ class Far(SMOTE):
         return SMOTE.enlarge(far, data, generator=generator)
 
 
-@pytest.mark.parametrize("wrong, claim", [(Far, "B04.4b"), (Outside, "L04.1c")])
+@pytest.mark.parametrize("wrong, claim", [(Far, "B04.4"), (Outside, "L04.2")])
 def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim):
     assert verdict_with(SMOTELesson, wrong, claim, seeds=3) == "refuted"
 
@@ -294,3 +295,110 @@ def test_a_wrong_implementation_turns_a_claim(verdict_with, wrong, claim):
 def test_the_new_data_are_data(toy):
     both = SMOTE(counts=(250, 210)).enlarge(toy.train, generator=seeded())
     assert isinstance(both, GroupedData) and both.counts_by("label").tolist() == [250, 210] and both.split == "train"
+
+
+def plane(*points, labels, split="train"):
+    labels = torch.tensor(labels)
+    return GroupedData(torch.tensor(points), labels, labels * 0, ("a", "b"), ("any",), split)
+
+
+def test_the_voters_by_hand():
+    """The nearest of (0, 1.1) is the rare sample, of the nearest three two are common; a copy of it turns the vote."""
+    known = plane([0.0, 0.0], [0.0, 2.5], [0.0, 4.0], [0.0, 1.0], labels=[0, 0, 0, 1])
+    asked = plane([0.0, 1.1], [0.0, 3.9], labels=[1, 0], split="test")
+    assert [measurements.voted(known, asked, k).tolist() for k in (1, 3)] == [[1, 0], [0, 0]]
+    copied = measurements.enlarged(known, "copies", 0)
+    assert len(copied) == 6 and measurements.voted(copied, asked, 3).tolist() == [1, 0]
+    assert measurements.enlarged(known, "nothing", 0) is known
+    assert measurements.by_digit(torch.tensor([0, 0]), asked) == [1.0, 0.0]
+
+
+def test_the_spread_by_hand_and_that_of_averages():
+    """Of (0, 0) and (2, 0) it is 1; their average has none, and copies keep it where both are copied as often."""
+    two = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    assert measurements.spread(two) == 1 and measurements.spread(two.mean(0, keepdim=True)) == 0
+    assert measurements.spread(two.repeat(5, 1)) == 1
+
+
+def test_the_loss_of_a_linear_head_between_two_samples_is_at_most_the_mean_of_theirs():
+    """As the notebook says of why it has nothing to learn from them."""
+    head, x = nn.Linear(5, 3), torch.randn(200, 2, 5, generator=seeded(3))
+    u, label = torch.rand(200, 1, generator=seeded(4)), torch.arange(200) % 3
+    losses = [nn.functional.cross_entropy(head(z), label, reduction="none") for z in x.unbind(1)]
+    between_them = nn.functional.cross_entropy(head(torch.lerp(x[:, 0], x[:, 1], u)), label, reduction="none")
+    assert (between_them <= torch.lerp(*losses, u[:, 0]) + 1e-6).all()
+
+
+def test_both_spaces_mix_the_same_pairs_at_the_same_places():
+    """With features that change nothing, mixed embeddings are embedded mixtures."""
+    lesson = SMOTELesson(seeds=[3])
+    part = measurements.floats(lesson.digits(3, 100).train)
+    pixels = measurements.embedded(nn.Flatten(), measurements.enlarged(part, "random points", 3))
+    embeddings = measurements.enlarged(measurements.embedded(nn.Flatten(), part), "random points", 3)
+    assert torch.allclose(pixels.inputs, embeddings.inputs, atol=1e-6) and torch.equal(pixels.labels, embeddings.labels)
+
+
+def test_copies_leave_the_nearest_neighbour_as_it_is():
+    lesson = SMOTELesson(seeds=[3])
+    copies, nothing = (lesson.rare(3, new, "1-NN", epochs=2) for new in ("copies", "nothing"))
+    assert copies == nothing > 0.1
+
+
+def test_the_rare_digits_are_those_with_fewest_images():
+    counts = data.long_tailed_digits().train.counts_by("label")
+    assert sorted(counts.topk(4, largest=False).indices.tolist()) == list(measurements.RARE)
+    assert counts[list(measurements.RARE)].tolist() == [14, 8, 5, 3]
+
+
+def test_the_sevens_begin_and_end_with_the_originals():
+    figure = pictures.sevens(epochs=1)
+    shown = [[torch.as_tensor(axis.images[0].get_array()) for axis in figure.axes[i : i + 5]] for i in (0, 5, 10)]
+    far, near, nearest = shown
+    assert torch.equal(far[0], near[0]) and torch.equal(far[0], nearest[0]) and torch.equal(far[4], nearest[4])
+    assert torch.allclose(far[2], (far[0] + far[4]) / 2) and not torch.equal(near[4], far[4])
+    assert not any(torch.equal(each, end) for each in nearest[1:4] for end in (nearest[0], nearest[4]))
+    assert "Three rows" in figures.alt_text(figure)
+
+
+def test_the_islands_share_one_legend_with_all_kinds_and_the_given_samples_lie_on_top():
+    figure = pictures.islands({"few": SMOTE(k=5), "many": SMOTE(k=15)})
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["new", "new, among others", "common", "rare"]
+    for axis in figure.axes:
+        new, wrong, common, rare = axis.lines
+        assert axis.get_legend() is None and min(common.zorder, rare.zorder) > max(new.zorder, wrong.zorder)
+
+
+@pytest.mark.parametrize("interpolation, share", [("middle", 1 / 2), ("random", 2 / 3)])
+def test_points_between_independent_samples_keep_a_half_or_two_thirds_of_the_variance(interpolation, share):
+    """Where any sample may be the neighbour; as the notebook says."""
+    x = torch.randn(400, 2, generator=seeded(5), dtype=torch.float64)
+    labels = torch.tensor([0] * 60_000 + [1] * 400)
+    both = torch.cat([torch.zeros(60_000, 2, dtype=torch.float64), x])
+    new, _ = smote(both, labels, k=399, interpolation=interpolation, generator=seeded(6))
+    assert measurements.spread(new) / measurements.spread(x) == pytest.approx(share, rel=0.03)
+
+
+@pytest.mark.slow
+def test_the_picture_of_the_long_tail_has_a_bar_for_each_digit():
+    bars = pictures.found(data.long_tailed_digits(), epochs=2).axes[0]
+    assert [text.get_text() for text in bars.get_xticklabels()][::9] == ["0\n300", "9\n3"]
+
+
+def test_a_row_of_images_is_named_by_its_label_where_there_is_one_attribute():
+    names = [axis.get_ylabel() for axis in figures.sample_grid(data.long_tailed_digits().train, each=3).axes]
+    assert names[0].startswith("digit 0\n300 images") and not any("any" in name for name in names)
+
+
+def test_new_samples_in_the_schematic_lie_where_they_are_said_to():
+    """On the given ones where they are copies, and half-way where they are averages."""
+    axis = figures.smote_schematic().axes[0]
+    crosses, squares = (
+        [line.get_xydata()[0].tolist() for line in axis.lines if line.get_marker() == marker] for marker in "+s"
+    )
+    squares = [each for each in squares if each[1] > 1]  # without the key
+    copies, averages = ([each for each in crosses if low < each[0] < low + 2] for low in (0.4, 5.6))
+    assert all(each in squares for each in copies) and len(copies) == 3
+    ends = sorted(each for each in squares if each[0] > 5)
+    middles = [[(a + b) / 2 for a, b in zip(*pair)] for pair in (ends[:2], ends[1:])]
+    assert sorted(averages) == [pytest.approx(middle) for middle in middles]

@@ -25,6 +25,7 @@ def said(where: Mapping[str, Any]) -> dict[str, Any]:
 SAID = {
     "mlp": "MLP",
     "cnn": "conv net",
+    "linear": "linear model",
     "last": "last epoch",
     "validation-worst-group": "best epoch on validation",
     "select": "tested",
@@ -41,6 +42,16 @@ PHRASES = {
     "batch_size": "in batches of {}",
     "rare_class_kept": "when a share of {} is kept of the rare class",
     "optimizer": "under {}",
+    "data": "on {}",
+    "strength": "at a strength of {}",
+    "judged_by": "judged by {}",
+    "against": "against {}",
+    "steps": "after {} steps",
+    "labels": "where the labels are {}",
+    "on": "on {} data",
+    "step_size": "with a step size of {}",
+    "learning_rate": "with a learning rate of {}",
+    "weight_decay": "with a weight decay of {}",
 }
 
 

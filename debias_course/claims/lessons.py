@@ -109,8 +109,8 @@ class Lesson:
         for each in found:
             display(each)
 
-    def where(self, id: str) -> None:
-        """Show in which circumstances a claim holds."""
+    def where(self, id: str, *, points: bool = True) -> None:
+        """Show in which circumstances a claim holds; effects are accuracies, said in `points`, or other numbers."""
         from ..figures import picture, strip
 
         found = self.measured(id)
@@ -120,7 +120,8 @@ class Lesson:
             for c in found.cells
         ]
         picture(
-            strip(cells, middle=said(found.middle)), takeaway=f"{id}, circumstance by circumstance: {found.answer}."
+            strip(cells, middle=said(found.middle), points=points),
+            takeaway=f"{id}, circumstance by circumstance: {found.answer}.",
         )
 
     def measured(self, id: str) -> Claim:

@@ -9,7 +9,16 @@ from .charts import bands, bars, curves, heat
 from .images import evidence, perturbations, repainted, sample_grid
 from .planes import embedding, new_samples, principal, regions
 from .results import differences, group_bars, over_epochs, study_bars
-from .schematics import sampling_schematic, schematic, shortcut_schematic, weights_schematic
+from .schematics import (
+    decoupling_schematic,
+    group_dro_schematic,
+    mining_schematic,
+    sampling_schematic,
+    schematic,
+    shortcut_schematic,
+    smote_schematic,
+    weights_schematic,
+)
 from .strips import strip
 from .words import alt_text
 
@@ -21,11 +30,14 @@ __all__ = [
     "bands",
     "bars",
     "curves",
+    "decoupling_schematic",
     "differences",
     "embedding",
     "evidence",
     "group_bars",
+    "group_dro_schematic",
     "heat",
+    "mining_schematic",
     "new_figure",
     "new_samples",
     "over_epochs",
@@ -39,6 +51,7 @@ __all__ = [
     "sampling_schematic",
     "schematic",
     "shortcut_schematic",
+    "smote_schematic",
     "strip",
     "study_bars",
     "svg",

@@ -25,6 +25,7 @@ def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | Non
     for group in groups:
         whole("a group", group, 0, data.n_groups - 1)
     whole("each", each, 1)
+    names = data.group_names if data.n_attributes > 1 else data.label_names
     figure, axes = new_figure(2.25 + 0.53 * each, 0.7 * len(groups), len(groups), 1, squeeze=False)
     for axis, group in zip(axes[:, 0], groups):
         rows = (data.groups == group).nonzero().flatten()
@@ -35,9 +36,9 @@ def sample_grid(data: GroupedData, *, each: int = 8, groups: Sequence[int] | Non
         axis.set(xticks=[], yticks=[], xlim=(0, each))
         axis.spines[:].set_visible(False)
         share = int(data.counts[group]) / len(data)
-        label = f"{data.group_names[group]}\n{int(data.counts[group])} images ({share:.1%})"
+        label = f"{names[group]}\n{int(data.counts[group])} images ({share:.1%})"
         axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=SMALL)
-    rows_said = [f"{data.group_names[g]} {int(data.counts[g])} images" for g in groups]
+    rows_said = [f"{names[g]} {int(data.counts[g])} images" for g in groups]
     describe(axes[0, 0], f"{each} images in a row for each group: {'; '.join(rows_said)}.")
     return figure
 

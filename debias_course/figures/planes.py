@@ -71,14 +71,15 @@ def new_samples(enlarged: GroupedData, n: int, wrong: torch.Tensor, *, axis: Axe
         figure, axis = new_figure(4.0, 4.0)
     points = cast(torch.Tensor, enlarged.inputs).cpu()
     old, new = points[:n], points[n:]
+    for rows, name, marker in (~wrong.cpu(), "new", "+"), (wrong.cpu(), "new, among others", "x"):  # below the given
+        axis.plot(new[rows, 0], new[rows, 1], marker, color="black", markersize=6, alpha=0.7, zorder=2, label=name)
     for label, name in enumerate(enlarged.label_names):
         rows = enlarged.labels[:n].cpu() == label
         style: dict[str, Any] = dict(
             color=(PALETTE[2], PALETTE[3])[label % 2], marker=MARKERS[label % 7], markersize=6, linestyle="none"
         )
-        axis.plot(old[rows, 0], old[rows, 1], label=name, alpha=0.8, **style)
-    for rows, name, marker in (~wrong.cpu(), "new", "+"), (wrong.cpu(), "new, among others", "x"):
-        axis.plot(new[rows, 0], new[rows, 1], marker, color="black", markersize=7, label=name if rows.any() else None)
+        style |= dict(markeredgecolor="white", markeredgewidth=0.6, zorder=3)
+        axis.plot(old[rows, 0], old[rows, 1], label=name, **style)
     axis.set(xlabel="first coordinate", ylabel="second coordinate")
     legend_above(axis)
     counts = f"{n} given samples, {len(new)} new ones, {int(wrong.sum())} of them among others"

@@ -4,6 +4,7 @@ Everything is drawn on axes in inches from the top left corner of the picture, e
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -211,3 +212,111 @@ def _digit(axis: Axes, x: float, y: float, color: str, *, side: float = 0.8) -> 
 
     axis.add_patch(Rectangle((x - side / 2, y - side / 2), side, side, color="black"))
     _caption(axis, x, y, "7", color=color, fontweight="bold", fontsize=46 * side, va="center_baseline")
+
+
+def smote_schematic() -> Figure:
+    """Lecture 04: what fills up a rare population, where its samples are or on the way between neighbours."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Three rare samples with a common one beside them. Copies lie where the three are; random points lie anywhere
+        on the way between two neighbours; averages lie half-way. The common sample is ignored."""
+        places = [(-0.7, 0.78), (0.1, 0.44), (0.75, 0.86)]
+        for middle, name, caption, shares in (
+            (1.4, "copies", "u = 0: the same three places", ()),
+            (4.0, "random points", "u between 0 and 1", (0.2, 0.35, 0.55, 0.7, 0.85)),
+            (6.6, "averages", "u = ½", (0.5,)),
+        ):
+            _caption(axis, middle, top + 0.16, name, fontweight="bold", color=INK, fontsize=12)
+            _caption(axis, middle, top + 1.17, caption)
+            points = [(middle + x, top + y) for x, y in places]
+            samples(axis, [middle - 0.05], top + 0.86)
+            for (x, y), (to_x, to_y) in (points[:2], points[1:]) if shares else ():
+                axis.plot([x, to_x], [y, to_y], color=LINE, linewidth=1, zorder=1)
+                for u in shares:
+                    cross = x + u * (to_x - x), y + u * (to_y - y)
+                    axis.plot(*cross, "+", color=INK, markersize=8, markeredgewidth=1.6)
+            for x, y in points:
+                samples(axis, [x], y, rare=True)
+                if not shares:
+                    axis.plot([x], [y], "+", color=INK, markersize=8, markeredgewidth=1.6)
+
+    how = "Fill up the rare population with new samples (crosses): on the way from one of its samples to a neighbour."
+    return schematic("data", how=how, title="SMOTE", glyph=glyph)
+
+
+def decoupling_schematic() -> Figure:
+    """Lecture 06: plain training leaves sure samples alone, and the penalty draws all to one margin."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Left, plain training: six common samples lie far right on a line of margins and hardly move, two rare ones
+        lie left and are pulled to the right. Right, with the penalty: all are pulled to one point in the middle, the
+        common ones from the right and the rare ones from the left."""
+        line = top + 0.75
+        for left, name in (0.5, "plain: the sure ones rest"), (4.5, "penalty: one margin for all"):
+            _caption(axis, left + 1.5, top + 0.16, name, fontweight="bold", color=INK, fontsize=12)
+            arrow(axis, (left, line + 0.2), (left + 3.0, line + 0.2))
+            _caption(axis, left + 1.5, top + 1.17, "margin: how sure")
+            common, rare = [left + 1.55 + 0.25 * i for i in range(6)], [left + 0.15, left + 0.45]
+            samples(axis, common, line)
+            samples(axis, rare, line, rare=True)
+            pull: dict[str, Any] = dict(color=ACCENT, linewidth=2)
+            for x in rare:
+                arrow(axis, (x, line - 0.2), (x + 0.26, line - 0.2), **pull)
+            if left > 1:
+                axis.plot([left + 1.25] * 2, [line - 0.35, line + 0.25], color=ACCENT, linewidth=2, linestyle=":")
+                for i, x in enumerate(common):
+                    arrow(axis, (x, line - 0.2), (x - 0.1 - 0.02 * i, line - 0.2), **(pull | dict(mutation_scale=9)))
+
+    how = "Add λ/2 times the squared margin of each sample to the loss: too sure a sample is pulled back."
+    return schematic("loss", how=how, title="Spectral decoupling", glyph=glyph)
+
+
+def mining_schematic() -> Figure:
+    """Lecture 03: all are scored, and the hardest are learned from."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Of eight samples, six common ones and two rare ones, the three with the highest losses are kept: both rare
+        ones, and a common one, which may have a wrong label."""
+        base, losses = top + 0.88, (0.06, 0.3, 0.1, 0.05, 0.12, 0.08, 0.5, 0.4)
+        for left, kept, name in (0.6, range(8), "1. score all N"), (4.5, (1, 6, 7), "2. learn from the B highest"):
+            for i, loss in enumerate(losses):
+                x, rare = left + 0.36 * i, i >= 6
+                chosen = i in kept
+                axis.bar([x], [-loss], 0.24, bottom=base - 0.12, color=RARE if rare else COMMON, alpha=0.45 * chosen)
+                samples(axis, [x], base, rare=rare, faint=not chosen)
+            _caption(axis, left + 1.26, base + 0.27, name)
+        arrow(axis, (3.5, base - 0.2), (4.1, base - 0.2))
+
+    how = "Look at the loss of every sample (the bars), and learn from the highest only."
+    return schematic("loss", how=how, title="Hard example mining", glyph=glyph)
+
+
+def group_dro_schematic() -> Figure:
+    """Lecture 05: after every batch, the weights of the groups with the higher losses grow."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Three groups with a weight of a third each and mean losses 0.5, 1 and 2: at a step size of 1, their weights
+        become 0.14, 0.23 and 0.63. The new weights multiply the losses of this batch, and the next one starts with
+        them."""
+        base, losses = top + 0.8, (0.5, 1.0, 2.0)
+        raised = [math.exp(each) for each in losses]
+        after = [each / sum(raised) for each in raised]
+        for left, heights, name in (
+            (0.75, [0.9 * each for each in (1 / 3, 1 / 3, 1 / 3)], "weights q"),
+            (3.4, [0.28 * each for each in losses], "losses of this batch"),
+            (6.05, [0.9 * each for each in after], "new weights"),
+        ):
+            xs = [left + 0.45 * i for i in range(3)]
+            axis.bar(
+                xs, [-each for each in heights], 0.28, bottom=base - 0.12, color=[COMMON, COMMON, RARE], alpha=0.45
+            )
+            samples(axis, xs[:2], base)
+            samples(axis, xs[2:], base, rare=True)
+            _caption(axis, left + 0.45, base + 0.26, name)
+        _caption(axis, 2.5, base - 0.22, "×", fontsize=16, color=INK)
+        _caption(axis, 2.5, base + 0.02, "exp(η · loss)")
+        arrow(axis, (4.75, base - 0.1), (5.65, base - 0.1))
+        _caption(axis, 5.2, base - 0.25, "divide by sum")
+
+    how = "Each group's mean loss counts with a weight. After every batch, the weights of groups with high losses grow."
+    return schematic("loss", how=how, title="Group DRO", glyph=glyph)

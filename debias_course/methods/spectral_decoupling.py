@@ -103,9 +103,11 @@ class ColoredMNISTDecoupling(Method):
     with fewer than 450 steps it is next to ERM.
 
     last_factor    False: ℓ + ẑ² after the 450 steps
+    penalised      False: the same without ẑ², as a control of the factor; without both it is plain training
     """
 
     last_factor: bool = knob(True, help="multiply the loss of the later steps by 2e-5, as the authors' code does")
+    penalised: bool = knob(True, help="add the squared margins to the loss, as the authors' code does")
 
     def start(self, model: nn.Module, data: GroupedData) -> State:
         state = State()
@@ -117,7 +119,7 @@ class ColoredMNISTDecoupling(Method):
         if logits.shape[1] != 2:
             raise ValueError(f"the recipe is for two classes, not {logits.shape[1]}; use SpectralDecoupling")
         risk = F.cross_entropy(logits, batch.labels, reduction="none").mean()
-        squares = penalty(logits, batch.labels, variant="margin")
+        squares = penalty(logits, batch.labels, variant="margin") if self.penalised else torch.zeros_like(risk)
         early = (state.steps < SWITCH).to(risk.dtype)
         state.steps.add_(1)
         factor = SCALE if self.last_factor else 1.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..exercises import Exercise, differs
+from ...methods import GroupDRO
+from ..exercises import Exercise, differs, falls_short
 
 
 def _updated(q, losses, step_size):
@@ -70,22 +71,24 @@ means = Exercise(
 )
 
 
-def _adjusted(losses, counts, c):
-    return losses + c / counts.sqrt()
+def _tamed():
+    return GroupDRO(step_size=1.0, normalize=True), dict(lr=1e-3)
 
 
-def _try_adjusted(answer):
-    losses, counts = torch.tensor([0.5, 1.0, 2.0]), torch.tensor([100.0, 25.0, 4.0])
-    got = answer(losses.clone(), counts.clone(), 1.0)
+def _try_open_experiment(answer):
+    got = answer()
     if got is None:
-        return "your function returns None; return one number per group"
-    if not differs(got, losses + 1 / counts):
-        return "divide by the square root of the count"
-    if differs(got, [0.6, 1.2, 2.5]):
-        return "with C = 1 and 100, 25 and 4 samples, the losses grow by 0.1, 0.2 and 0.5"
-    if differs(answer(losses.clone(), counts.clone(), 2.0), [0.7, 1.4, 3.0]):
-        return "right for C = 1; with C = 2 the losses should grow by 0.2, 0.4 and 1"
-    return None
+        return "your function returns None; return a GroupDRO and its settings, such as dict(lr=1e-3)"
+    method, settings = got
+    if not isinstance(method, GroupDRO) or method.step_size != 1:
+        return f"this is {method!r}; keep GroupDRO(step_size=1.0, ...), and change anything else"
+    return falls_short(0.6, method, **(dict(epochs=20) | dict(settings)))
 
 
-adjusted = Exercise("Add C divided by the square root of the group's size in training.", _adjusted, _try_adjusted)
+open_experiment = Exercise(
+    "The weights jump because a single batch multiplies them by e to the power of its loss, and the network follows "
+    "quickly. What makes the number in the exponent smaller, or the network slower? The knobs of GroupDRO hold one "
+    "answer, the settings of training another.",
+    _tamed,
+    _try_open_experiment,
+)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
+from ... import data, models
+from ...methods.hard_mining import hardest, score
+from ...training import train
 from ..exercises import Exercise, differs
+from .measurements import noisy_digits
 
 
 def _worst_mean(losses, share):
@@ -35,57 +41,62 @@ worst_mean = Exercise(
 )
 
 
-def _single_draw(losses, i):
-    probability = losses[i] / losses.sum()
-    return losses[i] / (len(losses) * probability)
+def _bound(worst, share, group):
+    return worst * max(1.0, share / group)
 
 
-def _try_single_draw(answer):
-    for losses, mean in (torch.tensor([0.1, 0.4, 2.5, 0.4]), 0.85), (torch.tensor([1.0, 2.0]), 1.5):
-        for i in range(len(losses)):
-            got = answer(losses, i)
-            if got is None:
-                return "your function returns None; return a single number"
-            if not differs(got, losses[i]):
-                return "that is the loss as it stands, which focuses on the hard samples; divide it by N · p"
-            if differs(got, mean):
-                p = f"{losses[i]:g} / {losses.sum():g}"
-                return f"loss {losses[i]:g} of {losses.tolist()} has p = {p}; divide by {len(losses)} · p"
+def _try_bound(answer):
+    got = answer(0.3, 0.1, 0.2)
+    if got is None:
+        return "your function returns None; return a number"
+    if differs(got, 0.3):
+        return f"a group larger than the tenth has at most the tenth's mean: 0.3, not {float(got):.3f}"
+    got = answer(0.3, 0.1, 0.025)
+    if not differs(got, 0.3):
+        return (
+            "right for a large group; one of a fortieth may have all of the tenth's loss, on a quarter of its samples"
+        )
+    if differs(got, 1.2):
+        return f"a group of a fortieth has at most four times the mean of the worst tenth: 1.2, not {float(got):.3f}"
     return None
 
 
-single_draw = Exercise(
-    "Its probability is its own loss over the sum of all losses. Divide the loss by N times that, and look at the "
-    "result for several i: what happened to i?",
-    _single_draw,
-    _try_single_draw,
+bound = Exercise(
+    "A small group could be all that is hard in the worst share: then its losses sum to what the share's do. Over "
+    "how many samples is that divided, in place of how many?",
+    _bound,
+    _try_bound,
 )
 
 
-def _kept_of_group(losses, groups, group, keep):
-    kept = losses.argsort(descending=True)[:keep]
-    return (groups[kept] == group).float().mean()
+def _wrong_labels(seen):
+    grey = dataclasses.replace(seen, inputs=seen.inputs.amax(1, keepdim=True))  # the shape, without the colour
+    model = train(models.mlp(grey), grey, epochs=10).model
+    return hardest(score(model, grey.batch(torch.arange(len(grey)))), 300)
 
 
-def _try_kept_of_group(answer):
-    losses = torch.tensor([0.1, 3.0, 0.2, 2.0, 1.0, 0.3])
-    groups = torch.tensor([0, 1, 0, 1, 0, 1])
-    got = answer(losses, groups, 1, 3)
+def _try_open_experiment(answer):
+    seen, clean = noisy_digits(0).train, data.colored_digits(seed=0).train
+    got = answer(seen)
     if got is None:
-        return "your function returns None; return a share from 0 to 1"
-    if not differs(got, 0.5):
-        return "that is the group's share of all samples; look at the kept ones"
-    if differs(got, 2 / 3):
-        return f"of the three highest losses two are of group 1; yours is {float(got):.3f}"
-    if differs(answer(losses, groups, 0, 1), 0.0):
-        return "right for group 1; of the single highest loss none is of group 0"
-    if differs(answer(losses, groups, 1, 4), 0.75):
-        return "of the four highest losses three are of group 1: divide by the number that is kept, not by the group's"
-    return None
+        return "your function returns None; return a tensor of 300 rows, at most"
+    rows = torch.as_tensor(got).flatten().unique()
+    if rows.is_floating_point() or not len(rows) or rows.min() < 0 or rows.max() >= len(seen):
+        return f"rows are whole numbers from 0 to {len(seen) - 1}"
+    if len(rows) > 300:
+        return f"you suspect {len(rows)} digits; name 300 at most"
+    wrong = seen.labels != clean.labels
+    rare = (clean.labels != clean.attributes) & ~wrong
+    found, accused = int(wrong[rows].sum()), int(rare[rows].sum())
+    said = f"{found} of yours have a wrong label, and {accused} are rare digits with the right one"
+    if found < 200:
+        return f"{said}; find 200 of the wrong ones"
+    return f"{said}; accuse 20 of the rare at most" if accused > 20 else None
 
 
-kept_of_group = Exercise(
-    "Take the indices of the highest losses, look up their groups, and count how many are the one that is asked for.",
-    _kept_of_group,
-    _try_kept_of_group,
+open_experiment = Exercise(
+    "A high loss says that label and image do not go together, and here colour is most of the image. What would the "
+    "network have to see, so that a rare digit with the right label is easy for it?",
+    _wrong_labels,
+    _try_open_experiment,
 )

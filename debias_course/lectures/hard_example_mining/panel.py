@@ -14,6 +14,7 @@ from ...evaluation import evaluate
 from ...method import State
 from ...methods import ERM, DrawnMining, HardMining
 from ..panels import WIDTH, Progress, before_training, drawing, worst
+from .pictures import kinds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,40 +32,37 @@ def nothing_chosen(method: HardMining | DrawnMining, *, epochs: int, **_: Any) -
 
 @drawing(idle=nothing_chosen)
 def draw_mining(
-    method: HardMining | DrawnMining, *, wrong: float = 0.0, epochs: int = 20, progress: Progress | None = None
+    method: HardMining | DrawnMining,
+    *,
+    wrong: float = 0.0,
+    network: str = "linear",
+    epochs: int = 20,
+    progress: Progress | None = None,
 ) -> tuple[Figure, str]:
-    """Logistic regression on coloured digits, some of them with wrong labels: where the kept samples come from, epoch
-    by epoch, and what the worst group gains over plain training."""
+    """Coloured digits, some of them with wrong labels: where the kept samples come from, epoch by epoch, and how often
+    each group of the test set is answered rightly after plain training and after mining of the same length."""
     splits = colored_digits()
     clean, noisy = splits.train, mislabel(splits.train, wrong)
-    marked = dataclasses.replace(  # each sample counted by what it is: its true group, or a wrong label
-        clean,
-        labels=noisy.labels,
-        attributes=(clean.labels != clean.attributes).long() + 2 * (noisy.labels != clean.labels),
-        attribute_names=("pattern", "against it", "wrong label", "wrong label, against it"),
-    )
-    settings: dict[str, Any] = dict(
-        epochs=epochs, batch_size=512, validation=splits.validation, select="validation-worst-class"
-    )
-    counts = torch.zeros(epochs, marked.n_groups)
+    names = ("follows the pattern", "against the pattern", "wrong label")
+    marked = dataclasses.replace(noisy, attributes=kinds(noisy, clean), attribute_names=names)
+    settings: dict[str, Any] = dict(epochs=epochs)
+    counts = torch.zeros(epochs, len(names))
 
     def look(model: nn.Module, batch: Batch, state: State, loss: Tensor) -> None:
-        counts[state.epoch - 1] += torch.bincount(batch.groups[state.chosen], minlength=marked.n_groups).cpu()
+        counts[state.epoch - 1] += torch.bincount(batch.attributes[state.chosen], minlength=len(names)).cpu()
 
     before_training(progress, clean, epochs)
-    start = models.linear(marked)
+    start = models.MODELS[network](noisy)
     run = training.train(start, marked, method, progress=progress or False, on_step=look, **settings)
-    plain = training.train(models.linear(noisy), noisy, ERM(), **settings)
+    plain = training.train(start, noisy, ERM(), **settings)
     figure, axes = figures.new_figure(WIDTH, 5.6, 2, 1)
     if epochs >= method.first_epoch:
-        kept = counts[method.first_epoch - 1 :].view(-1, 2, 4).sum(1)
-        kept /= kept.sum(1, keepdim=True)
-        rows = [kept[:, 0], kept[:, 1], kept[:, 2:].sum(1)]
-        names = ("follows the pattern", "against the pattern", "wrong label")
+        kept = counts[method.first_epoch - 1 :]
+        rows = (kept / kept.sum(1, keepdim=True)).T
         shares = {name: row.tolist() for name, row in zip(names, rows) if row.any()}
         figures.bands(shares, x="epoch", y="share of what is kept", start=method.first_epoch, axis=axes[0])
     else:
         axes[0].set(title="every epoch trained plainly: nothing was chosen", xticks=[], yticks=[])
     reports = {"plain": evaluate(plain.model, splits.test), "mining": evaluate(run.model, splits.test)}
-    figures.group_bars(reports, axis=axes[1])
+    figures.group_bars(reports, levels={"chance": 0.5}, axis=axes[1])
     return figure, " · ".join(worst(name, report) for name, report in reports.items())

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from ... import data, models
+from ...methods import SMOTE
+from ...training import train
 from ..exercises import Exercise, differs
+from .measurements import RARE, by_digit, embedded, voted
 
 
 def _new_sample(x_i, x_j, u):
@@ -64,25 +68,29 @@ nearest_other = Exercise(
 )
 
 
-def _pairs(n, k):
-    return n * k
+def _my_recipe():
+    return SMOTE(interpolation="middle"), 101
 
 
-def _try_pairs(answer):
-    got = answer(3, 2)
-    if got is None:
-        return "your function returns None; return a whole number"
-    if differs(got, 6):
-        return "each of 3 samples can start towards each of its 2 neighbours"
-    if not differs(answer(10, 3), 90):
-        return "right if everybody is a neighbour; of ten samples with three neighbours each there are fewer pairs"
-    if differs(answer(10, 3), 30):
-        return "right for 3 samples with 2 neighbours, but not for 10 with 3"
-    return None
+def _try_open_experiment(answer):
+    recipe = answer()
+    if recipe is None:
+        return "your function returns None; return a method and a number, such as (SMOTE(), 5)"
+    method, voters = recipe
+    parts = data.long_tailed_digits()
+    model = train(models.mlp(parts.train), parts.train, epochs=20, device="cpu").model
+    known, asked = (embedded(model.get_submodule("features"), part) for part in (parts.train, parts.test))
+    known = method.enlarge(known, generator=torch.Generator().manual_seed(0))
+    found = by_digit(voted(known, asked, voters), asked)
+    rare, every = sum(found[digit] for digit in RARE) / len(RARE), sum(found) / len(found)
+    if rare > 0.6 and every > 0.735:
+        return None
+    return f"{rare:.3f} of the rare digits are found, and {every:.3f} of all; it should be more than 0.6 and 0.735"
 
 
-pairs = Exercise(
-    "Every sample can be the start, and every one of its neighbours the end.",
-    _pairs,
-    _try_pairs,
+open_experiment = Exercise(
+    "How many neighbours may vote, before the common digits suffer? Look at the picture over k, and try each "
+    "interpolation at its right end.",
+    _my_recipe,
+    _try_open_experiment,
 )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from ...data import toys
+from ...evaluation import evaluate
+from ...methods import SpectralDecoupling
 from ..exercises import Exercise, differs
+from .panel import fit_moons
 
 
 def _penalised(z, labels, strength):
@@ -37,37 +41,6 @@ penalised = Exercise(
 )
 
 
-def _slope(z, strength):
-    return -torch.sigmoid(-z) + strength * z
-
-
-def _try_slope(answer):
-    z = torch.tensor([-1.0, 0.0, 2.0, 6.0])
-    got = answer(z.clone(), 0.1)
-    if got is None:
-        return "your function returns None; return one derivative per logit"
-    got = torch.as_tensor(got, dtype=torch.float64)
-    if got.shape != (4,):
-        return f"return one derivative for each of the 4 logits; yours has shape {list(got.shape)}"
-    if not differs(got, -torch.sigmoid(-z)):
-        return "that is the derivative of the loss alone; add that of the penalty"
-    if not differs(got, -torch.sigmoid(-z) + 0.2 * z):
-        return "the derivative of λ/2 z² is λ z"
-    if got[1] > 0:
-        return "at z = 0 a larger logit makes the loss smaller, so the derivative is negative there; look at the sign"
-    if differs(got, -torch.sigmoid(-z) + 0.1 * z):
-        return f"at z = 2 and λ = 0.1 it is -0.1192 + 0.2 = 0.0808, not {float(got[2]):.4f}"
-    return None
-
-
-slope = Exercise(
-    "The derivative of log(1 + exp(-z)) is minus the sigmoid of -z: the smaller, the surer the network is. The penalty "
-    "adds λ z.",
-    _slope,
-    _try_slope,
-)
-
-
 def _at_rest(strength):
     low, high = 0.0, 100.0
     for _ in range(60):
@@ -93,8 +66,32 @@ def _try_at_rest(answer):
 
 
 at_rest = Exercise(
-    "At rest the two parts of the derivative cancel: sigmoid(-z) = λ z. Left of that point sigmoid(-z) is larger, "
-    "right of it λ z is; so halve an interval again and again.",
+    "The derivative of log(1 + exp(-z)) is minus the sigmoid of -z, and that of the penalty is λ z. At rest they "
+    "cancel: sigmoid(-z) = λ z. Left of that point sigmoid(-z) is larger, right of it λ z is: halve an interval, "
+    "again and again.",
     _at_rest,
     _try_at_rest,
+)
+
+
+def _across_a_wide_gap():
+    return SpectralDecoupling(strength=0.05, variant="margin"), 0.6
+
+
+def _try_open_experiment(answer):
+    got = answer()
+    if got is None:
+        return "your function returns None; return a Method and a gap"
+    method, gap = got
+    if gap < 0.6:
+        return f"a gap of {gap:g} is narrower than 0.6"
+    right = evaluate(fit_moons(method, float(gap)), toys.moons(gap=float(gap)).test).overall
+    return None if right.value > 0.95 else f"{right} are right on test; it should be above 0.95"
+
+
+open_experiment = Exercise(
+    "Try strengths that are ten times apart, and each variant. Then widen the gap: where does the best of them fail, "
+    "and why must it fail somewhere?",
+    _across_a_wide_gap,
+    _try_open_experiment,
 )

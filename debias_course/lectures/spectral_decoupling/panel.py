@@ -27,7 +27,11 @@ def no_penalty(method: SpectralDecoupling, **_: Any) -> dict[str, str]:
 def draw_moons(method: SpectralDecoupling, *, gap: float = 0.1, progress: Progress | None = None) -> tuple[Figure, str]:
     """Plain training beside this `method` on two half circles that were pulled apart, and the right answers where they
     interlock again."""
-    data, plain = toys.moons(gap=gap), fit_moons(ERM(), gap)
+    data = toys.moons(gap=gap)
+    if progress:
+        start = models.mlp(data.train, hidden=(64,))
+        progress(0, 2, lambda: _moons_figure(data, {"before training": start}, ["nothing is trained yet"]))
+    plain = fit_moons(ERM(), gap)
     if progress:
         progress(1, 2, lambda: _moons_figure(data, {"plain training": plain}, ["this setting: still training"]))
     return _moons_figure(data, {"plain training": plain, "this setting": fit_moons(method, gap)})
