@@ -11,6 +11,7 @@ from debias_course import lectures
 from debias_course.lectures.exercises import Exercise
 from debias_course.methods import ERM, SMOTE, GroupDRO, LossReweighting, OverSampling
 
+trains = pytest.mark.slow
 TOPICS = [module.name for module in pkgutil.iter_modules(lectures.__path__) if module.ispkg]
 
 
@@ -19,7 +20,7 @@ def each_exercise():
         module = importlib.import_module(f"debias_course.lectures.{topic}.exercises")
         for name, value in vars(module).items():
             if isinstance(value, Exercise):
-                yield pytest.param(value, id=f"{topic}.{name}")
+                yield pytest.param(value, id=f"{topic}.{name}", marks=trains if name == "open_experiment" else ())
 
 
 every = pytest.mark.parametrize("exercise", list(each_exercise()))
@@ -71,9 +72,15 @@ def interval(gains, factor):
         ("dataset_bias", "worst_group", lambda c, g, n: 0.0, "group 2 has no sample"),
         ("dataset_bias", "opportunity_gap", lambda c, y, a: 2 / 3 - 3 / 5, "look only at those with label 1"),
         ("dataset_bias", "opportunity_gap", lambda c, y, a: 0.25, "two of four are right with attribute 0"),
-        ("dataset_bias", "open_experiment", lambda images: images, "it should be above 0.8"),
-        ("loss_reweighting", "open_experiment", lambda: (LossReweighting(), 0.0), "it should be above 0.67"),
-        ("sampling", "open_experiment", lambda: ERM(), "it should be above 0.67"),
+        pytest.param("dataset_bias", "open_experiment", lambda images: images, "it should be above 0.8", marks=trains),
+        pytest.param(
+            "loss_reweighting",
+            "open_experiment",
+            lambda: (LossReweighting(), 0.0),
+            "it should be above 0.67",
+            marks=trains,
+        ),
+        pytest.param("sampling", "open_experiment", lambda: ERM(), "above 0.67", marks=trains),
         (
             "sampling",
             "seats",
@@ -96,7 +103,13 @@ def interval(gains, factor):
             "not 0 / 0",
         ),
         ("group_dro", "means", lambda v, g, n: torch.zeros(n).index_add(0, g, v), "those are the sums"),
-        ("group_dro", "open_experiment", lambda: (GroupDRO(step_size=1.0), {}), "it should be above 0.6"),
+        pytest.param(
+            "group_dro",
+            "open_experiment",
+            lambda: (GroupDRO(step_size=1.0), {}),
+            "it should be above 0.6",
+            marks=trains,
+        ),
         ("group_dro", "open_experiment", lambda: (GroupDRO(step_size=0.1), {}), "keep GroupDRO(step_size=1.0"),
         (
             "spectral_decoupling",

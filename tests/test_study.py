@@ -389,6 +389,7 @@ def normed(data, seed):
     return torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [models.linear, normed], ids=["sent", "not sent"])
 def test_a_method_of_a_notebook_is_the_same_in_workers_and_here(model):
     there = small({"mine": decorated(0.5)}, seeds=2, n_jobs=2, model=model)
@@ -459,6 +460,7 @@ def test_a_worker_that_is_killed_is_said_in_one_sentence_and_the_rest_goes_on():
     assert small(METHODS, seeds=2).table.equals(done.table)
 
 
+@pytest.mark.slow
 def test_runs_beyond_what_may_wait_are_built_again_and_come_out_the_same(monkeypatch):
     first = small(METHODS, seeds=3, n_jobs=2)
     for path in kept():
