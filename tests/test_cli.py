@@ -210,23 +210,59 @@ def test_ctrl_c_while_the_command_is_imported_is_one_sentence(moment, times):
 @pytest.mark.slow
 @pytest.mark.parametrize("pauses", [[], [0.0, 0.3]], ids=str)
 def test_ctrl_c_says_once_that_nothing_is_lost_however_often_it_is_pressed(pauses):
-    how = ["--methods", "erm", "--model", "mlp", "--epochs", "150", "--seeds", "20", "--jobs", "2"]
+    with comparing(epochs=150) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        for pause in pauses:
+            time.sleep(pause)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+        _, printed = process.communicate(timeout=60)  # until the last worker is gone, too
+    assert process.returncode == 130 and printed.count(STOPPED) == 1
+    assert "Traceback" not in printed and "Exception" not in printed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the workers")
+def test_ctrl_c_is_for_the_command_and_not_for_its_workers():
+    """A terminal sends it to all of them, and a worker between two runs would show where it was."""
+    with comparing(epochs=20) as process:
+        workers = [int(each) for each in os.listdir("/proc") if each.isdigit() and group_of(each) == process.pid]
+        workers.remove(process.pid)
+        assert len(workers) >= 2
+        for worker in workers:
+            os.kill(worker, signal.SIGINT)
+        seen_run(process, 5)
+        os.killpg(process.pid, signal.SIGINT)
+        _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in printed and "Exception" not in printed
+
+
+def group_of(number):
+    with contextlib.suppress(ProcessLookupError):  # it may be gone by now
+        return os.getpgid(int(number))
+
+
+@contextlib.contextmanager
+def comparing(epochs):
+    """A comparison by two workers whose first run is done, so both are past their imports."""
+    how = ["--methods", "erm", "--model", "mlp", "--epochs", str(epochs), "--seeds", "20", "--jobs", "2"]
     command = [sys.executable, "-m", "debias_course.cli", "compare", *how]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        seen_run(process, 1)
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def seen_run(process, number):
     shown = ""
-    while not re.search(r"\| [1-9]\d*/", shown):  # a run is done, so both workers are past their imports
+    while not any(int(done) >= number for done in re.findall(r"\| (\d+)/", shown)):
         shown += (letter := process.stderr.read(1))
         if not letter:
             process.communicate()
-            pytest.fail(f"the command ended before a run was seen: {shown}")
-    os.killpg(process.pid, signal.SIGINT)
-    for pause in pauses:
-        time.sleep(pause)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-    _, printed = process.communicate(timeout=60)  # until the last worker is gone, too
-    assert process.returncode == 130 and printed.count(STOPPED) == 1
-    assert "Traceback" not in printed and "Exception" not in printed
+            pytest.fail(f"the command ended before run {number} was seen: {shown}")
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -76,8 +77,10 @@ def _done(missing: Sequence[tuple], n_jobs: int) -> Iterable[tuple[int, dict[str
     backend, _ = joblib.parallel.get_active_backend()
     if n_jobs <= 1 or isinstance(backend, joblib.parallel.BACKENDS["threading"]):
         return (run_and_keep(*each) for each in missing)
-    how = "generator_unordered" if backend.supports_return_generator else "list"  # then the bar moves at the end
-    return joblib.Parallel(n_jobs=n_jobs, return_as=how)(joblib.delayed(run_and_keep)(*each) for each in missing)
+    how: dict[str, Any] = dict(return_as="generator_unordered" if backend.supports_return_generator else "list")
+    if isinstance(backend, joblib.parallel.BACKENDS["loky"]):  # Ctrl-C reaches the whole group: it is for this process
+        how |= dict(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    return joblib.Parallel(n_jobs=n_jobs, **how)(joblib.delayed(run_and_keep)(*each) for each in missing)
 
 
 class WorkerDied(ChildProcessError):
