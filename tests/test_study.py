@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import dataclass
 from functools import partial
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -23,7 +25,7 @@ from debias_course.cache import cache_folder
 from debias_course.comparison import SEARCH_SEED, compare
 from debias_course.data import Splits, toys
 from debias_course.methods import ERM, LossReweighting, knob
-from debias_course.study import Study, mean_over_seeds, parse_seeds
+from debias_course.study import Study, in_workers, mean_over_seeds, parse_seeds
 from debias_course.study.jobs import Job, keyed
 
 WORKERS = sys.modules["debias_course.study.workers"]
@@ -527,3 +529,16 @@ def test_an_augmentation_is_part_of_the_key_and_reaches_the_workers():
     assert len(kept()) == 6 and all(len(result.records) == 2 for result in results)
     again = small({"plain": ERM()}, seeds=2, n_jobs=1, augment=lambda x: -x)
     assert len(kept()) == 6 and again.table.equals(results[2].table)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_calls_in_workers_come_in_their_order_with_a_bar(n_jobs, capsys):
+    calls = [joblib.delayed(pow)(each, 2) for each in range(5)]
+    assert in_workers(calls, n_jobs=n_jobs, what="squares") == [0, 1, 4, 9, 16] and in_workers([]) == []
+    assert "squares: 100%" in (shown := capsys.readouterr().err) and "5/5" in shown
+
+
+def test_threads_share_random_generators_so_calls_go_one_by_one():
+    with joblib.parallel_config(backend="threading"):
+        calls = [joblib.delayed(threading.get_ident)() for _ in range(4)]
+        assert set(in_workers(calls, n_jobs=2)) == {threading.get_ident()}
