@@ -10,14 +10,8 @@ from debias_course import models, train
 from debias_course.data import GroupedData
 from debias_course.data.biases import colored_mnist
 from debias_course.lectures.spectral_decoupling import features
-from debias_course.lectures.spectral_decoupling.measurements import (
-    LENGTHS,
-    LabelSmoothing,
-    SpectralDecouplingLesson,
-    bent,
-    followed,
-    parts,
-)
+from debias_course.lectures.spectral_decoupling.measurements import SpectralDecouplingLesson
+from debias_course.lectures.spectral_decoupling.trainings import LENGTHS, LabelSmoothing, bent, followed, parts
 from debias_course.methods import ERM, ColoredMNISTDecoupling, SpectralDecoupling
 from debias_course.methods.spectral_decoupling import SCALE, penalty, single_logit
 

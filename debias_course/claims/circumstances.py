@@ -52,6 +52,8 @@ PHRASES = {
     "step_size": "with a step size of {}",
     "learning_rate": "with a learning rate of {}",
     "weight_decay": "with a weight decay of {}",
+    "penalty": "{} the penalty",
+    "factor": "{} the factor",
 }
 
 

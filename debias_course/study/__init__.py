@@ -25,6 +25,7 @@ from .seeds import Mean as Mean
 from .seeds import far_from_the_others as far_from_the_others
 from .seeds import mean_over_seeds as mean_over_seeds
 from .seeds import parse_seeds as parse_seeds
+from .seeds import point as point
 from .workers import WorkerDied as WorkerDied
 from .workers import in_workers as in_workers
 from .workers import progress_bar as progress_bar

@@ -7,7 +7,7 @@ import math
 import operator
 import statistics
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MOST_SEEDS = 100_000
 
@@ -88,3 +88,9 @@ def far_from_the_others(values: Sequence[float]) -> int:
     distances = [abs(value - middle) for value in values]
     far = (6 + 600 / n**2) * statistics.median(distances)
     return sum(distance > max(far, 1e-9) for distance in distances) if n > 3 else 0
+
+
+def point(method: str, epoch: float, values: Sequence[float], *, trials: int | None = None) -> dict[str, Any]:
+    """A row of a table that `figures.over_epochs` draws: the seeds' mean with its interval, at an epoch or a number."""
+    mean = mean_over_seeds(values, trials=trials)
+    return dict(method=method, epoch=epoch, value=mean.value, low=mean.low, high=mean.high)

@@ -7,12 +7,12 @@ from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from ... import data, models
 from ...claims import Lesson, above, claim, grid, once, table, within
 from ...methods import ERM, GroupDRO, LossReweighting, Method
-from ...study import Study, mean_over_seeds, study
+from ...study import Study, in_workers, point, study
 from .game import BlindAdjustment, FrozenWeights, play, shuffled_groups, unequally_hard
 
 LENGTHS = (1, 2, 3, 5, 7, 10, 14, 20, 30, 40, 60, 80, 110, 150)
@@ -49,9 +49,8 @@ class GroupDROLesson(Lesson):
         method = three().get(name) or GroupDRO(step_size=float(name))
         whole = self.budget == "full"
         lengths = [n for n in LENGTHS if n <= (60 if whole and network == "linear" and name in three() else 20)]
-        parallel = Parallel(n_jobs=-1 if whole else 1)
-        found = parallel(delayed(play)(method, network, seed, lengths) for seed in self.seeds)
-        return dict(zip(self.seeds, found))
+        calls = [delayed(play)(method, network, seed, lengths) for seed in self.seeds]
+        return dict(zip(self.seeds, in_workers(calls, n_jobs=None if whole else 1)))
 
     def worst(self, name: str, seed: int, epochs: int, network: str, aligned_share: float, on: str) -> float:
         if on == "training" or network == "linear":
@@ -293,8 +292,8 @@ class GroupDROLesson(Lesson):
         rows = []
         for name in three():
             for epoch in [each for each in LENGTHS if each <= 60]:
-                mean = mean_over_seeds([self.worst(name, s, epoch, "linear", 0.95, "training") for s in self.seeds])
-                rows.append(dict(method=name, epoch=epoch, value=mean.value, low=mean.low, high=mean.high))
+                values = [self.worst(name, seed, epoch, "linear", 0.95, "training") for seed in self.seeds]
+                rows.append(point(name, epoch, values))
         return pd.DataFrame(rows)
 
     @table("T05.3", "The worst group on test after 12 epochs, over learning rate, weight decay and step size")

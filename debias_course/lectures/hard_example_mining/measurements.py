@@ -89,7 +89,7 @@ class HardExampleMiningLesson(Lesson):
     def study(self, methods: dict[str, Method], network: str, epochs: int, digits: Any = None, **how: Any) -> Study:
         """24 steps are an epoch, with batches of 128."""
         settings: dict[str, Any] = dict(seeds=self.seeds, model=models.MODELS[network], epochs=epochs, **how)
-        return study(methods, digits or data.colored_digits, test_every_epoch=True, progress=False, **settings)
+        return study(methods, digits or data.colored_digits, test_every_epoch=True, **settings)
 
     @once
     def one(self, name: str, network: str) -> Study:

@@ -15,7 +15,7 @@ from ...claims import Lesson, above, below, claim, grid, once, table
 from ...data import Splits, toys
 from ...data.biases import thin
 from ...methods import ERM, LossReweighting, Method
-from ...study import Study, mean_over_seeds, study
+from ...study import Study, point, study
 
 LENGTHS = (1, 2, 3, 5, 7, 10, 14, 20, 30, 40, 60, 80, 110, 150)
 FEATURES = (30, 100, 300, 1000, 3000)
@@ -262,6 +262,5 @@ class LossReweightingLesson(Lesson):
         rows = []
         for how in ("plain", "weighted", "under-sampled"):
             for n in FEATURES:
-                mean = mean_over_seeds([self.fit(how, n, seed)[0] for seed in self.seeds])
-                rows.append(dict(method=how, epoch=n, value=mean.value, low=mean.low, high=mean.high))
+                rows.append(point(how, n, [self.fit(how, n, seed)[0] for seed in self.seeds]))
         return pd.DataFrame(rows)

@@ -16,7 +16,7 @@ from ...data import GroupedData, Splits, toys
 from ...evaluation import predict
 from ...methods import SMOTE, InputSMOTE, OverSampling
 from ...methods.smote import among_others
-from ...study import Study, mean_over_seeds, study
+from ...study import Study, point, study
 from ...training import train
 
 RARE = (6, 7, 8, 9)  # digits, with 14, 8, 5 and 3 training images at a ratio of 100
@@ -295,7 +295,6 @@ class SMOTELesson(Lesson):
             model=models.MODELS[network],
             epochs=20,
             test_every_epoch=True,
-            progress=False,
         )
 
     @claim(
@@ -345,8 +344,7 @@ class SMOTELesson(Lesson):
                     each = by_digit(voted(known, asked, voters), asked)
                     found[voters].append(sum(each[digit] for digit in RARE) / len(RARE))
             for voters, values in found.items():
-                mean = mean_over_seeds(values)
-                rows.append(dict(method=new, epoch=voters, value=mean.value, low=mean.low, high=mean.high))
+                rows.append(point(new, voters, values))
         return pd.DataFrame(rows)
 
     @table(
@@ -362,6 +360,5 @@ class SMOTELesson(Lesson):
         ):
             for epochs in (5, 20, 60):
                 values = [self.rare(seed, new, "MLP", mixed, epochs=epochs) for seed in self.seeds]
-                mean = mean_over_seeds(values)
-                rows.append(dict(method=name, epoch=epochs, value=mean.value, low=mean.low, high=mean.high))
+                rows.append(point(name, epochs, values))
         return pd.DataFrame(rows)

@@ -3,126 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import torch
-import torch.nn.functional as F
-from joblib import Parallel, delayed
-from torch import Tensor, nn
+from joblib import delayed
+from torch import Tensor
 
-from ... import data, models
 from ...claims import Lesson, above, below, claim, grid, once, table
-from ...data import Batch, GroupedData, toys
-from ...evaluation import evaluate, predict
-from ...method import State
-from ...methods import ERM, Method, SpectralDecoupling, knob
-from ...study import mean_over_seeds
-from ...training import train
-from .features import pulls, rank_correlation, reliance, twelve_features
+from ...data.biases import colored_mnist
+from ...methods import ERM, ColoredMNISTDecoupling, Method, SpectralDecoupling
+from ...methods.spectral_decoupling import single_logit
+from ...study import Study, in_workers, point, study
+from .features import rank_correlation
+from .trainings import LENGTHS, ROUNDS, TURNS, LabelSmoothing, bent, followed, learned
 
-LENGTHS = (1, 2, 3, 5, 7, 10, 14, 20, 30, 40, 60)
 EACH_LENGTH = (5, 20, 60)
-TURNS = (150, 450)  # steps with all samples of the half circles at once
-ROUNDS = (20, 100, 300)  # and with all samples of the twelve features
-DRAWS = 6  # of the twelve features for each seed: which variance meets which strength is luck
-SHARES = {"digits 95 %": 0.95, "digits 99 %": 0.99, "digits 100 %": 1.0, "no bias": 0.5}  # by name, what is aligned
+DRAWS = 16  # of the twelve features for each seed: which variance meets which strength is luck
 TRIES = {"SD": (0.01, 0.1, 1.0), "weight decay": (0.1, 1.0, 10.0), "label smoothing": (0.05, 0.2, 0.5), "plain": (0.0,)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelSmoothing(Method):
-    """min_θ (1/B) Σ_i ((1 - ε) ℓ_i + ε · mean over classes of the loss that each would have)   (Szegedy et al. 2016)"""
-
-    strength: float = knob(0.1, low=0.0, high=0.9, step=0.05, help="ε: the part of the label that all classes share")
-
-    def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
-        how: dict[str, Any] = dict(label_smoothing=self.strength, reduction="none")
-        return F.cross_entropy(model(batch.inputs), batch.labels, **how).mean()
-
-
-def parts(model: nn.Module, own: GroupedData, other: GroupedData) -> tuple[Tensor, Tensor]:
-    """How much of the right class's margin comes from the shape and how much from the colour, for each of N digits that
-    are painted in their `own` class's colour and in the `other`'s: half of the sum and half of the difference."""
-    sign = (own.labels * 2.0 - 1).cpu()
-    first, second = (sign * predict(model, each).diff(dim=1)[:, 0].cpu() for each in (own, other))
-    return (first + second) / 2, (first - second) / 2
-
-
-def followed(
-    method: Method, where: str, network: str, weight_decay: float, epochs: int, seed: int
-) -> dict[int, dict[str, float]]:
-    """By epoch what one training on coloured digits has reached: on test the worst group and the digits that the shape
-    alone gets right, and on validation what a search may look at."""
-    splits, own, other = (
-        data.colored_digits(aligned_share=SHARES[where], test_aligned_share=share, seed=seed)
-        for share in (None, 1.0, 0.0)
-    )
-    now: list[nn.Module] = []
-    found: dict[int, dict[str, float]] = {}
-
-    def look(model: nn.Module, batch: Batch, state: State, loss: Tensor) -> None:
-        now[:] = [model]
-
-    def note(done: int, of: int) -> None:
-        if done in LENGTHS:
-            test, validation = (evaluate(now[0], part) for part in (splits.test, splits.validation))
-            found[done] = dict(
-                shape=float((parts(now[0], own.test, other.test)[0] > 0).float().mean()),
-                worst=test.worst_group.value,
-                validation_worst=validation.worst_group.value,
-                validation_mean=validation.group_balanced.value,
-            )
-
-    how: dict[str, Any] = dict(epochs=epochs, weight_decay=weight_decay, seed=seed, on_step=look, progress=note)
-    train(models.MODELS[network](splits.train, seed=seed), splits.train, method, **how)
-    return found
-
-
-def bent(method: Method, gap: float, steps: int, seed: int) -> dict[int, tuple[float, float]]:
-    """By step how many test samples of the interlocking half circles are right, and the mean size of the margins in
-    training, of a network of 64 hidden units that is trained with all samples at once."""
-    splits = toys.moons(gap=gap, seed=seed)
-    now: list[nn.Module] = []
-    found: dict[int, tuple[float, float]] = {}
-
-    def look(model: nn.Module, batch: Batch, state: State, loss: Tensor) -> None:
-        now[:] = [model]
-
-    def note(done: int, of: int) -> None:
-        if done in TURNS:
-            size = float(predict(now[0], splits.train).diff(dim=1).abs().mean())
-            found[done] = evaluate(now[0], splits.test).overall.value, size
-
-    start = models.mlp(splits.train, hidden=(64,), seed=seed)
-    how: dict[str, Any] = dict(epochs=steps, batch_size=len(splits.train), lr=0.02, seed=seed, device="cpu")
-    train(start, splits.train, method, on_step=look, progress=note, **how)
-    return found
-
-
-def learned(
-    strength: float, network: str, optimizer: str, steps: int, seed: int
-) -> dict[int, tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """By step of one training on the twelve features: how much the network relies on each, how hard the penalty pulls
-    on each, and their variances and strengths."""
-    part, variances, strengths = twelve_features(seed)
-    inputs = part.batch(torch.arange(len(part))).inputs
-    now: list[nn.Module] = []
-    found: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
-
-    def look(model: nn.Module, batch: Batch, state: State, loss: Tensor) -> None:
-        now[:] = [model]
-
-    def note(done: int, of: int) -> None:
-        if done in ROUNDS:
-            found[done] = reliance(now[0], inputs), pulls(now[0], inputs, part.labels), variances, strengths
-
-    start = models.linear(part, seed=seed) if network == "linear" else models.mlp(part, hidden=(64,), seed=seed)
-    method = SpectralDecoupling(strength=strength, variant="margin")
-    how: dict[str, Any] = dict(batch_size=len(part), lr=0.01, optimizer=optimizer, seed=seed, device="cpu")
-    train(start, part, method, epochs=steps, on_step=look, progress=note, **how)
-    return found
+YES, NO = "with", "without"
+SCHEDULES = {  # of Colored MNIST, by its name in pictures: the penalty, and the factor from step 450 on
+    "penalty and factor, as published": (YES, YES),
+    "penalty only": (YES, NO),
+    "factor only": (NO, YES),
+    "neither": (NO, NO),
+}
 
 
 def pull_and_variance(relied: Tensor, pull: Tensor, variances: Tensor, strengths: Tensor) -> float:
@@ -140,8 +44,7 @@ def share_of_high_variance(relied: Tensor, pull: Tensor, variances: Tensor, stre
 
 class SpectralDecouplingLesson(Lesson):
     topic = "06_spectral_decoupling"
-    # Not L06.3 yet: two circumstances lie so near to what matters that a fresh block of seeds might answer otherwise.
-    central = ("L06.1", "L06.2", "B06.1")
+    central = ("L06.1", "L06.2", "B06.1", "L06.3", "B06.6")
     full_seeds = 8
 
     @once
@@ -156,7 +59,7 @@ class SpectralDecouplingLesson(Lesson):
         decay = strength if kind == "weight decay" else 0.0
         epochs = LENGTHS[-1] if self.budget == "full" and network == "mlp" else 20
         jobs = [delayed(followed)(method, where, network, decay, epochs, seed) for seed in self.seeds]
-        return Parallel(n_jobs=-1)(jobs)
+        return in_workers(jobs)
 
     def reached(self, seed: int, what: str, epochs: int, kind: str, strength: float, where: str, network: str) -> float:
         return self.run(kind, strength, where, network)[self.seeds.index(seed)][epochs][what]
@@ -166,7 +69,7 @@ class SpectralDecouplingLesson(Lesson):
         method = SpectralDecoupling(strength=strength, variant=variant)
         steps = TURNS[-1] if self.budget == "full" else TURNS[0]
         jobs = [delayed(bent)(method, gap, steps, seed) for seed in self.seeds]
-        return Parallel(n_jobs=-1)(jobs)
+        return in_workers(jobs)
 
     def right(self, seed: int, strength: float, steps: int, gap: float = 0.5) -> float:
         return self.half_circles(strength, gap, "margin")[self.seeds.index(seed)][steps][0]
@@ -271,7 +174,7 @@ class SpectralDecouplingLesson(Lesson):
         """All draws of the first seed, then those of the next."""
         steps = ROUNDS[-1] if self.budget == "full" else ROUNDS[1]
         draws = [seed + 10_000 * draw for seed in self.seeds for draw in range(DRAWS)]
-        return Parallel(n_jobs=-1)(delayed(learned)(strength, network, optimizer, steps, draw) for draw in draws)
+        return in_workers([delayed(learned)(strength, network, optimizer, steps, draw) for draw in draws])
 
     def mean_over_draws(
         self, seed: int, strength: float, network: str, optimizer: str, steps: int, of: Callable[..., float]
@@ -347,14 +250,57 @@ class SpectralDecouplingLesson(Lesson):
         )
         return penalised - plain
 
+    @once
+    def schedules(self) -> Study:
+        """The four on Colored MNIST, in steps with the whole training set: minutes for each."""
+        methods = {
+            name: ColoredMNISTDecoupling(penalised=penalty == YES, last_factor=factor == YES)
+            for name, (penalty, factor) in SCHEDULES.items()
+        }
+        how: dict[str, Any] = dict(model=single_logit, batch_size=4000, lr=1e-4, epochs=2001, test_every_epoch=True)
+        return study(methods, colored_mnist, seeds=self.seeds, **how)
+
+    def misled(self, seed: int, penalty: str, factor: str, steps: int) -> float:
+        """The share of the test digits, most of them of a misleading colour, that is right."""
+        (name,) = (name for name, parts in SCHEDULES.items() if parts == (penalty, factor))
+        return self.schedules().at(steps).value(name, seed, "overall")
+
+    @claim(
+        "B06.6",
+        "The published gain on Colored MNIST comes from the penalty",
+        holds=above(0.0),
+        matters=0.05,  # of the test digits
+        expected="only with the factor",
+        over=grid(factor=(YES, NO), steps=(1001, 2001)),
+        costly=True,
+    )
+    def gain_by_penalty(self, seed: int, *, factor: str = YES, steps: int = 2001) -> float:
+        return self.misled(seed, YES, factor, steps) - self.misled(seed, NO, factor, steps)
+
+    @claim(
+        "B06.7",
+        "The published gain on Colored MNIST comes from the factor of 2e-5 on the later steps",
+        holds=above(0.0),
+        matters=0.05,
+        expected="confirmed, and more with the penalty: the factor all but stops training, before colour has won",
+        over=grid(penalty=(YES, NO), steps=(1001, 2001)),
+        costly=True,
+    )
+    def gain_by_factor(self, seed: int, *, penalty: str = YES, steps: int = 2001) -> float:
+        return self.misled(seed, penalty, YES, steps) - self.misled(seed, penalty, NO, steps)
+
+    @table("T06.4", "Colored MNIST over the steps of training, with and without penalty and factor")
+    def colored_mnist_over_steps(self) -> pd.DataFrame:
+        steps = (50, 100, 200, 300, 450, 460, 480, 500, 600, 800, 1001, 1500, 2001)
+        return self.schedules().by_epoch("overall", epochs=steps)
+
     def means(self, what: str, names: Mapping[str, tuple], epochs: Sequence[int]) -> pd.DataFrame:
         """For a picture: by name and epoch the mean of what (kind, strength, data) reach, with its interval."""
         rows = []
         for name, (kind, strength, where) in names.items():
             for epoch in epochs:
                 values = [noted[epoch][what] for noted in self.run(kind, strength, where, "mlp")]
-                mean = mean_over_seeds(values)
-                rows.append(dict(method=name, epoch=epoch, value=mean.value, low=mean.low, high=mean.high))
+                rows.append(point(name, epoch, values))
         return pd.DataFrame(rows)
 
     def three(self, what: str) -> pd.DataFrame:
