@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ IDLE = 3600  # seconds until a kernel ends that computes nothing and whose lectu
 
 # JupyterLab asks about news, looks for updates, keeps the kernel of a notebook that was closed, and cuts names short to
 # show dates beside them. The student may set it back.
+RESULT = re.compile(r"\bhere\.(claim|where|kept|answers)\(")  # a cell that shows what was measured
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension:tracker": {"kernelShutdown": True},
@@ -65,14 +67,17 @@ def sources(book: dict[str, Any]) -> str:
 
 
 def make_calm(book: dict[str, Any]) -> None:
-    """Fold the cells that measure (a click unfolds them), and name the kernel in JupyterLab's own words: it would write
-    them into a lecture that is only read, and ask whether to save it."""
+    """Fold the cells that measure, and the results until they are run, as they would give a guess away (a click unfolds
+    both); and name the kernel in JupyterLab's own words: it would write them into a lecture that is only read, and ask
+    whether to save it."""
     from ipykernel.ipkernel import IPythonKernel
     from ipykernel.kernelspec import KERNEL_NAME, get_kernel_dict
 
     for cell in book["cells"]:
         if "measure" in cell["metadata"].get("tags", ()):
-            cell["metadata"]["jupyter"] = {"source_hidden": True}
+            cell["metadata"].setdefault("jupyter", {})["source_hidden"] = True
+        if cell["cell_type"] == "code" and RESULT.search("".join(cell["source"])):
+            cell["metadata"].setdefault("jupyter", {})["outputs_hidden"] = True
     kernel = get_kernel_dict()
     book["metadata"]["kernelspec"] = {"name": KERNEL_NAME} | {key: kernel[key] for key in ("display_name", "language")}
     book["metadata"]["language_info"] = dict(IPythonKernel.language_info)

@@ -423,7 +423,7 @@ def test_the_quick_budget_measures_the_middle_and_shows_the_strip_from_its_recei
     guess = here.guess("X3", "Is more more?", "yes", "no")
     assert "no guess" in here.answers()._repr_html_() and "yes" not in here.answers()._repr_html_()
     guess.buttons.children[0].click()
-    assert '<td style="text-align:left">yes</td>' in here.answers()._repr_html_()
+    assert '<td style="text-align:left">yes<br><small>Is more more?</small></td>' in here.answers()._repr_html_()
     assert repr(here.answers()) == "X3 only where times is 2 or 3: More is more"
     bundle = guess._repr_mimebundle_()
     assert bundle["text/plain"] == "Your guess: Is more more? yes / no" and "<li>no</li>" in bundle["text/html"]

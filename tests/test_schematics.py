@@ -126,7 +126,7 @@ def test_a_strip_shows_each_cell_in_its_place_with_its_verdict():
     where = {text.get_text(): text.get_position() for text in texts(figure)}
     columns = [where[name][0] for name in ("5", "20", "60", "150")]
     assert columns == sorted(columns)
-    for value, column in ("+12 ✓", "20"), ("−3 ✗", "150"), ("+0 ?", "5"), ("+20 ✓", "20"), ("+30 ✓", "60"):
+    for value, column in ("+12 ✓", "20"), ("−3 ✗", "150"), ("+0.1 ?", "5"), ("+20 ✓", "20"), ("+30 ✓", "60"):
         assert where[value][0] == pytest.approx(where[column][0])
     assert where["+30 ✓"][1] < where["+12 ✓"][1] < where["+20 ✓"][1]  # 0.9 before 0.95; MLP before conv net
     assert {"+8 to +16", "−5 to −1"} <= set(where) and "nan" not in "".join(where)
@@ -153,6 +153,8 @@ def test_a_strip_of_four_columns_and_six_rows_is_readable_on_640_pixels():
 def test_a_strip_of_one_cell_and_of_effects_that_are_no_points():
     single = figures.strip([dict(where={"epochs": 5}, value=1.234, verdict="holds")], points=False)
     assert "+1.2 ✓" in {text.get_text() for text in texts(single)}
+    small = figures.strip([dict(where={"epochs": 5}, value=0.0034, low=-0.0096, high=0.0164, verdict="open")])
+    assert {"+0.3 ?", "−1.0 to +2"} <= {text.get_text() for text in texts(small)}
     many = [cell(0.1, "open", 0.05, 0.15, epochs=e, network=n) for e in range(1, 9) for n in ("MLP", "conv net")]
     assert not any(" to " in text.get_text() for text in texts(figures.strip(many)))  # no room
 

@@ -31,6 +31,8 @@ SAID = {
     "select": "tested",
     "sgd": "SGD",
     "adamw": "AdamW",
+    "redrawn subset": "a redrawn subset",
+    "fixed subset": "a fixed subset",
 }
 PHRASES = {
     "epochs": "at {} epochs",
@@ -38,7 +40,7 @@ PHRASES = {
     "aligned_share": "at an aligned share of {}",
     "select": "when the {} is tested",
     "features": "with {} features",
-    "sampler": "for the sampler {}",
+    "sampler": "with {}",
     "batch_size": "in batches of {}",
     "rare_class_kept": "when a share of {} is kept of the rare class",
     "optimizer": "under {}",

@@ -59,13 +59,15 @@ class Answers:
     def _repr_html_(self) -> str:
         lines = []
         for found, guess in self.rows:
-            guessed = guess.made if guess and guess.made else "no guess"
+            guessed = html.escape(guess.made if guess and guess.made else "no guess")
+            if guess:
+                guessed += f"<br><small>{html.escape(guess.question)}</small>"
             color = shown.COLORS[found.verdict]
             answer = f'<strong style="color:{color}">{shown.MARKS[found.verdict]} {html.escape(found.answer)}</strong>'
             cells = (
                 f"{found.id}",
                 html.escape(found.sentence),
-                html.escape(guessed),
+                guessed,
                 f"{answer}<br><small>{found.effect}</small>",
             )
             lines.append("".join(f'<td style="text-align:left">{each}</td>' for each in cells))

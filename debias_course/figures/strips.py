@@ -87,11 +87,12 @@ def _note(points: bool, intervals: bool, same: Cell, *, framed: bool) -> str:
 
 
 def _effect(cell: Cell, of: str, points: bool) -> str:
-    """ "+12" for 0.12 in points, with a minus sign that is as wide as the plus; "" where there is none."""
+    """ "+12" for 0.12 in points, "+0.3" for 0.003, with a minus sign as wide as the plus; "" where there is none."""
     value = cell.get(of, math.nan)
     if not math.isfinite(value):
         return ""
-    return (f"{round(100 * value):+d}" if points else f"{value:+.2g}").replace("-", "−")
+    in_points = f"{100 * value:+.0f}" if abs(value) >= 0.01 else f"{100 * value:+.1f}"
+    return (in_points if points else f"{value:+.2g}").replace("-", "−")
 
 
 def _draw(

@@ -9,10 +9,10 @@
 # %% [markdown]
 # # 01 · Loss re-weighting
 #
-# **It happened.** A network found collapsed lungs on chest X-rays, well on average. But most of the patients in its data were
-# already treated, and had a drain in the chest that is easy to see. On those without a drain, whom it was meant to find, it
-# did much worse (Oakden-Rayner et al. 2020). The mean loss had counted them for what they were: few. A loss function always
-# says whose errors count how much, whether one asks or not.
+# **It happened.** A network found collapsed lungs on chest X-rays, well on average. But most of its patients with a
+# collapsed lung were already treated, and had a drain in the chest that is easy to see. On those without a drain, whom it was
+# meant to find, it did much worse (Oakden-Rayner et al. 2020). The mean loss had counted them for what they were: few. A loss
+# function always says whose errors count how much, whether one asks or not.
 #
 # **The question.** In [lecture 00](00_dataset_bias.ipynb) a group counted in proportion to its size, and the rare ones
 # were sacrificed. What if each of their samples simply counted more? It is one of the oldest remedies. Does it make the

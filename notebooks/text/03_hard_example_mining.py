@@ -301,8 +301,9 @@ here.claim("B03.7", "B03.6")
 # them. Without group labels in validation, nothing tells you which share to take.
 #
 # **Others who learn from high losses.** Nam et al. (2020) train a second network beside the first, on what the first finds
-# hard. Liu et al. (2021) train twice: the mistakes of a short first training get more weight in the second. Both let a
-# model that is biased on purpose say who is hard, while in mining the model that is trained says so itself, as it changes.
+# hard. Liu et al. (2021) train twice: the mistakes of a short first training get more weight in the second. Both ask
+# a first model who is hard, biased on purpose or stopped early. In mining the model that is trained says so itself, as it
+# changes.
 
 # %% [markdown]
 # **What the lecture says, what you guessed, what we measured:**

@@ -9,11 +9,11 @@
 # %% [markdown]
 # # 04 · SMOTE
 #
-# **It happened.** Can a computer tell from electrical signals of the womb whether a child will be born too early? Three
-# hundred public recordings exist, and only thirty-eight are of early births. Many papers reported near-perfect answers on
-# them. Vandewiele et al. (2021) rebuilt some of these. The papers had filled up the early births with synthetic samples,
-# and split the data into training and test set *afterwards*: the test set held mixtures of training samples. Done in the
-# right order, little was left.
+# **It happened.** Can a computer tell from electrical signals of the womb whether a child will be born too early? A much-used
+# public collection holds three hundred recordings, and only thirty-eight are of early births. Many papers reported near-
+# perfect answers on them. Vandewiele et al. (2021) rebuilt some of these. The papers had filled up the early births with
+# synthetic samples, and split the data into training and test set *afterwards*: the test set held mixtures of training
+# samples. Done in the right order, little was left.
 #
 # **The question.** Over-sampling ([lecture 02](02_sampling.ipynb)) shows the same few rare samples again and again. Can
 # one invent new ones instead, by mixing two that are alike? The *synthetic minority over-sampling technique*, SMOTE, does
@@ -399,7 +399,7 @@ exercises.open_experiment.check(my_recipe)
 #
 # - Chawla et al. 2002, *SMOTE: synthetic minority over-sampling technique*, Journal of Artificial Intelligence Research.
 # - Blagus and Lusa 2013, *SMOTE for high-dimensional class-imbalanced data*, BMC Bioinformatics (what it does to means and
-#   variances, and that it mainly helps nearest neighbours).
+#   variances, and that in high dimensions it mainly helps nearest neighbours, once variables have been selected).
 # - Fernández et al. 2018, *SMOTE for learning from imbalanced data: progress and challenges*, Journal of Artificial
 #   Intelligence Research. Elor and Averbuch-Elor 2022, *To SMOTE, or not to SMOTE?*, arXiv.
 # - Han, Wang and Mao 2005, *Borderline-SMOTE*, ICIC. He et al. 2008, *ADASYN*, IJCNN.

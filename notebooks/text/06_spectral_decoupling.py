@@ -11,8 +11,8 @@
 #
 # **It happened.** "The doctor was paid by the actor." Does it follow that the doctor paid the actor? A network that had
 # read hundreds of thousands of such pairs of sentences said yes. In its training data, a second sentence mostly does follow
-# if all of its words are in the first. That rule alone brought the loss down. Who did what to whom was there to be learnt
-# as well, and the network hardly learnt it (McCoy et al. 2019).
+# if all of its words are in the first. Hardly a pair contradicts that rule, so the loss gave little reason to learn who did
+# what to whom. When such pairs were added, networks of the same kind did learn it (McCoy et al. 2019).
 #
 # **The question.** Why does a network stop at the shortcut, when the other feature is in the data, too? One answer: the
 # shortcut leaves nothing to learn from. It is called *gradient starvation*. If that is so, can a small change of the loss
@@ -327,7 +327,8 @@ figures.picture(
 # The second table of the paper is on CelebA: is the hair blond, when most blond people in the photographs are women? It
 # reports that blond men, about two in five right in plain training, come to about four in five, without a group label. That
 # setting adds two things to the penalty: an offset for each class, and means per class, so that the rarer class counts as
-# much as the other. We know of no run without them, and we have not repeated it.
+# much as the other. In the released script plain training also has another optimiser, SGD instead of Adam. How the offsets
+# were found is not said. We know of no published result without them, and we have not repeated it.
 #
 # **What the lecture says, what you guessed, what we measured:**
 
@@ -398,7 +399,8 @@ exercises.open_experiment.check(across_a_wide_gap)
 # - McCoy et al. 2019, *Right for the wrong reasons: diagnosing syntactic heuristics in natural language inference*, ACL.
 # - Shah et al. 2020, *The pitfalls of simplicity bias in neural networks*, NeurIPS.
 # - Pezeshki et al. 2021, *Gradient starvation: a learning proclivity in neural networks*, NeurIPS.
-# - Gulrajani and Lopez-Paz 2021, *In search of lost domain generalization*, ICLR (the variant on all logits).
+# - Gulrajani and Lopez-Paz 2021, *In search of lost domain generalization*, ICLR (DomainBed; its code has the variant on all
+#   logits, added later).
 # - Shrestha et al. 2022, *OccamNets*, ECCV (the variant on the true logit).
 #
 # **Next:** [07 OccamNets](07_occam_nets.ipynb) changes the network instead of the loss.

@@ -147,7 +147,7 @@ class GroupDROLesson(Lesson):
 
     @claim(
         "L05.2",
-        "It is very sensitive to hyper-parameters",
+        "Group DRO is very sensitive to hyper-parameters",
         holds=above(0.0),
         matters=0.05,  # points that the worst group spans more over the map than that of the control
         expected="confirmed where the step size is one of the hyper-parameters",
@@ -201,7 +201,7 @@ class GroupDROLesson(Lesson):
 
     @claim(
         "B05.7",
-        "And weights that move serve it better still",
+        "On plain batches, weights that move serve the worst group better than frozen ones",
         holds=above(0.0),
         matters=0.02,
         expected="refuted",
@@ -237,7 +237,7 @@ class GroupDROLesson(Lesson):
 
     @claim(
         "B05.9",
-        "An adjustment that never looks at a loss is within three points of it",
+        "An adjustment that never looks at a loss is within three points of Group DRO's",
         holds=within(-0.03, 0.03),
         expected="confirmed: it is a ramp of weights towards the rare groups",
         over=grid(epochs=(5, 12), weight_decay=DECAYS),

@@ -162,7 +162,7 @@ class HardExampleMiningLesson(Lesson):
 
     @claim(
         "L03.3",
-        "So does drawing samples with a probability that grows with the loss",
+        "Drawing samples with a probability that grows with the loss reduces bias",
         holds=above(0.0),
         matters=0.05,
         expected="where the highest losses do, but by less: it still draws easy samples",
@@ -232,7 +232,7 @@ class HardExampleMiningLesson(Lesson):
 
     @claim(
         "B03.5",
-        "Drawn by the loss and divided by the probability, it is plain training again: within three points",
+        "Mining that draws by the loss and divides by the probability is plain training again: within three points",
         holds=within(-0.03, 0.03),  # of group-balanced accuracy
         expected="confirmed at every length",
         over=grid(epochs=(5, 10, 20), network=("linear", "mlp")),

@@ -116,7 +116,7 @@ class LossReweightingLesson(Lesson):
 
     @claim(
         "L01.2",
-        "It needs covariate labels",
+        "Loss re-weighting needs covariate labels",
         holds=above(0.0),
         matters=0.05,  # points of the worst group, of weights by group over weights by label
         expected="confirmed, by less where training is long",
@@ -138,7 +138,7 @@ class LossReweightingLesson(Lesson):
 
     @claim(
         "L01.3",
-        "It is often used for output labels, and works there",
+        "Loss re-weighting is often used for output labels, and works there",
         holds=above(0.0),
         matters=0.05,  # points of the worst class, over plain training
         expected="confirmed while training is short; less and less afterwards",
@@ -237,7 +237,7 @@ class LossReweightingLesson(Lesson):
 
     @claim(
         "B01.6",
-        "Under-sampling lifts it, too",
+        "Under-sampling lifts the worst group of a logistic regression on random features",
         holds=above(0.0),
         matters=0.05,
         expected="confirmed: it does not need a loss above zero",

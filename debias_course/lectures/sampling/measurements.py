@@ -119,7 +119,7 @@ class SamplingLesson(Lesson):
 
     @claim(
         "L02.2",
-        "So does under-sampling the larger one",
+        "Under-sampling the larger population lets the model see the smaller one more often, and it is learned better",
         holds=above(0.0),
         matters=0.05,
         expected="confirmed, with a smaller lead where training is long",
@@ -176,7 +176,7 @@ class SamplingLesson(Lesson):
 
     @claim(
         "L02.4",
-        "Above all in vision, where samples are augmented",
+        "Sampling is to be preferred to weighting above all in vision, where samples are augmented",
         holds=above(0.0),
         matters=0.02,
         expected="only where training is short: up to 60 epochs",
@@ -226,7 +226,7 @@ class SamplingLesson(Lesson):
 
     @claim(
         "B02.2",
-        "And the exact frequency matters: in small batches, with groups of one per cent, the worst group is better",
+        "The exact frequency matters: in small batches, with groups of one per cent, the worst group is better",
         holds=above(0.0),
         matters=0.02,
         expected="refuted: the mean over few batches is the same",

@@ -260,7 +260,7 @@ class SMOTELesson(Lesson):
 
     @claim(
         "B04.7",
-        "Mixed pixels beat copies, too",
+        "Mixed pixels beat copies",
         holds=above(0.0),
         matters=0.02,
         expected="refuted, as the lecture says",

@@ -94,7 +94,7 @@ class SpectralDecouplingLesson(Lesson):
 
     @claim(
         "L06.2",
-        "Spectral decoupling overcomes it without bias labels",
+        "Spectral decoupling overcomes gradient starvation without bias labels",
         holds=above(0.0),
         matters=0.03,  # gained over plain training
         expected="confirmed where λ is neither tiny nor huge, by either measure; least where rare samples are few",
@@ -153,7 +153,7 @@ class SpectralDecouplingLesson(Lesson):
 
     @claim(
         "B06.1",
-        "A search finds a better worst group with it than with weight decay, label smoothing or none of them",
+        "Searched alike, spectral decoupling has a better worst group than weight decay, label smoothing or neither",
         holds=above(0.0),
         matters=0.03,
         expected="confirmed against weight decay and none; label smoothing limits the margins, too, and does as well",
@@ -186,7 +186,7 @@ class SpectralDecouplingLesson(Lesson):
 
     @claim(
         "L06.3",
-        "It penalises reliance on features of high variance",
+        "Spectral decoupling penalises reliance on features of high variance",
         holds=above(0.0),
         matters=0.5,  # rank correlation between a feature's variance and how hard the penalty's gradient pulls on it
         expected="confirmed: of a linear model the gradient is the variance times the weight",
@@ -197,7 +197,7 @@ class SpectralDecouplingLesson(Lesson):
 
     @claim(
         "B06.2",
-        "It penalises reliance on features that tell the label well, whatever their variance",
+        "Spectral decoupling penalises reliance on features that tell the label well, whatever their variance",
         holds=above(0.0),
         matters=0.5,  # rank correlation between a feature's correlation with the label and the pull
         expected="refuted",
@@ -208,7 +208,7 @@ class SpectralDecouplingLesson(Lesson):
 
     @claim(
         "B06.3",
-        "A network trained with it relies less on the features of high variance",
+        "A network trained with spectral decoupling relies less on the features of high variance",
         holds=above(0.0),
         matters=0.05,  # of all reliance, over plain training
         expected="confirmed",
@@ -237,7 +237,7 @@ class SpectralDecouplingLesson(Lesson):
 
     @claim(
         "B06.5",
-        "It costs the worst group of a logistic regression",
+        "Spectral decoupling costs the worst group of a logistic regression",
         holds=below(0.0),
         matters=0.03,
         expected="confirmed at every λ",
