@@ -26,7 +26,7 @@ IDLE = 3600  # seconds until a kernel ends that computes nothing and whose lectu
 RESULT = re.compile(r"\bhere\.(claim|where|kept|answers)\(")  # a cell that shows what was measured
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-    "@jupyterlab/notebook-extension:tracker": {"kernelShutdown": True},
+    "@jupyterlab/notebook-extension:tracker": {"kernelShutdown": True, "codeCellConfig": {"lineWrap": True}},
     "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": False},
 }
 

@@ -382,6 +382,7 @@ def test_the_lab_is_calm(browser, tmp_path):
         measuring = sum("measure" in cell.metadata.get("tags", ()) for cell in book.cells)
         results = sum(cell.metadata.get("jupyter", {}).get("outputs_hidden", False) for cell in book.cells)
         assert measuring > 0 and until(lambda: folded.count() == measuring)  # cells come one by one
+        assert until(lambda: page.locator(".jp-CodeCell .cm-lineWrapping").count())  # a long line is read whole
         hidden = page.locator(".jp-OutputPlaceholder")
         assert results > 5 and until(lambda: hidden.count() == results)  # until they are run
         page.wait_for_timeout(3000)  # toasts and questions come late

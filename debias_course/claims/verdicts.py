@@ -171,6 +171,10 @@ class Claim:
         some = [each for each in ("holds", "fails") if any(cell.verdict == each for cell in self.cells)]
         if self.verdict != "open" or len(self.cells) < 2 or not some:
             return self.verdict
+        if all(cell.verdict == some[0] for cell in self.cells):
+            return (
+                f"open; {some[0]} in all {len(self.cells)} circumstances, but other seeds might say otherwise in some"
+            )
         return f"open; {' and '.join(f'{each} {self.where_it(each)}' for each in some)}"
 
     def where_it(self, verdict: str) -> str:

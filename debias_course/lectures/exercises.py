@@ -91,6 +91,15 @@ def differs(got: Any, wanted: Any, tolerance: float = 1e-5) -> bool:
     return got.shape != wanted.shape or not torch.allclose(got, wanted, atol=tolerance, rtol=0)
 
 
+def no_pair(got: Any, example: str) -> str | None:
+    """What is wrong with what should be two things, such as `example`."""
+    if got is None:
+        return f"your function returns None; return two things, such as {example}"
+    if not isinstance(got, tuple) or len(got) != 2:
+        return f"your function returns {got!r}; return two things, such as {example}"
+    return None
+
+
 def no_method(method: Any) -> str | None:
     """What is wrong with what should be a Method."""
     from ..method import Method

@@ -334,7 +334,7 @@ exercises.learning_rate_factor.check(learning_rate_factor)
 
 # %% tags=["exercise"]
 # 3. Open: a method whose lead does not fade. Return a Method and a weight decay, such as (LossReweighting(), 0.1), with a
-#    worst group above two thirds at the last of 60 epochs on the coloured digits.
+#    worst group above two thirds at the last of 150 epochs on the coloured digits.
 def lasting_lead(): ...
 
 

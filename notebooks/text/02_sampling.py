@@ -303,7 +303,7 @@ exercises.seen.check(seen)
 
 
 # %% tags=["exercise"]
-# 3. Open: any sampler, any knob. Return a Method with a worst group above two thirds after 480 steps (20 epochs of plain
+# 3. Open: any sampler, any knob. Return a Method with a worst group above 0.7 after 480 steps (20 epochs of plain
 #    training).
 def my_sampler(): ...
 

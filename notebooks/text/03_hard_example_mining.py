@@ -171,10 +171,10 @@ panel(
 
 # %% [markdown]
 # Import `DrawnMining` from `debias_course.methods`, put it in the place of `HardMining`, and run the cell again. It draws
-# samples by their losses. What does `correct` do?
+# samples by their losses. What does the box `corrected` do?
 #
-# <details><summary>Answer</summary>To who is drawn, little: the rule is the same, and only the model that is scored
-# differs. To the bars it does what the formula says: on average, the steps are those of plain training.</details>
+# <details><summary>Answer</summary>It hardly changes who is drawn: the rule is the same, and only the model that
+# is scored differs. It changes the bars, as the formula says: on average, the steps are those of plain training.</details>
 
 # %% [markdown]
 # ## Measure it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ...methods import GroupDRO
-from ..exercises import Exercise, differs, falls_short
+from ..exercises import Exercise, differs, falls_short, no_pair
 
 
 def _updated(q, losses, step_size):
@@ -77,9 +77,11 @@ def _tamed():
 
 def _try_open_experiment(answer):
     got = answer()
-    if got is None:
-        return "your function returns None; return a GroupDRO and its settings, such as dict(lr=1e-3)"
+    if wrong := no_pair(got, "(GroupDRO(step_size=1.0), dict(lr=1e-3))"):
+        return wrong
     method, settings = got
+    if "epochs" in settings:
+        return "keep the 20 epochs, and change anything else"
     if not isinstance(method, GroupDRO) or method.step_size != 1:
         return f"this is {method!r}; keep GroupDRO(step_size=1.0, ...), and change anything else"
     return falls_short(0.6, method, **(dict(epochs=20) | dict(settings)))

@@ -27,6 +27,8 @@ def _try_worst_mean(answer):
         return "divide by the number of samples that are kept, not by all"
     if differs(got, 1.45):
         return f"of 0.1, 0.4, 2.5 and 0.2 the highest half is 2.5 and 0.4; their mean is not {float(got):.3f}"
+    if differs(answer(losses, 0.4), 1.45):
+        return "right for one half; of 0.4 · 4 = 1.6 samples keep two, the nearest whole number"
     if differs(answer(losses, 1.0), losses.mean()):
         return "right for one half; with share 1 it should be the plain mean"
     if differs(answer(losses, 0.01), 2.5):

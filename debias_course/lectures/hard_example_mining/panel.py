@@ -24,7 +24,7 @@ def nothing_chosen(method: HardMining | DrawnMining, *, epochs: int, **_: Any) -
     """Which knobs do nothing, and why. `passes` never does anything: this network is the same in evaluation mode."""
     idle = dict(passes="")
     if method.warm_up >= epochs:
-        idle |= dict.fromkeys(("keep", "correct"), f"all {epochs} epochs are warm-up, and nothing is chosen.")
+        idle |= dict.fromkeys(("keep", "correct"), "every epoch is warm-up, and nothing is chosen.")
     elif method.keep == 1:
         idle["correct"] = "all samples are kept, as in plain training."
     return idle

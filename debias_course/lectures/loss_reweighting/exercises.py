@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ...methods import LossReweighting
-from ..exercises import Exercise, differs, falls_short
+from ..exercises import Exercise, differs, falls_short, no_pair
 
 
 def _group_weights(counts):
@@ -66,12 +66,10 @@ def _lasting_lead():
 
 def _try_open_experiment(answer):
     got = answer()
-    if got is None:
-        return "your function returns None; return a Method and a weight decay"
-    if not isinstance(got, tuple) or len(got) != 2:
-        return f"you return {got!r}; return a Method and a weight decay, such as (LossReweighting(), 0.1)"
+    if wrong := no_pair(got, "(LossReweighting(), 0.1)"):
+        return wrong
     method, decay = got
-    return falls_short(2 / 3, method, epochs=60, weight_decay=decay)
+    return falls_short(2 / 3, method, epochs=150, weight_decay=decay)
 
 
 open_experiment = Exercise(

@@ -7,7 +7,7 @@ import torch
 from ... import data, models
 from ...methods import SMOTE
 from ...training import train
-from ..exercises import Exercise, differs
+from ..exercises import Exercise, differs, no_pair
 from .measurements import RARE, by_digit, embedded, voted
 
 
@@ -74,8 +74,8 @@ def _my_recipe():
 
 def _try_open_experiment(answer):
     recipe = answer()
-    if recipe is None:
-        return "your function returns None; return a method and a number, such as (SMOTE(), 5)"
+    if wrong := no_pair(recipe, "(SMOTE(), 5)"):
+        return wrong
     method, voters = recipe
     parts = data.long_tailed_digits()
     model = train(models.mlp(parts.train), parts.train, epochs=20, device="cpu").model

@@ -7,7 +7,7 @@ import torch
 from ...data import toys
 from ...evaluation import evaluate
 from ...methods import SpectralDecoupling
-from ..exercises import Exercise, differs
+from ..exercises import Exercise, differs, no_method, no_pair
 from .panel import fit_moons
 
 
@@ -80,9 +80,11 @@ def _across_a_wide_gap():
 
 def _try_open_experiment(answer):
     got = answer()
-    if got is None:
-        return "your function returns None; return a Method and a gap"
+    if wrong := no_pair(got, "(SpectralDecoupling(strength=1.0), 0.6)"):
+        return wrong
     method, gap = got
+    if wrong := no_method(method):
+        return wrong
     if gap < 0.6:
         return f"a gap of {gap:g} is narrower than 0.6"
     right = evaluate(fit_moons(method, float(gap)), toys.moons(gap=float(gap)).test).overall
