@@ -109,6 +109,7 @@ def _draw(
     low, high = (_effect(cell, end, points) for end in ("low", "high"))
     ends = f"{low} to {high}" if low and high and intervals else ""
     style: dict[str, Any] = dict(ha="center", va="center")
-    value = f"{_effect(cell, 'value', points)} {mark}"
-    axis.text(x + width / 2, y + HEIGHT * (0.33 if ends else 0.5), value, fontweight="bold", fontsize=12, **style)
-    axis.text(x + width / 2, y + HEIGHT * 0.72, ends, fontsize=SMALL, **style)
+    value = _effect(cell, "value", points)
+    value, below = (f"{value} {mark}", ends) if intervals else (value, mark)  # where there is room for it
+    axis.text(x + width / 2, y + HEIGHT * (0.33 if below else 0.5), value, fontweight="bold", fontsize=12, **style)
+    axis.text(x + width / 2, y + HEIGHT * 0.72, below, fontsize=SMALL, **style)

@@ -110,8 +110,9 @@ def no_method(method: Any) -> str | None:
     return f"{method.__name__} is a class; write {method.__name__}()" if kind else f"{method!r} is no Method"
 
 
-def falls_short(least: float, method: Method | None = None, **settings: Any) -> str | None:
-    """Train the MLP on the coloured digits: what is wrong with its worst group on test if it is not above `least`."""
+def falls_short(least: float, method: Method | None = None, seeds: int = 1, **settings: Any) -> str | None:
+    """Train the MLP on the coloured digits, with each of so many seeds: what is wrong with its worst group on test if
+    it is not above `least`."""
     from .. import data, models
     from ..evaluation import evaluate
     from ..training import PLAIN, train
@@ -119,8 +120,11 @@ def falls_short(least: float, method: Method | None = None, **settings: Any) -> 
     if method is not None and (wrong := no_method(method)):
         return wrong
     print("training ...", flush=True)
-    splits = data.colored_digits()
-    worst = evaluate(train(models.mlp(splits.train), splits.train, method or PLAIN, **settings).model, splits.test)
-    share = worst.worst_group
-    print(f"the worst group is {share}")
-    return None if share.value > least else f"it should be above {least:.2g}"
+    lowest = 1.0
+    for seed in range(seeds):
+        splits = data.colored_digits(seed=seed)
+        start = models.mlp(splits.train, seed=seed)
+        worst = evaluate(train(start, splits.train, method or PLAIN, seed=seed, **settings).model, splits.test)
+        print(f"the worst group is {worst.worst_group}{f' with seed {seed}' * (seeds > 1)}", flush=True)
+        lowest = min(lowest, worst.worst_group.value)
+    return None if lowest > least else f"it should be above {least:.2g}{' with each seed' * (seeds > 1)}"

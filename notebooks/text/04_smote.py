@@ -51,7 +51,7 @@ here = SMOTELesson()
 splits = data.long_tailed_digits(seed=0)
 figures.picture(
     figures.sample_grid(splits.train, each=4),
-    takeaway="The last rows are all that a network will ever see of these digits.",
+    takeaway="The last row is complete: a network will never see more nines than these.",
 )
 
 # %% tags=["measure", "nbval-ignore-output"]

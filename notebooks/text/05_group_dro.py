@@ -59,7 +59,7 @@ figures.picture(
 # %%
 figures.picture(
     figures.group_dro_schematic(),
-    takeaway="Data, batches, network and update stay as they are. A second player chooses the weights in the loss.",
+    takeaway="Data, network and update stay as they are. A second player chooses the weights in the loss.",
 )
 
 # %%
@@ -206,7 +206,7 @@ here.guess(
     "L05.2",
     "Over the same learning rates and decays, the worst group of Group DRO spans",
     "more than that of plain training, at each step size",
-    "more only with large step sizes",
+    "more only if the step size is varied, too",
     "less",
 )
 
@@ -327,7 +327,7 @@ exercises.means.check(means)
 
 # %% tags=["exercise"]
 # 3. Open: tame a step size of 1. Return a GroupDRO(step_size=1.0, ...) and its settings, such as dict(lr=1e-3), with a
-#    worst group above 0.6 at the last of 20 epochs. Everything but the step size is yours.
+#    worst group above a coin flip at the last of 20 epochs, with each of three seeds. All but step size and epochs is yours.
 def tamed(): ...
 
 

@@ -151,7 +151,7 @@ figures.picture(
 )
 
 # %% [markdown]
-# In the panel, try the variants at the same strength. Which of them hardly bends the boundary? And how wide may the gap be?
+# In the panel, try each choice of squared logits at the same strength. Which of them hardly bends the boundary? And how wide may the gap be?
 
 # %% tags=["widget", "nbval-ignore-output"]
 panel(
@@ -358,7 +358,7 @@ exercises.at_rest.check(at_rest)
 
 
 # %% tags=["exercise"]
-# 3. Open: across a wider gap. Return a Method and a gap of at least 0.6, such as (SpectralDecoupling(strength=1.0), 0.6),
+# 3. Open: across a wider gap. Return a Method and a gap of at least 0.8, such as (SpectralDecoupling(variant="true"), 0.8),
 #    with which the panel's network gets more than 0.95 of the interlocking samples right. How wide can the gap become?
 def across_a_wide_gap(): ...
 

@@ -7,7 +7,7 @@ import torch
 from ... import data, models
 from ...methods import SMOTE
 from ...training import train
-from ..exercises import Exercise, differs, no_pair
+from ..exercises import Exercise, differs, no_method, no_pair
 from .measurements import RARE, by_digit, embedded, voted
 
 
@@ -51,7 +51,7 @@ def _try_nearest_other(answer):
     if got.shape != (5,):
         return f"return one index per row, shape [5] for five rows; yours has shape {list(got.shape)}"
     if not differs(got, range(5)):
-        return "everybody is nearest to himself; leave him out: the diagonal of the distances"
+        return "each sample is nearest to itself; leave it out: the diagonal of the distances"
     if differs(got, [1, 0, 0, 2, 3]):
         return f"the rows nearest to {x.tolist()} are 1, 0, 0, 2 and 3, not {got.tolist()}"
     copies = torch.tensor([[1.0, 1.0], [1.0, 1.0], [5.0, 5.0]])
@@ -77,6 +77,10 @@ def _try_open_experiment(answer):
     if wrong := no_pair(recipe, "(SMOTE(), 5)"):
         return wrong
     method, voters = recipe
+    if wrong := no_method(method):
+        return wrong
+    if not isinstance(voters, int) or voters < 1:
+        return f"{voters!r} neighbours cannot vote; use a whole number from 1"
     parts = data.long_tailed_digits()
     model = train(models.mlp(parts.train), parts.train, epochs=20, device="cpu").model
     known, asked = (embedded(model.get_submodule("features"), part) for part in (parts.train, parts.test))
