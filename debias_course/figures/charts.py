@@ -78,10 +78,16 @@ def bars(
 
 
 def bands(
-    shares: Mapping[str, Sequence[float]], *, x: str, y: str, start: int = 1, axis: Axes | None = None
+    shares: Mapping[str, Sequence[float]],
+    *,
+    x: str,
+    y: str,
+    start: int = 1,
+    color: int = 0,
+    axis: Axes | None = None,
 ) -> Figure | None:
-    """What a whole is made of, step by step from `start`: one band per name, told apart by colour and hatch; at each
-    step the shares of all names sum to 1."""
+    """What a whole is made of, step by step from `start`: one band per name, told apart by colour and hatch (from place
+    `color` of the palette on); at each step the shares of all names sum to 1."""
     given("shares", shares)
     given("the steps", next(iter(shares.values())))
     figure = None
@@ -89,7 +95,7 @@ def bands(
         figure, axis = new_figure(6.0, 3.6)
     steps = range(start, start + len(next(iter(shares.values()))))
     areas = axis.stackplot(steps, list(shares.values()), labels=list(shares), edgecolor="white")
-    for i, area in enumerate(areas):
+    for i, area in enumerate(areas, color):
         area.set(facecolor=PALETTE[i % 7], hatch=HATCHES[i % 7])
     axis.set(xlabel=x, ylabel=y, xlim=(steps[0], max(steps[-1], steps[0] + 1)), ylim=(0, 1))
     axis.locator_params("x", integer=True)

@@ -60,7 +60,7 @@ def draw_mining(
         kept = counts[method.first_epoch - 1 :]
         rows = (kept / kept.sum(1, keepdim=True)).T
         shares = {name: row.tolist() for name, row in zip(names, rows) if row.any()}
-        figures.bands(shares, x="epoch", y="share of what is kept", start=method.first_epoch, axis=axes[0])
+        figures.bands(shares, x="epoch", y="share of what is kept", start=method.first_epoch, color=2, axis=axes[0])
     else:
         axes[0].set(title="every epoch trained plainly: nothing was chosen", xticks=[], yticks=[])
     reports = {"plain": evaluate(plain.model, splits.test), "mining": evaluate(run.model, splits.test)}
