@@ -87,12 +87,14 @@ def _note(points: bool, intervals: bool, same: Cell, *, framed: bool) -> str:
 
 
 def _effect(cell: Cell, of: str, points: bool) -> str:
-    """ "+12" for 0.12 in points, "+0.3" for 0.003, with a minus sign as wide as the plus; "" where there is none."""
+    """ "+12" for 0.12 in points, "+0.3" for 0.003, and "+0.12" as a number, with a minus sign as wide as the plus; ""
+    where there is none."""
     value = cell.get(of, math.nan)
     if not math.isfinite(value):
         return ""
     in_points = f"{100 * value:+.0f}" if abs(value) >= 0.01 else f"{100 * value:+.1f}"
-    return (in_points if points else f"{value:+.2g}").replace("-", "−")
+    as_number = f"{value:+.2f}" if abs(value) < 1 else f"{value:+.2g}"
+    return (in_points if points else as_number).replace("-", "−")
 
 
 def _draw(

@@ -217,6 +217,9 @@ here.claim("L01.2", "L01.3")
 # %%
 here.where("L01.2")
 
+# %%
+here.where("L01.3")
+
 # %% [markdown]
 # **What it costs.** Weights move effort from the common groups to the rare ones. On data composed like the training data,
 # that should cost accuracy. Or does only stopping early cost it?

@@ -261,6 +261,9 @@ here.guess(
 # %% tags=["claim"]
 here.claim("B03.2", "B03.3")
 
+# %%
+here.where("B03.2")
+
 # %% [markdown]
 # ## When it breaks
 #
@@ -278,6 +281,9 @@ here.guess(
 
 # %% tags=["claim"]
 here.claim("B03.8", "B03.1")
+
+# %%
+here.where("B03.1")
 
 # %% [markdown]
 # **Wrong labels.** Give one training digit in ten the label of the other class. If it came from a common group, its loss

@@ -213,7 +213,7 @@ here.guess(
 # %%
 figures.picture(
     pictures.cells(here.kept("T05.3")),
-    takeaway="Within a row, the learning rate and the decay change; from row to row, the step size. Which changes more?",
+    takeaway="Within a row, learning rate and decay change. Below the first two rows, the step size changes, too. Which row changes most?",
 )
 
 # %% tags=["claim"]
