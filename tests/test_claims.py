@@ -431,6 +431,19 @@ def test_the_quick_budget_measures_the_middle_and_shows_the_strip_from_its_recei
         here.guess("X3", "Well?", "yes")
 
 
+def test_a_measurement_that_is_interrupted_is_one_sentence_and_ends_the_notebooks_run(course, capsys):
+    from IPython.core.interactiveshell import InteractiveShell
+
+    write(course, LECTURE.replace("assert self.part", "raise KeyboardInterrupt"))
+    shell = InteractiveShell()
+    shell.user_ns["here"] = topics.lesson_of("98_test")()
+    capsys.readouterr()
+    assert isinstance(shell.run_cell("here.claim('X1')").error_in_exec, KeyboardInterrupt)
+    assert capsys.readouterr().out.splitlines() == [
+        "stopped; run the cell again: it goes on with the runs that are finished"
+    ]
+
+
 @pytest.mark.slow
 def test_the_command_says_where_a_verdict_is_not_the_shipped_one(course, capsys):
     write(course, LECTURE + STRIP)

@@ -182,7 +182,7 @@ def test_images_keep_their_shape_and_draws_follow_the_generator():
             r"torch.uint8, between which there are no points; give x.float",
         ),
         (dict(x=torch.full((12, 3), torch.nan)), "NaN or infinite values, which have no neighbours"),
-        (dict(k=5), r"class 1 has 3 samples; k=5 neighbours need at least 6: use k=2 or less, or k='auto'"),
+        (dict(k=5), r"class 1 has 3 samples; k=5 neighbours need at least 6: use k=2 or less, or as many as there are"),
         (dict(names=("a",)), "1 names for 2 populations; name them all"),
         (dict(labels=torch.zeros(3, dtype=torch.int64)), "12 samples with 3 labels; give one label for each"),
         (dict(x=torch.rand(12)), r"x has the shape \(12,\); give \[n, d, ...\]"),
@@ -204,7 +204,7 @@ def test_a_single_sample_is_repeated_only_where_asked():
     x, labels = populations(4, 1)
     new, _ = smote(x, labels, generator=seeded())
     assert torch.equal(new, x[4:].expand(3, -1))
-    with pytest.raises(ValueError, match="class 1 has 1 sample; k=1 neighbours need at least 2: use k='auto', which"):
+    with pytest.raises(ValueError, match="class 1 has 1 sample; k=1 neighbours need at least 2: use as many as there"):
         smote(x, labels, k=1)
     with pytest.raises(ValueError, match="class 2 has 0 samples and 3 are wanted"):
         smote(x, labels, counts=(4, 4, 3), names=("class 0", "class 1", "class 2"))

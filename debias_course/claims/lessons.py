@@ -52,6 +52,13 @@ if TYPE_CHECKING:
     from .guesses import Answers, Guess
 
 
+class Stopped(KeyboardInterrupt):
+    """A measurement that was interrupted; a notebook shows one sentence of it, and goes no further."""
+
+    def _render_traceback_(self) -> list[str]:
+        return ["stopped; run the cell again: it goes on with the runs that are finished"]
+
+
 class Lesson:
     """What a lecture measures; a class for each.
 
@@ -103,7 +110,10 @@ class Lesson:
         from IPython import get_ipython
         from IPython.display import clear_output, display
 
-        found = [self.measured(id) for id in ids]
+        try:
+            found = [self.measured(id) for id in ids]
+        except KeyboardInterrupt:
+            raise Stopped from None
         if get_ipython() is not None:
             clear_output(wait=True)
         for each in found:

@@ -103,7 +103,7 @@ def _compared(columns: Tensor, half: Tensor, rows: Tensor, k: int) -> tuple[Tens
     least, found = [columns[:0, :1].expand(0, k)], [rows[:0, None].expand(0, k)]
     for block in rows.split(size):
         distances = torch.addmm(half, columns[block], columns.T, alpha=-1, out=buffer[: len(block)])
-        distances[torch.arange(len(block), device=rows.device), block] = torch.inf  # nobody is his own neighbour
+        distances[torch.arange(len(block), device=rows.device), block] = torch.inf  # no sample is its own neighbour
         found.append(_smallest(distances, k))
         least.append(distances.gather(1, found[-1]))
     return torch.cat(least), torch.cat(found)

@@ -132,8 +132,7 @@ def neighbours_of(x: Tensor, k: int | str, name: str) -> Tensor:
         if not k:  # alone: its only neighbour is itself
             return torch.zeros(1, 1, dtype=torch.int64, device=x.device)
     if k >= n:
-        legal = f"k={n - 1} or less, or k='auto'" if n > 1 else "k='auto', which repeats it"
-        legal += " (k=0 for the method)"
+        legal = f"k={n - 1} or less, or " * (n > 1) + "as many as there are (k=0 for the method, k='auto' for smote)"
         raise Unsuitable(f"{name} has {n} sample{'s' * (n > 1)}; k={k} neighbours need at least {k + 1}: use {legal}")
     return neighbours(x, k)
 

@@ -180,7 +180,8 @@ panel(
 # ## Measure it
 #
 # **Who has the highest losses?** Train plainly, stop after some epochs, and look at the hardest tenth. With wrong labels,
-# only rare samples with the right label count as found.
+# only rare samples with the right label count as found. The strip shows how many in a hundred of the hardest are rare; by
+# chance it would be 5.
 
 # %% tags=["claim"]
 here.claim("L03.1")
@@ -342,7 +343,7 @@ exercises.bound.check(bound)
 
 # %% tags=["exercise"]
 # 3. Open: of 3,000 coloured digits 300 have a wrong label. Return the rows of 300 suspects, with at least 200 of the wrong
-#    ones and at most 20 of the rare digits that are labelled rightly. Groups and colours may be used, other labels not.
+#    ones and at most 20 of the rare digits with the right label. You may use groups and colours, but not the clean labels.
 def wrong_labels(seen): ...
 
 

@@ -83,7 +83,7 @@ figures.picture(
 
 # %%
 def new_samples(x, k, n):
-    distances = torch.cdist(x, x).fill_diagonal_(torch.inf)  # nobody is his own neighbour
+    distances = torch.cdist(x, x).fill_diagonal_(torch.inf)  # no sample is its own neighbour
     nearest = distances.topk(k, largest=False).indices
     start = torch.randint(len(x), (n,))
     end = nearest[start, torch.randint(k, (n,))]
@@ -114,7 +114,7 @@ source(library.between, SMOTE.data)
 # %% tags=["measure", "nbval-ignore-output"]
 figures.picture(
     pictures.sevens(),
-    takeaway="SMOTE mixes neighbours, as in the second row. Which row do three nines out of the long tail resemble?",
+    takeaway="SMOTE mixes neighbours, as in the second row. Would neighbours among only three nines look like the first row or the second?",
 )
 
 # %% [markdown]
@@ -147,7 +147,7 @@ assert half_way.tolist() == [[0.5, 0.0], [0.5, 0.0], [0.0, 1.0]]
 settings = {"k = 5": SMOTE(k=5), "k = 15": SMOTE(k=15), "k = 9, by island": SMOTE(k=9, by="group")}
 figures.picture(
     pictures.islands(settings),
-    takeaway="Someone with more neighbours than there are on the island has some across the sea.",
+    takeaway="A sample that needs more neighbours than its island has must find some across the sea.",
 )
 
 # %% tags=["widget", "nbval-ignore-output"]

@@ -65,10 +65,10 @@ figures.picture(
 # %%
 here.guess(
     "L05.1",
-    "Let the weights follow the losses. Against frozen weights, the worst group on test data gets",
-    "better",
-    "neither better nor worse by 2 points",
-    "worse",
+    "Let the weights follow the losses. On test data, the worst group is better than",
+    "with plain training and with frozen weights",
+    "with plain training only",
+    "with neither",
 )
 
 # %% [markdown]

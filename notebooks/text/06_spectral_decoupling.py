@@ -45,7 +45,7 @@ here = SpectralDecouplingLesson()
 #
 # ## See the problem
 #
-# Two half circles, pulled apart. A nearly flat cut separates them; so does the way along the half circles. On test they
+# Two half circles, pulled apart. A nearly flat cut separates them. So does a curve that winds between them. On test they
 # interlock, so that the flat cut is not enough. What does plain training learn?
 
 # %%
@@ -57,9 +57,8 @@ figures.picture(
 # %%
 here.guess(
     "L06.1",
-    "Digits in colours that always match the class, and digits in random colours: trained on the former, a network reads the "
-    "shape",
-    "as well",
+    "One network sees colours that mostly match the class, another sees random colours. The first reads the shape",
+    "as well as the second",
     "worse at first, then as well",
     "worse, however long it trains",
 )
@@ -150,7 +149,8 @@ figures.picture(
 )
 
 # %% [markdown]
-# In the panel, try each choice of squared logits at the same strength. Which of them hardly bends the boundary? And how wide may the gap be?
+# In the panel, try each choice of *squared logits* at the same strength. Which of them hardly bends the boundary? And
+# how wide may the gap be?
 
 # %% tags=["widget", "nbval-ignore-output"]
 panel(
@@ -249,7 +249,7 @@ here.where("B06.1")
 
 # %% [markdown]
 # **Which features does it penalise?** Our lecture says: those of high variance. To tell variance from usefulness, take a toy
-# with twelve features. Their variances lie up to a hundred times apart. Each also has a **strength**, how closely it goes
+# with twelve features. Their variances lie up to a hundred times apart. Each also has a **relevance**, how closely it goes
 # along with the label. Which feature gets which is drawn by lot. Train plainly. Then take one tiny step down the gradient
 # of the penalty alone, and note how much each feature's influence on the margins shrinks: that is the **pull** on it. (Its
 # influence is how far the margins move, on average, when its values are shuffled among the samples.)
@@ -259,14 +259,14 @@ here.guess(
     "L06.3",
     "The pull on a feature grows with",
     "its variance",
-    "its strength",
-    "its variance in a linear model, and more and more its strength in a network",
+    "its relevance",
+    "its variance in a linear model, and more and more its relevance in a network",
 )
 
 # %% tags=["measure", "nbval-ignore-output"]
 figures.picture(
     pictures.pull_by_feature(),
-    takeaway="One seed. A large dot is a strong feature. Do high dots lie to the right, or are they large?",
+    takeaway="One seed. A large dot is a relevant feature. Do high dots lie to the right, or are they large?",
 )
 
 # %% [markdown]

@@ -21,12 +21,13 @@ def _try_updated(answer):
     got = torch.as_tensor(got, dtype=torch.float64)
     if got.shape != (3,):
         return f"return one weight for each of the 3 groups; yours has shape {list(got.shape)}"
-    if not differs(got, q * torch.exp(losses)):
-        return "the weights should sum to 1 again; divide by their sum"
+    if differs(got.sum(), 1.0):
+        return f"the weights should sum to 1 again, and yours to {float(got.sum()):.3f}; divide by their sum"
     if got[0] > got[2]:
         return "the group with the highest loss should get the largest weight; look at the sign"
     if differs(got, [0.1402444, 0.2312239, 0.6285317]):
-        return f"of equal weights, losses 0.5, 1, 2 and step size 1 make 0.140, 0.231, 0.629, not {got.tolist()}"
+        yours = ", ".join(f"{each:.3f}" for each in got)
+        return f"of equal weights, losses 0.5, 1, 2 and step size 1 make 0.140, 0.231, 0.629, not {yours}"
     if differs(answer(torch.tensor([0.2, 0.3, 0.5]), losses, 0.1), [0.1824321, 0.2876783, 0.5298896]):
         return "right where all weights are equal; start from the weights that are given"
     return None

@@ -64,8 +64,8 @@ def _try_bound(answer):
 
 
 bound = Exercise(
-    "A small group could be all that is hard in the worst share: then its losses sum to what the share's do. Over "
-    "how many samples is that divided, in place of how many?",
+    "A small group could be all that is hard in the worst share: then its losses sum to what the share's do. By "
+    "how many samples do you divide that now, and by how many before?",
     _bound,
     _try_bound,
 )

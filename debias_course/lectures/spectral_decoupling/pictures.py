@@ -67,7 +67,7 @@ def pull_by_feature(optimizer: str = "adamw", steps: int = 100, seed: int = 0) -
         describe(
             axis,
             f"""Pull of the penalty on twelve features of a trained {name} model over their variance. Rank correlation
-            with the variance {ranks[0]:.2f}, with the strength {ranks[1]:.2f}.""",
+            with the variance {ranks[0]:.2f}, with the relevance {ranks[1]:.2f}.""",
         )
     axes[1].set_ylabel("")
     return figure
