@@ -22,7 +22,7 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2))
 HATCHES = ("", "//", "..", "xx", "\\\\", "oo", "++")
 DPI = 80  # pixels of a page per inch of a figure, so that 10.8 points are 12 of them
 SMALL = 11  # points, of the smallest text
-VECTOR = 51_200  # bytes of the largest drawing that a notebook stores as such: schematics, not strips
+VECTOR = 60_000  # bytes of the largest drawing that a notebook stores as such
 STYLE: dict[Any, Any] = {
     "font.size": 12,
     "axes.spines.top": False,
