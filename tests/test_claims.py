@@ -186,7 +186,10 @@ def test_of_a_central_claim_what_a_fresh_block_gives_again_is_left():
     assert central.answer == "only at 5 epochs" and central.replication >= 0.95
     both = [value + 0.08 for value in near]
     unsure = stated(({"epochs": 5}, both), ({"epochs": 20}, both), central=True).settled()
-    assert unsure.answer == "open; holds in 2 of 2 circumstances" and unsure.replication < 0.95
+    assert (
+        unsure.answer == "open; holds in all 2 circumstances, but other seeds might say otherwise in some"
+        and unsure.replication < 0.95
+    )
 
 
 @pytest.mark.slow
