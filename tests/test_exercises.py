@@ -9,7 +9,7 @@ import torch
 
 from debias_course import lectures
 from debias_course.lectures.exercises import Exercise
-from debias_course.methods import ERM, SMOTE, GroupDRO, LossReweighting, OverSampling
+from debias_course.methods import ERM, SMOTE, AdversarialTraining, GroupDRO, LossReweighting, OverSampling
 
 trains = pytest.mark.slow
 TOPICS = [module.name for module in pkgutil.iter_modules(lectures.__path__) if module.ispkg]
@@ -137,12 +137,19 @@ def interval(gains, factor):
         ("spectral_decoupling", "open_experiment", lambda: (ERM(), 0.1), "a gap of 0.1 is narrower than 0.8"),
         ("spectral_decoupling", "open_experiment", lambda: (ERM(), 0.8), "right on test; it should be above 0.95"),
         ("spectral_decoupling", "at_rest", lambda s: 1 / (1 + s), "sigmoid(-z) = λ z; yours is 0.990"),
-        ("adversarial_training", "moved", lambda x, g, r: (x - r * g.sign()).clamp(0, 1), "look at the sign"),
-        ("adversarial_training", "moved", lambda x, g, r: (x + r * g).clamp(0, 1), "take the sign of the gradient"),
-        ("adversarial_training", "moved", lambda x, g, r: x + r * g.sign(), "cut off what is beyond"),
-        ("adversarial_training", "back_inside", lambda m, x, r: m.clamp(-r, r), "it is the change"),
-        ("adversarial_training", "back_inside", lambda m, x, r: m.clamp(0, 1), "farther from where they started"),
-        ("adversarial_training", "back_inside", lambda m, x, r: x + (m - x).clamp(-r, r), "blacker than black"),
+        ("adversarial_training", "moved", lambda x, g, r: (x - r * g / g.norm()).clamp(0, 1), "look at the sign"),
+        ("adversarial_training", "moved", lambda x, g, r: (x + r * g).clamp(0, 1), "divide by the gradient's length"),
+        ("adversarial_training", "moved", lambda x, g, r: (x + r * g.sign()).clamp(0, 1), "the step of the cube"),
+        ("adversarial_training", "moved", lambda x, g, r: x + r * g / g.norm(), "cut off what is beyond"),
+        ("adversarial_training", "moved", lambda x, g, r: (x + r * g / g.norm()).clamp(0, 1), "nor become nan"),
+        ("adversarial_training", "open_experiment", lambda: (AdversarialTraining, {}), "is a class"),
+        pytest.param(
+            "adversarial_training",
+            "open_experiment",
+            lambda: (AdversarialTraining(radius=0.1, steps=2), dict(epochs=4)),
+            "under the attack it should be above 0.25",
+            marks=trains,
+        ),
         ("adversarial_training", "robust", lambda right: right.float().mean(), "the mean over all attacks"),
         ("adversarial_training", "robust", lambda right: right.any(0).float().mean(), "the attacker chooses"),
         ("adversarial_training", "robust", lambda right: right.float().mean(1).min(), "the best single attack"),

@@ -16,6 +16,7 @@ OURS = {
     "decoupling": figures.decoupling_schematic,
     "mining": figures.mining_schematic,
     "group dro": figures.group_dro_schematic,
+    "adversarial": figures.adversarial_schematic,
     "plain": lambda: figures.schematic("model", title="DANN", how="A second head guesses the domain. " * 4),
 }
 

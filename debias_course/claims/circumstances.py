@@ -56,6 +56,10 @@ PHRASES = {
     "weight_decay": "with a weight decay of {}",
     "penalty": "{} the penalty",
     "factor": "{} the factor",
+    "trained_on": "when trained on {}",
+    "start": "where steps start from {}",
+    "radius": "at a radius of {}",
+    "tested": "when tested {}",
 }
 
 

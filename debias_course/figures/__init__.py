@@ -10,6 +10,7 @@ from .images import evidence, perturbations, repainted, sample_grid
 from .planes import embedding, new_samples, principal, regions
 from .results import differences, group_bars, over_epochs, study_bars
 from .schematics import (
+    adversarial_schematic,
     decoupling_schematic,
     group_dro_schematic,
     mining_schematic,
@@ -26,6 +27,7 @@ __all__ = [
     "LINES",
     "MARKERS",
     "PALETTE",
+    "adversarial_schematic",
     "alt_text",
     "bands",
     "bars",

@@ -110,14 +110,16 @@ def _warn_of_collapse(predicted: Tensor, data: GroupedData, when: str) -> None:
 class AdversarialTraining(Method):
     """min_θ (1/n) Σ_i max_{‖δ_i‖ ≤ ε} ℓ(f_θ(x_i + δ_i), y_i)   (Madry et al. 2018, eq. 2.1)
 
-    The maximum is what `attack` finds in k `steps` of size α = `reach` · ε / k; nothing but the attacked batch is
-    trained on. Known settings (`radius`, `steps`, `reach`, `random_start`), all in the max norm:
+    The maximum is what `attack` finds in k `steps` of size α = `reach` · ε / k. By default nothing but the attacked
+    batch is trained on. With a `share` c below 1, attacked samples are added to clean ones: the loss of a sample is
+    c ℓ(f_θ(x + δ), y) + (1 - c) ℓ(f_θ(x), y) (Goodfellow et al. 2015, section 6, with c = 0.5). Known settings
+    (`radius`, `steps`, `reach`, `random_start`), all in the max norm:
 
     0.3, 40, 1.33, True   PGD for MNIST of Madry et al. 2018
     0.3, 1, 1.25, True    one step from a random start, of Wong et al. 2020
     0.3, 1, 1.0, False    FGSM of Goodfellow et al. 2015: looks robust to itself, and need not be to more steps
 
-    ramp    the share of training over which the radius grows from 0 to ε; large radii collapse without
+    ramp    the part of training over which the radius grows from 0 to ε; large radii collapse without
     radius  in units of the inputs: pixels in [0, 1] for images (what is attacked stays there), features as they are
     """
 
@@ -127,6 +129,7 @@ class AdversarialTraining(Method):
     norm: str = knob("max", choices=NORMS, help="every pixel a little, or a given length in all")
     random_start: bool = knob(True, help="attack from a random point of the ball, or the input")
     ramp: float = knob(0.3, low=0.0, high=1.0, step=0.05, help="share of training over which the radius grows to ε")
+    share: float = knob(1.0, low=0.0, high=1.0, step=0.05, help="of the loss, for attacked samples; the rest for clean")
 
     def start(self, model: nn.Module, data: GroupedData) -> State:
         state = State()
@@ -142,10 +145,14 @@ class AdversarialTraining(Method):
         return data
 
     def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
-        logits = model(self.attacked(model, batch, state))
+        logits = model(self.attacked(model, batch, state) if self.share else batch.inputs)
         predicted = logits.detach().argmax(1)
         state.predicted.index_add_(0, predicted, torch.ones_like(predicted))
-        return F.cross_entropy(logits, batch.labels, reduction="none").mean()
+        losses = F.cross_entropy(logits, batch.labels, reduction="none")
+        if 0 < self.share < 1:
+            clean = F.cross_entropy(model(batch.inputs), batch.labels, reduction="none")
+            losses = self.share * losses + (1 - self.share) * clean
+        return losses.mean()
 
     def attacked(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         """The batch's inputs [B, ...], moved by as much as the ramp allows by now."""

@@ -4,65 +4,45 @@ from __future__ import annotations
 
 import torch
 
-from ..exercises import Exercise, differs
+from ... import models
+from ...evaluation import evaluate
+from ...methods import AdversarialTraining, BatchSampling
+from ...methods.adversarial_training import robust_evaluate
+from ...training import train
+from ..exercises import Exercise, differs, no_method
+from .attacked import SETTINGS, digits
 
 
 def _moved(x, gradient, radius):
-    return (x + radius * gradient.sign()).clamp(0, 1)
+    length = gradient.norm().clamp(min=1e-12)
+    return (x + radius * gradient / length).clamp(0, 1)
 
 
 def _try_moved(answer):
-    x, gradient = torch.tensor([0.2, 0.5, 0.95, 0.0]), torch.tensor([-0.3, 2.0, 0.01, 0.0])
+    x, gradient = torch.tensor([0.2, 0.5, 0.95, 0.0]), torch.tensor([-0.03, 0.0, 0.04, 0.0])
     got = answer(x.clone(), gradient.clone(), 0.1)
     if got is None:
         return "your function returns None; return the moved pixels"
-    if not differs(got, [0.3, 0.4, 0.85, 0.0]):
+    if not differs(got, [0.26, 0.5, 0.87, 0.0]):
         return "the loss should grow, not fall; look at the sign"
-    if not differs(got, [0.1, 0.6, 1.05, 0.0]):
+    if not differs(got, [0.1, 0.5, 1.0, 0.0]):
+        return "that is the step of the cube: here the whole change has a length of 0.1, not every pixel's"
+    if not differs(got, x + 0.1 * gradient) or not differs(got, (x + 0.1 * gradient).clamp(0, 1)):
+        return "however small the gradient is, the step has the length of the radius; divide by the gradient's length"
+    if not differs(got, [0.14, 0.5, 1.03, 0.0]):
         return "a pixel lies between 0 and 1; cut off what is beyond"
-    if not differs(got, (x + 0.1 * gradient).clamp(0, 1)) or not differs(got, x + 0.1 * gradient):
-        return "all pixels move equally far, however steep the loss is; take the sign of the gradient"
-    if differs(got, [0.1, 0.6, 1.0, 0.0]):
-        return f"pixels 0.2, 0.5, 0.95 and 0 should become 0.1, 0.6, 1 and 0, not {got!r}"
-    if differs(answer(x.clone(), gradient.clone(), 0.3), [0.0, 0.8, 1.0, 0.0]):
-        return "right for a radius of 0.1; with 0.3 they should become 0, 0.8, 1 and 0"
+    if differs(got, [0.14, 0.5, 1.0, 0.0]):
+        return f"pixels 0.2, 0.5, 0.95 and 0 should become 0.14, 0.5, 1 and 0, not {got!r}"
+    if differs(answer(x.clone(), torch.zeros(4), 0.1), x):
+        return "where the gradient is zero there is no way up, and nothing should move (nor become nan)"
     return None
 
 
 moved = Exercise(
-    "Add the radius times the sign of the gradient, and cut off at 0 and at 1 (torch.clamp).",
+    "The length of the gradient is the root of the sum of its squares (gradient.norm()). Divide by it, multiply by the "
+    "radius, add, and cut off at 0 and 1. A length of zero must not divide.",
     _moved,
     _try_moved,
-)
-
-
-def _back_inside(moved, x, radius):
-    return (x + (moved - x).clamp(-radius, radius)).clamp(0, 1)
-
-
-def _try_back_inside(answer):
-    x, gone = torch.tensor([0.5, 0.5, 0.02, 0.7]), torch.tensor([0.9, 0.45, -0.5, 0.3])
-    got = answer(gone.clone(), x.clone(), 0.1)
-    if got is None:
-        return "your function returns None; return the pixels"
-    if not differs(got, gone.clamp(-0.1, 0.1)) or not differs(got, gone.clamp(0, 0.1)):
-        return "it is the change that may not be larger than the radius, not the pixel"
-    if not differs(got, [0.6, 0.45, -0.08, 0.6]):
-        return "one pixel is blacker than black; cut off at 0 and 1, too"
-    if not differs(got, gone.clamp(0, 1)):
-        return "those are pixels, but farther from where they started than the radius"
-    if differs(got, [0.6, 0.45, 0.0, 0.6]):
-        return f"the nearest allowed pixels are 0.6, 0.45, 0 and 0.6, not {got!r}"
-    if differs(answer(gone.clone(), x.clone(), 0.3), [0.8, 0.45, 0.0, 0.4]):
-        return "right for a radius of 0.1; with 0.3 they are 0.8, 0.45, 0 and 0.4"
-    return None
-
-
-back_inside = Exercise(
-    "Clamp the change (where it is now, minus where it was) to the radius on both sides, add it to where it was, and "
-    "clamp the pixel to 0 and 1.",
-    _back_inside,
-    _try_back_inside,
 )
 
 
@@ -94,4 +74,35 @@ robust = Exercise(
     "A row per restart, a column per sample: look for the columns in which all is right, and take their share.",
     _robust,
     _try_robust,
+)
+
+
+def _both():
+    class Both(AdversarialTraining):
+        batches = BatchSampling().batches
+
+    return Both(radius=0.1, steps=2, share=0.5), dict(epochs=6)
+
+
+def _try_open_experiment(answer):
+    got = answer()
+    if got is None:
+        return "your function returns None; return a Method and its settings, such as dict(epochs=6)"
+    method, settings = got
+    if wrong := no_method(method):
+        return wrong
+    print("training ...", flush=True)
+    parts = digits("0.95", 0)
+    model = train(models.mlp(parts.train), parts.train, method, **(SETTINGS | dict(settings))).model
+    clean = evaluate(model, parts.test).worst_group
+    attacked = robust_evaluate(model, parts.test, radius=0.05, steps=10).worst_group
+    print(f"the worst group is {clean}, and under PGD-10 at a radius of 0.05 {attacked}")
+    return None if attacked.value > 0.25 else "under the attack it should be above 0.25"
+
+
+open_experiment = Exercise(
+    "One method chooses the batches (its method `batches`), another the loss (its method `loss`): a class that takes "
+    "the one from BatchSampling and the other from AdversarialTraining has both. Then try radius, share and epochs.",
+    _both,
+    _try_open_experiment,
 )

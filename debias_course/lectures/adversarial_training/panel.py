@@ -9,29 +9,30 @@ import torch
 from torch import Tensor, nn
 
 from ... import contexts, figures, models, training
-from ...data import Splits, long_tailed_digits
-from ...methods import ERM, AdversarialTraining, Method
+from ...data import Splits
+from ...methods import AdversarialTraining, Method
 from ..panels import WIDTH, Progress, before_training, drawing
+from .attacked import SETTINGS, grey_digits, way
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FITTED = {"plain\ntraining": ERM(), "adversarial\ntraining": AdversarialTraining(steps=2)}
+FITTED = {"plain\ntraining": way("plain", 0.0), "adversarial\ntraining": way("replaced", 0.1)}
 
 
 @functools.lru_cache(maxsize=8)
 def fit_digits(method: Method) -> tuple[Splits, nn.Module]:
-    """Grey digits and a small network that `method` trained on them, in a second or two."""
-    data = long_tailed_digits(ratio=1)
-    settings: dict[str, Any] = dict(epochs=10, batch_size=64, lr=2e-3, device="cpu")
-    return data, training.train(models.mlp(data.train), data.train, method, **settings).model
+    """Grey digits and the MLP that `method` trained on them, in a second."""
+    data = grey_digits(0)
+    return data, training.train(models.mlp(data.train), data.train, method, epochs=6, device="cpu", **SETTINGS).model
 
 
 def no_attack(method: AdversarialTraining, *, done: float, **_: Any) -> dict[str, str]:
     """Which knobs do nothing, and why."""
+    idle = dict(share="")  # of the training loss, and nothing is trained with these settings
     if method.radius == 0:
-        return dict.fromkeys(("steps", "reach", "norm", "random_start", "ramp", "done"), "a radius of 0 moves nothing.")
-    idle = {}
+        moves = ("steps", "reach", "norm", "random_start", "ramp", "done")
+        return idle | dict.fromkeys(moves, "a radius of 0 moves nothing.")
     if done == 1:
         idle["ramp"] = "at the end of training the radius has grown to ε, however long that took."
     elif method.ramp == 0:
@@ -53,7 +54,7 @@ def draw_adversarial_training(
     what is added, and what they say before and after. `done` is the share of training, for the ramp."""
     rows: dict[str, tuple[Tensor, Tensor, str, str]] = {}
     sentences = []
-    before_training(progress, long_tailed_digits(ratio=1).train, len(FITTED))
+    before_training(progress, grey_digits(0).train, len(FITTED))
     for number, (name, how) in enumerate(FITTED.items(), 1):
         data, model = fit_digits(how)
         if progress:
