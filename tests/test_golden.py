@@ -99,7 +99,7 @@ STRIPS = {"00", "01", "02", "03", "04", "05"}  # of which the receipts have thes
 
 
 CHANGES = {
-    "shorter by an epoch": (RESULTS, "_shortened", one_epoch_less, STRIPS),
+    "shorter by an epoch": (RESULTS, "_shortened", one_epoch_less, STRIPS | {"06"}),
     "another learning rate by default": (training.DEFAULTS, "lr", 0.03, STRIPS | {"06", "08"}),
     "no augmentation": (training, "augmented", lambda inputs, augment: inputs, STRIPS | {"06", "08"}),
     "both colours are orange": (biases, "COLORS", orange, COLOURED),
@@ -212,7 +212,7 @@ def test_what_a_claim_names_is_looked_at_by_a_golden_run():
     """Of the course's functions and classes that measurements import, those that compute are covered."""
     covered = {id(thing) for each in golden.GOLDEN.values() for thing in each.of}
     resting = "train study Study Mean GroupReport GroupedData Splits Batch predict evaluate pick_device Classifier Knob"
-    resting += " knob isolated_randomness mean_over_seeds"
+    resting += " knob isolated_randomness mean_over_seeds point in_workers"
     resting += " Method State OccamNet Comparison"  # on these everyone rests, or a method
     for topic in topics.topics():
         space = vars(topics.measurements(topic))
