@@ -428,6 +428,8 @@ def test_the_quick_budget_measures_the_middle_and_shows_the_strip_from_its_recei
     guess.buttons.children[0].click()
     assert '<td style="text-align:left">yes<br><small>Is more more?</small></td>' in here.answers()._repr_html_()
     assert repr(here.answers()) == "X3 only where times is 2 or 3: More is more"
+    here.guess("X1", "Are seeds large?", "yes", "no")  # not central, and guessed
+    assert [line.split()[0] for line in repr(here.answers()).splitlines()] == ["X3", "X1"]
     bundle = guess._repr_mimebundle_()
     assert bundle["text/plain"] == "Your guess: Is more more? yes / no" and "<li>no</li>" in bundle["text/html"]
     with pytest.raises(ValueError, match="has 1 answers; give two to four"):

@@ -9,7 +9,7 @@ import torch
 
 from debias_course import lectures
 from debias_course.lectures.exercises import Exercise
-from debias_course.methods import ERM, SMOTE, AdversarialTraining, GroupDRO, LossReweighting, OverSampling
+from debias_course.methods import DANN, ERM, SMOTE, AdversarialTraining, GroupDRO, LossReweighting, OverSampling
 
 trains = pytest.mark.slow
 TOPICS = [module.name for module in pkgutil.iter_modules(lectures.__path__) if module.ispkg]
@@ -228,13 +228,10 @@ def interval(gains, factor):
         ("dann", "reversal", lambda x, s: s * x + (1 - s) * x.detach(), "look at the sign"),
         ("dann", "reversal", lambda x, s: x * 1.0, "not [1.0, 2.0, 3.0]"),
         ("dann", "reversal", lambda x, s: 1.7 * x.detach() - 0.7 * x, "try λ = 2"),
-        ("dann", "schedule", lambda p, top: top * 2 / (1 + 2.718281828 ** (-10 * p)), "take 1 off the fraction"),
-        ("dann", "schedule", lambda p, top: top * p, "is 0.848 of the highest, not 0.25"),
-        (
-            "dann",
-            "schedule",
-            lambda p, top: 2 / (1 + 2.718281828 ** (-10 * p)) - 1,
-            "with 2 it should be twice as large",
+        ("dann", "open_experiment", lambda: DANN(), "it raised TypeError"),
+        ("dann", "open_experiment", lambda: (3, 0.0), "3 is no Method"),
+        pytest.param(
+            "dann", "open_experiment", lambda: (DANN(sampling="groups"), 0.0), "than 0.5 of the colours", marks=trains
         ),
         ("dann", "label_loss", lambda v, d: v.mean(), "only the samples of domain 0 have labels"),
         ("dann", "label_loss", lambda v, d: (v * (d == 0)).mean(), "not by the size of the batch"),

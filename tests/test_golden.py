@@ -100,8 +100,8 @@ STRIPS = {"00", "01", "02", "03", "04", "05"}  # of which the receipts have thes
 
 CHANGES = {
     "shorter by an epoch": (RESULTS, "_shortened", one_epoch_less, STRIPS | {"06"}),
-    "another learning rate by default": (training.DEFAULTS, "lr", 0.03, STRIPS | {"06", "08"}),
-    "no augmentation": (training, "augmented", lambda inputs, augment: inputs, STRIPS | {"06", "08"}),
+    "another learning rate by default": (training.DEFAULTS, "lr", 0.03, STRIPS | {"06", "08", "09"}),
+    "no augmentation": (training, "augmented", lambda inputs, augment: inputs, STRIPS | {"06", "08", "09"}),
     "both colours are orange": (biases, "COLORS", orange, COLOURED),
     "another split": (biases, "split_indices", other_split, ALL),
     "another permutation": (biases, "correlated_attributes", shifted_by_one, COLOURED),

@@ -14,6 +14,7 @@ OURS = {
     "sampling": figures.sampling_schematic,
     "smote": figures.smote_schematic,
     "decoupling": figures.decoupling_schematic,
+    "dann": figures.dann_schematic,
     "mining": figures.mining_schematic,
     "group dro": figures.group_dro_schematic,
     "adversarial": figures.adversarial_schematic,

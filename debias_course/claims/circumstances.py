@@ -33,6 +33,7 @@ SAID = {
     "adamw": "AdamW",
     "redrawn subset": "a redrawn subset",
     "fixed subset": "a fixed subset",
+    "reversal, label told": "label told",
 }
 PHRASES = {
     "epochs": "at {} epochs",

@@ -165,10 +165,11 @@ class Lesson:
         return self.guesses[id]
 
     def answers(self) -> Answers:
-        """The central claims: what the lecture says, what you guessed, and what was measured."""
+        """The central claims, and others that were guessed: what the lecture says, your guess, what was measured."""
         from .guesses import Answers
 
-        return Answers([(self.measured(id), self.guesses.get(id)) for id in self.central])
+        ids = dict.fromkeys([*self.central, *self.guesses])
+        return Answers([(self.measured(id), self.guesses.get(id)) for id in ids])
 
     def _known(self, id: str, among: Mapping[str, Any]) -> None:
         if id not in among:

@@ -11,6 +11,7 @@ from .planes import embedding, new_samples, principal, regions
 from .results import differences, group_bars, over_epochs, study_bars
 from .schematics import (
     adversarial_schematic,
+    dann_schematic,
     decoupling_schematic,
     group_dro_schematic,
     mining_schematic,
@@ -32,6 +33,7 @@ __all__ = [
     "bands",
     "bars",
     "curves",
+    "dann_schematic",
     "decoupling_schematic",
     "differences",
     "embedding",

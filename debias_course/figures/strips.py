@@ -35,8 +35,11 @@ def strip(cells: Sequence[Cell], *, title: str = "", middle: Cell | None = None,
     texts = [[str(values[name][i]) for name, i in zip(down, row)] for row in rows]
     widths = [0.25 + LETTER * max(map(len, column)) for column in zip(down, *texts)]
     titles = textwrap.wrap(title, 72)
-    left, top = 0.1 + sum(widths), 0.75 + 0.28 * len(titles)
+    left = 0.1 + sum(widths)
     width = min(1.4, (WIDTH - left - 0.1) / len(values[across]))
+    heads = [textwrap.wrap(str(value), max(4, int(width / LETTER)), break_long_words=False) for value in values[across]]
+    most = LINE * (max(map(len, heads)) - 1)  # inches above the last line of a column's head
+    top = 0.75 + 0.28 * len(titles) + most
     intervals = width > (1.0 if points else 1.25)  # or there is no room for them
     same = {name: values[name][0] for name in values if name not in (across, *down)}
     notes = textwrap.wrap(_note(points, intervals, same, framed=middle is not None), int(1.1 * WIDTH / LETTER))
@@ -49,9 +52,9 @@ def strip(cells: Sequence[Cell], *, title: str = "", middle: Cell | None = None,
         axis.text(0.1 + sum(widths[:i]), top - 0.12, name, **QUIET)
         for j, text in enumerate(texts):
             axis.text(0.1 + sum(widths[:i]), top + HEIGHT * (j + 0.5), text[i], va="center", fontsize=12)
-    axis.text(left, top - 0.4, across, **QUIET)
-    for i, value in enumerate(values[across]):
-        axis.text(left + (i + 0.5) * width, top - 0.12, str(value), ha="center", fontsize=12)
+    axis.text(left, top - 0.4 - most, across, **QUIET)
+    for i, head in enumerate(heads):
+        axis.text(left + (i + 0.5) * width, top - 0.05, "\n".join(head), ha="center", va="bottom", fontsize=12)
     for cell in cells:
         row = rows.index(tuple(values[name].index(cell["where"][name]) for name in down))
         x, y = left + values[across].index(cell["where"][across]) * width, top + row * HEIGHT

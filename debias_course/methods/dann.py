@@ -5,8 +5,8 @@ it and the features stands a layer that is the identity on the way forward and t
 so that the features learn to make it guess badly. One loss, one optimiser, one step (Ganin et al. 2016).
 
 Both losses are *added*: the minus sign is in the layer. Subtracting the discriminator's loss without the layer makes
-the discriminator bad instead of the features, and both signs together cancel out; codes that do either are called DANN,
-too. λ is not a weight of the discriminator's loss: the discriminator learns at full speed whatever λ is.
+the discriminator bad instead of the features, and both signs together cancel out. λ is not a weight of the
+discriminator's loss: the discriminator learns at full speed whatever λ is.
 
 A discriminator that has been fooled proves nothing, as it is the one that the features were trained against. `probe`
 asks a new one, which is fitted to the frozen features (Elazar and Goldberg 2018).

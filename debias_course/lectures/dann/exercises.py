@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
-from ..exercises import Exercise, differs
+from ...evaluation import evaluate
+from ...methods import BatchSampling
+from ...methods.dann import probe
+from ...training import train
+from ..exercises import Exercise, differs, no_method
+from .readers import COLORING, small_mlp, ten_colors
 
 
 def _reversal(features, strength):
@@ -46,32 +49,6 @@ reversal = Exercise(
 )
 
 
-def _schedule(progress, highest):
-    return highest * (2 / (1 + math.exp(-10 * progress)) - 1)
-
-
-def _try_schedule(answer):
-    start = answer(0.0, 1.0)
-    if start is None:
-        return "your function returns None; return a number"
-    if not differs(start, 1.0):
-        return "it should start at 0; take 1 off the fraction"
-    if differs(start, 0.0):
-        return f"it should start at 0, not at {start}"
-    if differs(answer(0.25, 1.0), 0.8482836):
-        return f"after a quarter of training λ is 0.848 of the highest, not {answer(0.25, 1.0)}"
-    if differs(answer(0.25, 2.0), 1.6965672):
-        return "right for a highest λ of 1; with 2 it should be twice as large all the time"
-    return None
-
-
-schedule = Exercise(
-    "2 / (1 + e^(-10 p)) goes from 1 to nearly 2. Shift it so that it goes from 0 to 1, and multiply by the highest λ.",
-    _schedule,
-    _try_schedule,
-)
-
-
 def _label_loss(losses, domains):
     source = (domains == 0).float()
     return (losses * source).sum() / source.sum().clamp(min=1)
@@ -100,4 +77,34 @@ label_loss = Exercise(
     "Multiply by a mask of domain 0, sum, and divide by how many there are, but at least by 1.",
     _label_loss,
     _try_label_loss,
+)
+
+
+def _less_readable():
+    return BatchSampling(), 5.0
+
+
+def _try_open_experiment(answer):
+    got = answer()
+    if got is None:
+        return "your function returns None; return a Method and a weight decay, such as (DANN(sampling='groups'), 0.0)"
+    method, decay = got
+    if wrong := no_method(method):
+        return wrong
+    print("training ...", flush=True)
+    splits = ten_colors(0)
+    settings = COLORING | dict(weight_decay=float(decay))
+    model = train(small_mlp(splits.train), splits.train, method, **settings).model
+    right, read = evaluate(model, splits.test).overall, probe(model, splits.validation, splits.test)
+    print(f"digits, by the head: {right.value:.2f} are right; colours, by a fresh probe: {read.value:.2f}")
+    if right.value < 0.7:
+        return "the head should be right on at least 0.7 of the digits"
+    return None if read.value < 0.5 else "the probe should be right on fewer than 0.5 of the colours"
+
+
+open_experiment = Exercise(
+    "First balance the batches. Then compare what a reversal takes out with what a weight decay of 1, 3 or 10 takes "
+    "out, each alone and both together.",
+    _less_readable,
+    _try_open_experiment,
 )
