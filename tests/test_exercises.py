@@ -92,6 +92,8 @@ def interval(gains, factor):
         ("sampling", "open_experiment", lambda: 3, "3 is no Method"),
         ("loss_reweighting", "open_experiment", lambda: LossReweighting(), "return two things, such as (Loss"),
         ("smote", "open_experiment", lambda: SMOTE(), "return two things, such as (SMOTE(), 5)"),
+        ("adversarial_training", "open_experiment", lambda: AdversarialTraining(), "return two things, such as (Adv"),
+        ("dann", "open_experiment", lambda: DANN(), "return two things, such as (DANN("),
         ("group_dro", "open_experiment", lambda: GroupDRO(step_size=1.0), "return two things, such as (GroupDRO("),
         ("group_dro", "open_experiment", lambda: (GroupDRO(step_size=1.0), {"epochs": 1}), "keep the 20 epochs"),
         ("spectral_decoupling", "open_experiment", lambda: ("SD", 0.6), "'SD' is no Method"),
@@ -228,7 +230,6 @@ def interval(gains, factor):
         ("dann", "reversal", lambda x, s: s * x + (1 - s) * x.detach(), "look at the sign"),
         ("dann", "reversal", lambda x, s: x * 1.0, "not [1.0, 2.0, 3.0]"),
         ("dann", "reversal", lambda x, s: 1.7 * x.detach() - 0.7 * x, "try λ = 2"),
-        ("dann", "open_experiment", lambda: DANN(), "it raised TypeError"),
         ("dann", "open_experiment", lambda: (3, 0.0), "3 is no Method"),
         pytest.param(
             "dann", "open_experiment", lambda: (DANN(sampling="groups"), 0.0), "than 0.5 of the colours", marks=trains

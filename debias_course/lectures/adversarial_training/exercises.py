@@ -9,7 +9,7 @@ from ...evaluation import evaluate
 from ...methods import AdversarialTraining, BatchSampling
 from ...methods.adversarial_training import robust_evaluate
 from ...training import train
-from ..exercises import Exercise, differs, no_method
+from ..exercises import Exercise, differs, no_method, no_pair
 from .attacked import SETTINGS, digits
 
 
@@ -86,8 +86,8 @@ def _both():
 
 def _try_open_experiment(answer):
     got = answer()
-    if got is None:
-        return "your function returns None; return a Method and its settings, such as dict(epochs=6)"
+    if wrong := no_pair(got, "(AdversarialTraining(radius=0.1), dict(epochs=6))"):
+        return wrong
     method, settings = got
     if wrong := no_method(method):
         return wrong

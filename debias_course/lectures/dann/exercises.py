@@ -8,7 +8,7 @@ from ...evaluation import evaluate
 from ...methods import BatchSampling
 from ...methods.dann import probe
 from ...training import train
-from ..exercises import Exercise, differs, no_method
+from ..exercises import Exercise, differs, no_method, no_pair
 from .readers import COLORING, small_mlp, ten_colors
 
 
@@ -86,8 +86,8 @@ def _less_readable():
 
 def _try_open_experiment(answer):
     got = answer()
-    if got is None:
-        return "your function returns None; return a Method and a weight decay, such as (DANN(sampling='groups'), 0.0)"
+    if wrong := no_pair(got, "(DANN(sampling='groups'), 0.0)"):
+        return wrong
     method, decay = got
     if wrong := no_method(method):
         return wrong
