@@ -13,6 +13,9 @@ READY  := $(VENV)/.ready
 # Small models run fastest on one thread, and idle threads of several processes slow each other down.
 export OMP_NUM_THREADS ?= 1
 
+# Tests on all cores; those of one file or notebook stay together, in their order, where they are slow.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8
+
 .PHONY: setup lab check test notebooks
 
 setup: $(READY)
@@ -35,11 +38,11 @@ check: $(READY)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -m "not slow" tests
+	@$(PYTEST) -m "not slow" tests
 
 # check has run the fast tests; the notebooks are marked as slow.
 test: check
-	@$(BIN)/python -m pytest -m slow tests notebooks
+	@$(PYTEST) --dist loadfile -m slow tests notebooks
 
 notebooks: $(READY)
 	@$(BIN)/python notebooks/execute.py

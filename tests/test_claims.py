@@ -20,6 +20,7 @@ from debias_course.claims import (
     front_page,
     golden_runs,
     grid,
+    lessons,
     once,
     receipts,
     topics,
@@ -396,6 +397,15 @@ def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receip
     assert kept.at_middle.values == (10, 11, 12, 13) and "--budget full --seeds 4 --save" in kept.numbers
     monkeypatch.setitem(golden_runs.GOLDEN, "statistics", golden_runs.Golden(lambda: [1.0]))
     assert "by code that has changed since" in claims.measure_topic("98_test")[0][1].numbers
+
+
+def test_a_lesson_asks_once_which_receipts_are_fresh(course, monkeypatch):
+    """It takes a second, and a notebook shows twenty claims."""
+    write(course, LECTURE + COSTLY + COSTLY.replace("X2", "X3").replace("def ", "def another_"))
+    asked = []
+    monkeypatch.setattr(lessons, "read_receipts", lambda topic: asked.append(topic) or [])
+    here = topics.lesson_of("98_test")()
+    assert here.measured("X2").verdict == here.measured("X3").verdict == "open" and asked == ["98_test"]
 
 
 def test_a_claim_that_became_costly_leaves_no_stale_receipt_behind(course):

@@ -452,7 +452,9 @@ def test_every_process_agrees(seed):
 
 
 @pytest.mark.parametrize(
-    "thing", [threading.Lock(), (each for each in "ab"), sys.stdout, lambda: eval("1 + 1")], ids=str
+    "thing",
+    [threading.Lock(), (each for each in "ab"), sys.stdout, lambda: eval("1 + 1")],
+    ids=["lock", "generator", "stdout", "eval"],
 )
 def test_what_cannot_be_known_is_refused_with_its_place(thing):
     with pytest.raises(NoFingerprint, match="so that a kept result could be that of something else; leave it out"):

@@ -1,7 +1,9 @@
 """golden: a receipt goes stale when behaviour changes, and only then."""
 
 import dataclasses
+import json
 import sys
+from collections import ChainMap
 
 import pytest
 import torch
@@ -25,9 +27,7 @@ from debias_course.methods import (
 
 RESULTS = sys.modules["debias_course.study.results"]
 RESTS_ON = {
-    topic[:2]: {
-        name: values for receipt in receipts.read_receipts(topic) for name, values in receipt["behaviour"].items()
-    }
+    topic[:2]: dict(ChainMap(*json.loads(receipts.receipts_path(topic).read_text())["behaviours"]))
     for topic in topics.topics()
 }
 KEPT = {name: values for behaviour in RESTS_ON.values() for name, values in behaviour.items()}
@@ -35,7 +35,7 @@ KEPT = {name: values for behaviour in RESTS_ON.values() for name, values in beha
 
 def stale():
     """The numbers of the lectures whose receipts no longer vouch."""
-    changed = set(golden.changed(KEPT))
+    changed = set(golden.changed(KEPT, golden.today(KEPT)))
     return {lecture for lecture, behaviour in RESTS_ON.items() if changed & set(behaviour)}
 
 

@@ -9,6 +9,7 @@ colour that changes does. What a golden run (`golden_runs`) does not look at it 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,13 +52,15 @@ def agree(one: Sequence[float], other: Sequence[float]) -> bool:
     )
 
 
-def changed(then: Mapping[str, Sequence[float]]) -> list[str]:
-    """The golden runs, of those whose numbers are given, that come out differently now, or no longer come to an end."""
+def today(names: Iterable[str]) -> dict[str, list[float]]:
+    """The `behaviour` of those golden runs that still come to an end."""
+    found: dict[str, list[float]] = {}
+    for name in names:
+        with contextlib.suppress(Exception):
+            found |= behaviour([name])
+    return found
 
-    def differs(name: str) -> bool:
-        try:
-            return not agree(then[name], behaviour([name])[name])
-        except Exception:
-            return True
 
-    return [name for name in then if differs(name)]
+def changed(then: Mapping[str, Sequence[float]], now: Mapping[str, Sequence[float]]) -> list[str]:
+    """The golden runs of then that come out differently now, or no longer come to an end."""
+    return [name for name, numbers in then.items() if name not in now or not agree(numbers, now[name])]

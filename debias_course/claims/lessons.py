@@ -42,7 +42,7 @@ from ..study import parse_seeds
 from ..training import pick_device
 from . import topics
 from .circumstances import said
-from .receipts import kept_on_full, receipt, receipt_of_table, table_of
+from .receipts import on_full, read_receipts, receipt, receipt_of_table, table_of
 from .statements import Statement
 from .verdicts import Cell, Claim, seeds_in_words
 
@@ -154,7 +154,12 @@ class Lesson:
         self._known(id, self.tables)
         if self.budget == "full":
             return self.tables[id](self)
-        return table_of(kept_on_full(self.topic, id), self.topic, id)
+        return table_of(on_full(self.receipts, id), self.topic, id)
+
+    @cached_property
+    def receipts(self) -> list[dict[str, Any]]:
+        """Those of the topic, as they were when the lesson first asked: to tell which are fresh takes a second."""
+        return read_receipts(self.topic)
 
     def guess(self, id: str, question: str, *answers: str) -> Guess:
         """A question before its answer, with the answers as buttons; the table at the end shows what was guessed."""
@@ -206,7 +211,7 @@ class Lesson:
     def _from_receipt(self, stated: Statement) -> Claim:
         """The claim as measured on the full budget (on the shipped seeds, or the first that receipts have); open if
         never."""
-        first = kept_on_full(self.topic, stated.id)
+        first = on_full(self.receipts, stated.id)
         seeds = len(first["seeds"]) if first else self.full_seeds
         command = f"debias-course claims --topic {self.topic} --budget full --seeds {seeds} --save"
         if not first:

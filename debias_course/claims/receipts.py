@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import datetime
+import functools
 import hashlib
 import io
 import json
@@ -93,8 +94,13 @@ def best(known: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def kept_on_full(topic: str, id: str) -> dict[str, Any] | None:
     """The receipt of the full budget on the shipped seeds, or the first that there is."""
-    known = [each for each in read_receipts(topic) if each["id"] == id and each["budget"] == "full"]
-    return min(known, key=lambda each: (each["seeds"][0], -len(each["seeds"])), default=None)
+    return on_full(read_receipts(topic), id)
+
+
+def on_full(known: Sequence[dict[str, Any]], id: str) -> dict[str, Any] | None:
+    """The same among those that are known."""
+    full = [each for each in known if each["id"] == id and each["budget"] == "full"]
+    return min(full, key=lambda each: (each["seeds"][0], -len(each["seeds"])), default=None)
 
 
 def table_of(kept: dict[str, Any] | None, topic: str, id: str) -> pd.DataFrame:
@@ -124,6 +130,7 @@ def stated(topic: str) -> list[str]:
     return [*lesson.measures, *lesson.tables]
 
 
+@functools.cache
 def bare(source: str, id: str) -> str:
     """Code in its logical lines, without comments, docstrings, blanks between words, and the claims that are not called
     `id`. Braces stand for what is indented."""
@@ -164,7 +171,8 @@ def read_receipts(topic: str) -> list[dict[str, Any]]:
         return []
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        changed = [golden.changed(each) for each in kept["behaviours"]]
+        today = golden.today({name for each in kept["behaviours"] for name in each})
+        changed = [golden.changed(each, today) for each in kept["behaviours"]]
         receipts = [dict(each, behaviour=kept["behaviours"][each["behaviour"]]) for each in kept["receipts"]]
         for each, row in zip(receipts, kept["receipts"]):
             each["changed"] = ["statement"] * (statement(topic, each["id"]) != each["statement"])
