@@ -11,7 +11,7 @@ from torch import nn
 
 import debias_course
 from debias_course import models
-from debias_course.data import toys
+from debias_course.data import GroupedData, toys
 from debias_course.methods import (
     DANN,
     METHODS,
@@ -26,9 +26,11 @@ from debias_course.methods import (
     GroupDRO,
     HardMining,
     InputSMOTE,
+    LearnedMixin,
     LossReweighting,
     OccamNets,
     OverSampling,
+    ProductOfExperts,
     SpectralDecoupling,
     UnderSampling,
 )
@@ -37,6 +39,8 @@ from debias_course.methods.dann import fooled, frozen_features, probe, reverse
 from debias_course.methods.hard_mining import drawn_by_loss, hardest
 from debias_course.methods.neighbours import neighbours
 from debias_course.methods.occam_nets import OccamNet, ask_exits
+from debias_course.methods.partners.networks import stacked, weak
+from debias_course.methods.partners.product_of_experts import product_losses
 from debias_course.methods.reweighting import effective_number, inverse_frequency, normalise
 from debias_course.methods.sampling import draw_batches, draw_epoch, quotas
 from debias_course.methods.smote import smote
@@ -81,6 +85,8 @@ of_evaluation = called(evaluated, radius=0.1, steps=1)
 of_epoch = called(draw_epoch, order=ORDER, counts=COUNTS, targets=COUNTS, generator=seeded())
 of_batches = called(draw_batches, order=ORDER, counts=COUNTS, seats=COUNTS[None], generator=seeded())
 of_quotas = called(quotas, shares=SHARES, batch_size=4, batches=2)
+IMAGES = GroupedData(torch.rand(12, 1, 4, 4), LABELS, LABELS, ("a", "b"), ("x", "y"))
+of_product = called(product_losses, logits=torch.zeros(12, 2), partner=torch.zeros(12, 2), labels=LABELS)
 of_penalty = called(penalty, logits=torch.zeros(12, 2), labels=LABELS)
 
 
@@ -168,6 +174,15 @@ TABLE = [
     (of(DANN), dict(width=0), "DANN.width is 0; use a whole number from 1 to 500"),
     (of(DANN), dict(layer=2), "DANN.layer is 2; give the name of a submodule of `model.features`, such as '2'"),
     (of(DANN), dict(labelled="none"), "DANN.labelled is 'none'; use one of 'all', 'first domain'"),
+    (
+        of(ProductOfExperts),
+        dict(partner="small"),
+        "partner is 'small'; use one of 'pointwise', 'coarse'",
+    ),
+    (of(ProductOfExperts), dict(width=0), "ProductOfExperts.width is 0; use a whole number from 1 to 256"),
+    (of(ProductOfExperts), dict(alone=-1), "ProductOfExperts.alone is -1; use a number from 0 to 10"),
+    (of(ProductOfExperts), dict(partner_epochs=0), "partner_epochs is 0; use a whole number from 1 to 100"),
+    (of(LearnedMixin), dict(entropy=NAN), "LearnedMixin.entropy is nan; use a number from 0 to 10"),
     # SMOTE
     (of_smote, dict(x=X.numpy()), "x is a ndarray; give a tensor of samples [n, ...], such as torch.as_tensor(x)"),
     (of_smote, dict(x=None), "x is None; give a tensor of samples"),
@@ -285,6 +300,29 @@ TABLE = [
     (of_penalty, dict(offsets="ab"), "offsets are 'ab'; give one number per class"),
     (of_penalty, dict(per_class="no"), "per_class is 'no'; give True or False"),
     (called(single_logit), dict(data=None), "data is None; give GroupedData, one part of a data set"),
+    # partners
+    (of_product, dict(logits=torch.zeros(12)), "logits has the shape (12,); give [B, C]"),
+    (of_product, dict(partner=None), "partner is None; give a tensor [B, C]"),
+    (of_product, dict(partner=torch.zeros(12, 3)), "logits (12, 2), partner (12, 3) and labels (12,); give"),
+    (
+        of_product,
+        dict(labels=LABELS[:4]),
+        "and labels (4,); give [B, C], [B, C] and [B]",
+    ),
+    (of_product, dict(labels=LABELS.float()), "labels is of torch.float32; give integers, such as labels.long()"),
+    (called(weak, TOY.train, width=8), dict(kind="small"), "kind is 'small'; use one of 'pointwise', 'coarse'"),
+    (called(weak, TOY.train, "coarse"), dict(width=0), "width is 0; use a whole number from 1"),
+    (called(weak, kind="coarse", width=8), dict(data=X), "give GroupedData, one part of a data set"),
+    (
+        called(weak, TOY.train, width=8),
+        dict(kind="pointwise"),
+        "need images [N, C, H, W], not inputs (40, 2)",
+    ),
+    (called(stacked, TOY.train), dict(kernel=7), "need images [N, C, H, W], not inputs (40, 2)"),
+    (called(stacked, IMAGES), dict(kernel=2), "kernel is 2; use one of 1, 3, 5, 7"),
+    (called(stacked, IMAGES), dict(widths=()), "widths is (); use a tuple of whole numbers, such as (16, 32)"),
+    (called(stacked, IMAGES), dict(widths=(16, 0)), "widths[1] is 0; use a whole number from 1"),
+    (called(stacked, IMAGES), dict(stride=0), "stride is 0; use a whole number from 1"),
     # exits and domains
     (called(OccamNet, n_labels=2), dict(trunk=None), "NoneType has no such stages; use models.staged"),
     (called(ask_exits, data=TOY.test), dict(model=MODEL), "give the `model` of a run with OccamNets"),

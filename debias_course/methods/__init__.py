@@ -16,6 +16,8 @@ from .hard_mining import DrawnMining as DrawnMining
 from .hard_mining import HardMining as HardMining
 from .occam_nets import OccamNets as OccamNets
 from .occam_nets import UngatedOccamNets as UngatedOccamNets
+from .partners.product_of_experts import LearnedMixin as LearnedMixin
+from .partners.product_of_experts import ProductOfExperts as ProductOfExperts
 from .reweighting import EffectiveNumberWeighting as EffectiveNumberWeighting
 from .reweighting import LossReweighting as LossReweighting
 from .sampling import BatchSampling as BatchSampling
@@ -49,3 +51,5 @@ LECTURE = _named(
 )
 # Variants of them have names, too.
 METHODS = LECTURE | _named(EffectiveNumberWeighting, DrawnMining, InputSMOTE, GreedyGroupDRO, UngatedOccamNets)
+# And those of the lectures beyond.
+METHODS |= _named(ProductOfExperts, LearnedMixin)
