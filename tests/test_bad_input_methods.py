@@ -31,6 +31,7 @@ from debias_course.methods import (
     OccamNets,
     OverSampling,
     ProductOfExperts,
+    ReBias,
     SpectralDecoupling,
     UnderSampling,
 )
@@ -41,6 +42,7 @@ from debias_course.methods.neighbours import neighbours
 from debias_course.methods.occam_nets import OccamNet, ask_exits
 from debias_course.methods.partners.networks import stacked, weak
 from debias_course.methods.partners.product_of_experts import product_losses
+from debias_course.methods.partners.rebias import gaussian, hsic, median_distance
 from debias_course.methods.reweighting import effective_number, inverse_frequency, normalise
 from debias_course.methods.sampling import draw_batches, draw_epoch, quotas
 from debias_course.methods.smote import smote
@@ -87,6 +89,7 @@ of_batches = called(draw_batches, order=ORDER, counts=COUNTS, seats=COUNTS[None]
 of_quotas = called(quotas, shares=SHARES, batch_size=4, batches=2)
 IMAGES = GroupedData(torch.rand(12, 1, 4, 4), LABELS, LABELS, ("a", "b"), ("x", "y"))
 of_product = called(product_losses, logits=torch.zeros(12, 2), partner=torch.zeros(12, 2), labels=LABELS)
+of_hsic = called(hsic, one=torch.rand(6, 6), other=torch.rand(6, 6))
 of_penalty = called(penalty, logits=torch.zeros(12, 2), labels=LABELS)
 
 
@@ -183,6 +186,8 @@ TABLE = [
     (of(ProductOfExperts), dict(alone=-1), "ProductOfExperts.alone is -1; use a number from 0 to 10"),
     (of(ProductOfExperts), dict(partner_epochs=0), "partner_epochs is 0; use a whole number from 1 to 100"),
     (of(LearnedMixin), dict(entropy=NAN), "LearnedMixin.entropy is nan; use a number from 0 to 10"),
+    (of(ReBias), dict(strength="a"), "ReBias.strength is 'a'; use a number from 0 to 100"),
+    (of(ReBias), dict(bandwidth=1), "ReBias.bandwidth is 1; use one of 'one', 'median'"),
     # SMOTE
     (of_smote, dict(x=X.numpy()), "x is a ndarray; give a tensor of samples [n, ...], such as torch.as_tensor(x)"),
     (of_smote, dict(x=None), "x is None; give a tensor of samples"),
@@ -323,6 +328,14 @@ TABLE = [
     (called(stacked, IMAGES), dict(widths=()), "widths is (); use a tuple of whole numbers, such as (16, 32)"),
     (called(stacked, IMAGES), dict(widths=(16, 0)), "widths[1] is 0; use a whole number from 1"),
     (called(stacked, IMAGES), dict(stride=0), "stride is 0; use a whole number from 1"),
+    (of_hsic, dict(one=None), "one is None; give a tensor [n, n]"),
+    (of_hsic, dict(one=LOSSES), "one has the shape (6,); give [n, n]"),
+    (of_hsic, dict(other=torch.rand(5, 5)), "kernels (6, 6) and (5, 5); give two of [n, n]"),
+    (of_hsic, dict(one=torch.rand(6, 2)), "kernels (6, 2) and (6, 6); give two of [n, n]"),
+    (of_hsic, dict(one=torch.rand(3, 3), other=torch.rand(3, 3)), "HSIC without bias needs four samples in a batch"),
+    (called(gaussian, X), dict(sigma=0), "sigma is 0; use a number from 1e-12, in units of the features"),
+    (called(gaussian), dict(x=X.int()), "x is of torch.int32; give floating-point numbers, such as x.float()"),
+    (called(median_distance), dict(x=LOSSES), "x has the shape (6,); give [n, d]"),
     # exits and domains
     (called(OccamNet, n_labels=2), dict(trunk=None), "NoneType has no such stages; use models.staged"),
     (called(ask_exits, data=TOY.test), dict(model=MODEL), "give the `model` of a run with OccamNets"),

@@ -18,6 +18,7 @@ from .occam_nets import OccamNets as OccamNets
 from .occam_nets import UngatedOccamNets as UngatedOccamNets
 from .partners.product_of_experts import LearnedMixin as LearnedMixin
 from .partners.product_of_experts import ProductOfExperts as ProductOfExperts
+from .partners.rebias import ReBias as ReBias
 from .reweighting import EffectiveNumberWeighting as EffectiveNumberWeighting
 from .reweighting import LossReweighting as LossReweighting
 from .sampling import BatchSampling as BatchSampling
@@ -52,4 +53,4 @@ LECTURE = _named(
 # Variants of them have names, too.
 METHODS = LECTURE | _named(EffectiveNumberWeighting, DrawnMining, InputSMOTE, GreedyGroupDRO, UngatedOccamNets)
 # And those of the lectures beyond.
-METHODS |= _named(ProductOfExperts, LearnedMixin)
+METHODS |= _named(ProductOfExperts, LearnedMixin, ReBias)
