@@ -27,6 +27,7 @@ from debias_course.methods import (
     HardMining,
     InputSMOTE,
     LearnedMixin,
+    LearningFromFailure,
     LossReweighting,
     OccamNets,
     OverSampling,
@@ -40,6 +41,7 @@ from debias_course.methods.dann import fooled, frozen_features, probe, reverse
 from debias_course.methods.hard_mining import drawn_by_loss, hardest
 from debias_course.methods.neighbours import neighbours
 from debias_course.methods.occam_nets import OccamNet, ask_exits
+from debias_course.methods.partners.learning_from_failure import generalised_cross_entropy
 from debias_course.methods.partners.networks import stacked, weak
 from debias_course.methods.partners.product_of_experts import product_losses
 from debias_course.methods.partners.rebias import gaussian, hsic, median_distance
@@ -188,6 +190,8 @@ TABLE = [
     (of(LearnedMixin), dict(entropy=NAN), "LearnedMixin.entropy is nan; use a number from 0 to 10"),
     (of(ReBias), dict(strength="a"), "ReBias.strength is 'a'; use a number from 0 to 100"),
     (of(ReBias), dict(bandwidth=1), "ReBias.bandwidth is 1; use one of 'one', 'median'"),
+    (of(LearningFromFailure), dict(q=1.5), "LearningFromFailure.q is 1.5; use a number from 0 to 1"),
+    (of(LearningFromFailure), dict(decay=1), "LearningFromFailure.decay is 1; use a number from 0 to 0.99"),
     # SMOTE
     (of_smote, dict(x=X.numpy()), "x is a ndarray; give a tensor of samples [n, ...], such as torch.as_tensor(x)"),
     (of_smote, dict(x=None), "x is None; give a tensor of samples"),
@@ -336,6 +340,8 @@ TABLE = [
     (called(gaussian, X), dict(sigma=0), "sigma is 0; use a number from 1e-12, in units of the features"),
     (called(gaussian), dict(x=X.int()), "x is of torch.int32; give floating-point numbers, such as x.float()"),
     (called(median_distance), dict(x=LOSSES), "x has the shape (6,); give [n, d]"),
+    (called(generalised_cross_entropy, q=0.7), dict(losses=[1.0]), "losses is [1.0]; give a tensor [B, ...]"),
+    (called(generalised_cross_entropy, LOSSES), dict(q=-0.1), "q is -0.1; use a number from 0 to 1"),
     # exits and domains
     (called(OccamNet, n_labels=2), dict(trunk=None), "NoneType has no such stages; use models.staged"),
     (called(ask_exits, data=TOY.test), dict(model=MODEL), "give the `model` of a run with OccamNets"),
