@@ -26,6 +26,7 @@ from debias_course.methods import (
     GroupDRO,
     HardMining,
     InputSMOTE,
+    JustTrainTwice,
     LearnedMixin,
     LearningFromFailure,
     LossReweighting,
@@ -41,6 +42,7 @@ from debias_course.methods.dann import fooled, frozen_features, probe, reverse
 from debias_course.methods.hard_mining import drawn_by_loss, hardest
 from debias_course.methods.neighbours import neighbours
 from debias_course.methods.occam_nets import OccamNet, ask_exits
+from debias_course.methods.partners.just_train_twice import error_weights, with_copies
 from debias_course.methods.partners.learning_from_failure import generalised_cross_entropy
 from debias_course.methods.partners.networks import stacked, weak
 from debias_course.methods.partners.product_of_experts import product_losses
@@ -192,6 +194,9 @@ TABLE = [
     (of(ReBias), dict(bandwidth=1), "ReBias.bandwidth is 1; use one of 'one', 'median'"),
     (of(LearningFromFailure), dict(q=1.5), "LearningFromFailure.q is 1.5; use a number from 0 to 1"),
     (of(LearningFromFailure), dict(decay=1), "LearningFromFailure.decay is 1; use a number from 0 to 0.99"),
+    (of(JustTrainTwice), dict(upweight=2.5), "JustTrainTwice.upweight is 2.5; use a whole number from 1 to 500"),
+    (of(JustTrainTwice), dict(counted="both"), "JustTrainTwice.counted is 'both'; use one of 'copies', 'weights'"),
+    (of(JustTrainTwice), dict(first_epochs=0), "JustTrainTwice.first_epochs is 0; use a whole number from 1 to 100"),
     # SMOTE
     (of_smote, dict(x=X.numpy()), "x is a ndarray; give a tensor of samples [n, ...], such as torch.as_tensor(x)"),
     (of_smote, dict(x=None), "x is None; give a tensor of samples"),
@@ -342,6 +347,10 @@ TABLE = [
     (called(median_distance), dict(x=LOSSES), "x has the shape (6,); give [n, d]"),
     (called(generalised_cross_entropy, q=0.7), dict(losses=[1.0]), "losses is [1.0]; give a tensor [B, ...]"),
     (called(generalised_cross_entropy, LOSSES), dict(q=-0.1), "q is -0.1; use a number from 0 to 1"),
+    (called(with_copies, times=2), dict(errors=[True]), "errors is [True]; give a tensor [N]"),
+    (called(with_copies, times=2), dict(errors=LABELS), "errors is of torch.int64; give True for a sample that is got"),
+    (called(with_copies, LABELS > 0), dict(times=0), "times is 0; use a whole number from 1"),
+    (called(error_weights, LABELS > 0), dict(times=0.5), "times is 0.5; use a number from 1"),
     # exits and domains
     (called(OccamNet, n_labels=2), dict(trunk=None), "NoneType has no such stages; use models.staged"),
     (called(ask_exits, data=TOY.test), dict(model=MODEL), "give the `model` of a run with OccamNets"),

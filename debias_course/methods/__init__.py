@@ -16,6 +16,7 @@ from .hard_mining import DrawnMining as DrawnMining
 from .hard_mining import HardMining as HardMining
 from .occam_nets import OccamNets as OccamNets
 from .occam_nets import UngatedOccamNets as UngatedOccamNets
+from .partners.just_train_twice import JustTrainTwice as JustTrainTwice
 from .partners.learning_from_failure import LearningFromFailure as LearningFromFailure
 from .partners.product_of_experts import LearnedMixin as LearnedMixin
 from .partners.product_of_experts import ProductOfExperts as ProductOfExperts
@@ -54,4 +55,4 @@ LECTURE = _named(
 # Variants of them have names, too.
 METHODS = LECTURE | _named(EffectiveNumberWeighting, DrawnMining, InputSMOTE, GreedyGroupDRO, UngatedOccamNets)
 # And those of the lectures beyond.
-METHODS |= _named(ProductOfExperts, LearnedMixin, ReBias, LearningFromFailure)
+METHODS |= _named(ProductOfExperts, LearnedMixin, ReBias, LearningFromFailure, JustTrainTwice)
