@@ -36,6 +36,7 @@ from debias_course.methods import (
     ReBias,
     SpectralDecoupling,
     UnderSampling,
+    VoronoiAlignment,
 )
 from debias_course.methods.adversarial_training import attack, fgsm, robust_evaluate
 from debias_course.methods.dann import fooled, frozen_features, probe, reverse
@@ -47,6 +48,7 @@ from debias_course.methods.partners.learning_from_failure import generalised_cro
 from debias_course.methods.partners.networks import stacked, weak
 from debias_course.methods.partners.product_of_experts import product_losses
 from debias_course.methods.partners.rebias import gaussian, hsic, median_distance
+from debias_course.methods.partners.voronoi import alignment_weights, centroids, distances, information
 from debias_course.methods.reweighting import effective_number, inverse_frequency, normalise
 from debias_course.methods.sampling import draw_batches, draw_epoch, quotas
 from debias_course.methods.smote import smote
@@ -197,6 +199,8 @@ TABLE = [
     (of(JustTrainTwice), dict(upweight=2.5), "JustTrainTwice.upweight is 2.5; use a whole number from 1 to 500"),
     (of(JustTrainTwice), dict(counted="both"), "JustTrainTwice.counted is 'both'; use one of 'copies', 'weights'"),
     (of(JustTrainTwice), dict(first_epochs=0), "JustTrainTwice.first_epochs is 0; use a whole number from 1 to 100"),
+    (of(VoronoiAlignment), dict(strength=-1), "VoronoiAlignment.strength is -1; use a number from 0 to 20"),
+    (of(VoronoiAlignment), dict(first_epochs=0.5), "first_epochs is 0.5; use a whole number from 1 to 200"),
     # SMOTE
     (of_smote, dict(x=X.numpy()), "x is a ndarray; give a tensor of samples [n, ...], such as torch.as_tensor(x)"),
     (of_smote, dict(x=None), "x is None; give a tensor of samples"),
@@ -351,6 +355,23 @@ TABLE = [
     (called(with_copies, times=2), dict(errors=LABELS), "errors is of torch.int64; give True for a sample that is got"),
     (called(with_copies, LABELS > 0), dict(times=0), "times is 0; use a whole number from 1"),
     (called(error_weights, LABELS > 0), dict(times=0.5), "times is 0.5; use a number from 1"),
+    (
+        called(centroids, X, LABELS, n_labels=2),
+        dict(right=LABELS[:4] > 0),
+        "labels, right have 12, 12, 4 rows",
+    ),
+    (called(centroids, labels=LABELS, right=LABELS > 0, n_labels=2), dict(features=LOSSES), "has the shape (6,); give"),
+    (called(distances, X, LABELS, LABELS), dict(centers=None), "centers is None; give a tensor [C, d]"),
+    (
+        called(alignment_weights, LABELS, n_labels=2),
+        dict(bias=LABELS[:4]),
+        "labels, bias have 12, 4 rows; give",
+    ),
+    (
+        called(information, bias=LABELS, counted=LABELS > 0),
+        dict(logits=LOSSES),
+        "logits has the shape (6,); give [B, C]",
+    ),
     # exits and domains
     (called(OccamNet, n_labels=2), dict(trunk=None), "NoneType has no such stages; use models.staged"),
     (called(ask_exits, data=TOY.test), dict(model=MODEL), "give the `model` of a run with OccamNets"),

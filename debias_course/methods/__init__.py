@@ -21,6 +21,7 @@ from .partners.learning_from_failure import LearningFromFailure as LearningFromF
 from .partners.product_of_experts import LearnedMixin as LearnedMixin
 from .partners.product_of_experts import ProductOfExperts as ProductOfExperts
 from .partners.rebias import ReBias as ReBias
+from .partners.voronoi import VoronoiAlignment as VoronoiAlignment
 from .reweighting import EffectiveNumberWeighting as EffectiveNumberWeighting
 from .reweighting import LossReweighting as LossReweighting
 from .sampling import BatchSampling as BatchSampling
@@ -55,4 +56,4 @@ LECTURE = _named(
 # Variants of them have names, too.
 METHODS = LECTURE | _named(EffectiveNumberWeighting, DrawnMining, InputSMOTE, GreedyGroupDRO, UngatedOccamNets)
 # And those of the lectures beyond.
-METHODS |= _named(ProductOfExperts, LearnedMixin, ReBias, LearningFromFailure, JustTrainTwice)
+METHODS |= _named(ProductOfExperts, LearnedMixin, ReBias, LearningFromFailure, JustTrainTwice, VoronoiAlignment)
