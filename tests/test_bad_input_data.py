@@ -23,6 +23,7 @@ from debias_course.data import (
     mislabel,
     textured_digits,
     toys,
+    two_sided_digits,
 )
 from debias_course.data.biases import colored_mnist, correlated_attributes, paint
 from debias_course.data.changes import thin
@@ -143,6 +144,10 @@ ROWS = {
             r"validation_aligned_share is 95; .* use a number from 0 to 1",
         ),
         (partial(textured_digits, test_aligned_share="no"), r"test_aligned_share is 'no'; .* use a number from 0 to 1"),
+        (partial(two_sided_digits, classes=3), r"classes is 3; use one of 2, 10"),
+        (partial(two_sided_digits, left_share=99), r"left_share is 99; it is a share of samples"),
+        (partial(two_sided_digits, right_share="a"), r"right_share is 'a'; .* use a number from 0 to 1"),
+        (partial(two_sided_digits, test_share=None), r"test_share is None; .* use a number from 0 to 1"),
         (partial(colored_digits, where=None), r"where is None; use one of 'foreground', 'background'"),
         (partial(colored_digits, where=["foreground"]), r"where is \['foreground'\]; use one of 'foreground'"),
         (partial(paint, GREY, GREY[:, 0, :3], "middle"), r"where is 'middle'; use one of 'foreground', 'background'"),
@@ -202,6 +207,7 @@ ROWS = {
             (colored_digits, True, "True"),
             (textured_digits, 2**63, 2**63),
             (domain_digits, "a", "'a'"),
+            (two_sided_digits, 0.5, "0.5"),
             (long_tailed_digits, np.float64(1), r"np.float64\(1.0\)"),
             (colored_mnist, NAN, "nan"),
             (toys.shortcut, -1, "-1"),

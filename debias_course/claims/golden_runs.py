@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import comparison, contexts, evaluation, methods, models, training
-from ..data import GroupedData, Splits, biases, changes, toys
+from ..data import GroupedData, Splits, biases, changes, toys, two_biases
 from ..method import sample_losses
 from ..methods import (
     METHODS,
@@ -264,6 +264,7 @@ def _goldens() -> dict[str, Golden]:
         textured_digits=(biases.textured_digits, {"10": dict(classes=10)}),
         long_tailed_digits=(biases.long_tailed_digits, {"": {}}),
         domain_digits=(biases.domain_digits, {"": {}}),
+        two_sided_digits=(two_biases.two_sided_digits, {"": {}}),
         colored_mnist=(biases.colored_mnist, {"": {}}),
     )
     recipes |= {name: (getattr(toys, name), {"": {}}) for name in ("shortcut", "imbalanced", "islands", "moons")}

@@ -18,12 +18,14 @@ from .grouped import GroupedData as GroupedData
 from .metadata import FolderError as FolderError
 from .splits import Splits as Splits
 from .streaming import ImageFiles as ImageFiles
+from .two_biases import two_sided_digits as two_sided_digits
 
 # Data sets that the command line knows by name: each is called with seed=... and returns Splits.
 DATASETS: dict[str, Callable[..., Splits]] = {
     "colored-digits": partial(colored_digits, classes=2),
     "colored-digits-10": partial(colored_digits, classes=10),
     "textured-digits-10": partial(textured_digits, classes=10),
+    "two-sided-digits-10": partial(two_sided_digits, classes=10),
     "domain-digits": domain_digits,
     "long-tailed-digits": long_tailed_digits,
 }
