@@ -374,10 +374,14 @@ def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receipt_on_the_quick_one(course, monkeypatch):
+def test_a_costly_claim_is_measured_on_the_full_budget_and_shown_from_its_receipt_on_the_quick_one(
+    course, monkeypatch, capsys
+):
     write(course, LECTURE + COSTLY)
     found, made = claims.measure_topic("98_test")
     assert found[1].verdict == "open" and "too costly for this budget" in found[1].numbers
+    topics.lesson_of("98_test")().where("X2")  # no strip of nothing
+    assert "X2: too costly for this budget; measure it: debias-course claims" in capsys.readouterr().out
     assert [each["id"] for each in made] == ["X1"]
     receipts.save_receipts("98_test", claims.measure_topic("98_test", seeds="10:13", budget="full")[1])
     (_, kept), made = claims.measure_topic("98_test")

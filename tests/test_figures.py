@@ -6,9 +6,11 @@ import itertools
 import re
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.cm import ScalarMappable
 from matplotlib.text import Text
 from PIL import Image
 
@@ -203,6 +205,19 @@ def test_a_chart_has_two_pixels_for_one_of_the_page(shown):
     page = shown[0]["text/html"]
     data = base64.b64decode(re.search(r"data:image/png;base64,([^\"]*)", page)[1])
     assert Image.open(io.BytesIO(data)).size == (320, 320) and 'width="160"' in page
+
+
+def test_a_stored_picture_keeps_its_colours(shown):
+    """Rare ones beside many: a thin bar of one colour map beside a large picture in the colours of another."""
+    figure, axis = figures.new_figure(4.0, 2.0)
+    axis.imshow(np.linspace(0, 1, 4000).reshape(10, 400), cmap="viridis", aspect="auto")
+    figure.colorbar(ScalarMappable(cmap="PuOr"), ax=axis)
+    figures.png(figure)  # the first time, the layout still settles
+    figures.picture(figure, alt="colours", takeaway="They stay.")
+    whole = np.asarray(Image.open(io.BytesIO(figures.png(figure, dpi=160))).convert("RGB")).astype(int)
+    data = base64.b64decode(re.search(r"data:image/png;base64,([^\"]*)", shown[0]["text/html"])[1])
+    kept = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    assert kept.shape == whole.shape and abs(kept - whole).max() < 24
 
 
 def test_the_same_figure_is_the_same_png():

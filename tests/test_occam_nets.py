@@ -7,10 +7,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from debias_course import contexts, evaluate, models, train
-from debias_course.data import GroupedData, toys
+from debias_course import contexts, data, evaluate, figures, models, train
+from debias_course.data import GroupedData, Splits, biases, toys
+from debias_course.data.scenes import PLACES, drawn
 from debias_course.evaluation import predict
-from debias_course.lectures.occam_nets.measurements import OccamNetsLesson
+from debias_course.lectures.occam_nets import exits, pictures
+from debias_course.lectures.occam_nets.exits import WeightedOccamNets, moved, told_apart
+from debias_course.lectures.occam_nets.measurements import METHODS, OccamNetsLesson
+from debias_course.lectures.occam_nets.panel import fit_occam
 from debias_course.methods import OccamNets, UngatedOccamNets
 from debias_course.methods.occam_nets import (
     Exit,
@@ -346,13 +350,66 @@ class Flipped(OccamNets):
         return ~super().targets(right, batch, state)
 
 
-def test_a_wrong_implementation_turns_a_claim(verdict_with, monkeypatch):
-    """In five epochs, and in this process. (By then the right one sends conflicting digits deeper, by about what the
-    claim asks for.)"""
-
-    def quick(model, data, method, **settings):
-        return train(model, data, method, **settings | dict(epochs=5 if isinstance(method, OccamNets) else 1))
-
-    monkeypatch.setattr("debias_course.lectures.occam_nets.measurements.train", quick)
+@pytest.mark.slow
+def test_a_wrong_implementation_turns_a_claim(monkeypatch):
+    """Gates that open for the wrong ones send aligned digits deeper."""
+    monkeypatch.setitem(METHODS, "OccamNet", Flipped(live_epochs=5))
     with joblib.parallel_config(backend="sequential"):
-        assert verdict_with(OccamNetsLesson, Flipped, "L07.2a", seeds=3) == "refuted"
+        found = OccamNetsLesson(seeds=3).measured("B07.6")
+    assert found.alone(found.at_middle).verdict == "refuted"
+
+
+def test_pairs_told_apart_and_weights_moved_by_hand():
+    scores, yes = torch.tensor([1.0, 2.0, 3.0, 2.0]), torch.tensor([False, True, True, False])
+    assert told_apart(scores, yes) == (1 + 0.5 + 1 + 1) / 4  # the tie counts half
+    assert math.isnan(told_apart(scores, torch.ones(4).bool()))
+    assert moved(torch.tensor([0.5, 1.0, 1.0]), torch.tensor([True, False, False])) == pytest.approx(1.1 / 1.3)
+
+
+def test_weights_by_group_multiply_the_losses_of_all_exits():
+    weighted, plain = WeightedOccamNets(suppression=0.0), OccamNets(suppression=0.0)
+    model, state = opened(weighted)
+    state.by_sample = torch.tensor([0.5, 2.0])
+    losses, gates = torch.ones(3, 2), torch.zeros(3, 2)
+    expected = (plain.weights(losses, gates, opened(plain)[1]) + 0.1) * state.by_sample - 0.1
+    torch.testing.assert_close(weighted.weights(losses, gates, state), expected)
+    batch = DATA.batch(torch.arange(24))
+    model, state = opened(weighted)
+    assert weighted.loss(model, batch, state).isfinite() and len(state.by_sample) == 24
+
+
+def test_scenes_have_exact_counts_and_a_digit_in_its_place():
+    splits = data.scenes(aligned_share=0.9, copies=1, seed=3)
+    train = splits.train
+    assert train.inputs.shape == (3000, 3, 40, 40) and train.inputs.dtype == torch.uint8
+    aligned = torch.tensor([4 - n for n in range(5)]).double() @ train.counts_by("attribute").double().cpu()
+    assert float(aligned) == pytest.approx(0.9 * 4 * 3000)
+    assert torch.equal(train.inputs, data.scenes(aligned_share=0.9, copies=1, seed=3).train.inputs)
+    assert len(data.scenes(copies=2).train) == 6000 and len(splits.test) == 1000
+
+
+def test_a_scene_is_drawn_as_it_is_told():
+    ink, choice = torch.full((1, 20, 20), 255, dtype=torch.uint8), torch.tensor([2])
+    scene = drawn(ink, *[choice] * 4, generator=torch.Generator().manual_seed(0))[0]
+    color = torch.tensor(list(biases.COLORS.values())[2])
+    at = PLACES[2]
+    cell = scene[:, 8 * (at // 5) :, 8 * (at % 5) :][:, :8, :8]
+    assert (cell == color[:, None, None]).all() and (scene == color[:, None, None]).all(0).sum() > 64 + 16
+
+
+def test_an_occam_net_is_followed_in_scenes(monkeypatch):
+    small = data.scenes(copies=1)
+    few = Splits(*(part.subset(torch.arange(64)) for part in small))
+    monkeypatch.setattr(exits.data, "scenes", lambda **_: few)
+    monkeypatch.setattr(exits.models, "resnet18", lambda part, **how: models.staged(part))
+    found = exits.followed(OccamNets(), "scenes", 0.75, 1, (1,), 0)
+    assert 0 <= found[1]["threshold 0.5, all"] <= 1
+
+
+@pytest.mark.slow
+def test_every_picture_of_the_lecture_is_drawn():
+    here = OccamNetsLesson(seeds=2)
+    model, test, said = fit_occam(OccamNets(), epochs=1, every=4)
+    rows = torch.tensor([0, 1])
+    drawings = pictures.scenes(), pictures.by_threshold(test, said), pictures.evidence(model, test, rows)
+    assert all(figures.alt_text(each) for each in (*drawings, pictures.gates(here.kept("T07.2"))))

@@ -444,7 +444,7 @@ def test_the_occam_drawing_trains_once_and_then_only_moves_the_threshold(monkeyp
         return [bar.get_height() for bar in figure.axes[0].patches], sentence
 
     assert taken(0.0)[0] == [0, 1, 0] * 2 and taken(1.0)[0] == [0, 0, 1] * 2
-    assert "leave by exit 2.00 on average" in taken(1.0)[1]
+    assert "leave through exit 2.00 on average" in taken(1.0)[1]
     assert [tick.get_text() for tick in figure.axes[1].get_xticklabels()] == [
         *(f"exit {e}" for e in range(3)),
         "as they leave",
@@ -458,7 +458,8 @@ def test_the_exits_figure_counts_by_hand():
     figure, sentence = exits_figure(ten, right, torch.where(aligned, 1, 2))
     assert [bar.get_height() for bar in figure.axes[0].patches] == [0, 1, 0, 0, 0, 1]
     assert [bar.get_height() for bar in figure.axes[1].patches] == [1, 1, 1, 1, 0, 0, 1, 1]
-    parts = ("aligned: accuracy 1.00, leave by exit 1.00", "conflicting: accuracy 1.00, leave by exit 2.00")
+    assert len(figure.legends) == 1 and not any(axis.get_legend() for axis in figure.axes)
+    parts = ("aligned: accuracy 1.00, leave through exit 1.00", "conflicting: accuracy 1.00, leave through exit 2.00")
     assert all(part + " on average" in sentence for part in parts)
 
 

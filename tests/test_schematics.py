@@ -17,6 +17,7 @@ OURS = {
     "dann": figures.dann_schematic,
     "mining": figures.mining_schematic,
     "group dro": figures.group_dro_schematic,
+    "occam nets": figures.occam_schematic,
     "adversarial": figures.adversarial_schematic,
     "plain": lambda: figures.schematic("model", title="DANN", how="A second head guesses the domain. " * 4),
 }

@@ -61,6 +61,9 @@ PHRASES = {
     "start": "where steps start from {}",
     "radius": "at a radius of {}",
     "tested": "when tested {}",
+    "gate": "by {}",
+    "threshold": "at a threshold of {}",
+    "without": "against {}",
 }
 
 

@@ -125,6 +125,9 @@ class Lesson:
 
         found = self.measured(id)
         found = found.whole if found.whole and found.whole.cells else found
+        if not found.cells:
+            print(f"{id}: {found.numbers}")  # how to measure it
+            return
         cells = [
             dict(where=said(c.where), value=c.mean.value, low=c.mean.low, high=c.mean.high, verdict=c.verdict)
             for c in found.cells

@@ -322,6 +322,33 @@ def group_dro_schematic() -> Figure:
     return schematic("loss", how=how, title="Group DRO", glyph=glyph)
 
 
+def occam_schematic() -> Figure:
+    """Lecture 07: an exit after each stage, and gates that weigh the samples of the next exit."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Three stages of a network in a row, with an exit below each. Exit 0 takes the map of its stage, but sends no
+        gradient back. Between the exits stand two gates, 0 and 1: how shut a gate is becomes the weight of a sample in
+        the next exit. An answer leaves exit 1 and exit 2; exit 0 never answers."""
+        for i in range(3):
+            left = 0.45 + 2.5 * i
+            box(axis, left, top + 0.05, 1.3, 0.36, f"stage {i}")
+            box(axis, left, top + 0.72, 1.3, 0.36, f"exit {i}", color=ACCENT, strong=bool(i))
+            arrow(axis, (left + 0.65, top + 0.43), (left + 0.65, top + 0.7))
+            if i == 0:
+                _caption(axis, left + 1.2, top + 0.57, "no gradient")
+                _caption(axis, left + 0.65, top + 1.22, "never answers")
+            else:
+                arrow(axis, (left - 1.18, top + 0.23), (left - 0.02, top + 0.23))
+                arrow(axis, (left - 1.18, top + 0.9), (left - 0.02, top + 0.9), color=ACCENT, linewidth=2)
+                _caption(axis, left - 0.6, top + 0.74, f"gate {i - 1}")
+                _caption(
+                    axis, left + 0.65, top + 1.22, "answers, if its gate is open" if i == 1 else "answers the rest"
+                )
+
+    how = "An exit after each stage answers. Its gate tells whether it is right; the next exit learns the rest."
+    return schematic(("model", "loss"), how=how, title="OccamNets", glyph=glyph)
+
+
 def adversarial_schematic() -> Figure:
     """Lecture 08: one step to a corner of the square, several steps that come back into it, and what is learned."""
 

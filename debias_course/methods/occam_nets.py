@@ -1,7 +1,7 @@
 """OccamNets: an architecture that prefers simple answers.
 
 After each stage of a trunk stands an exit: a class activation map, whose mean over places is the exit's logits, and a
-gate, which learns whether the exit is right. A sample leaves by the first exit whose gate opens, so that no more depth
+gate, which learns whether the exit is right. A sample leaves through the first open gate, so that no more depth
 is used than needed; and each exit is trained mostly on what the gate before it lets pass. The first exit is made to
 learn what is easy, the bias if there is one, and is not used for predicting: its gate takes the easy samples out of the
 next exit's training. Maps are kept small: where the label's map is below its mean, no class may be favoured.
@@ -116,7 +116,7 @@ class OccamNet(nn.Module):
 
     model(inputs) are the logits [B, C] of the exit by which each sample leaves, model.exits(inputs) those of all.
     `threshold` decides how sure a gate has to be to let a sample leave, and may be changed at any time; at ∞ there are
-    no gates, and all samples leave by the last exit.
+    no gates, and all samples leave through the last exit.
     """
 
     def __init__(self, trunk: nn.Module, n_labels: int, *, exits: str = "published", threshold: float = 0.5):
@@ -268,7 +268,7 @@ class OccamNets(_SeveralExits):
 class UngatedOccamNets(_SeveralExits):
     """min_θ Σ_j mean_i [ 1.1 CE_ij + λ S_ij ],   `OccamNets` with w_ij = 1 and no gates   (Shrestha et al. 2022)
 
-    No gate is trained, all exits count all samples alike, and all samples leave by the last exit. (1.1 is the
+    No gate is trained, all exits count all samples alike, and all samples leave through the last exit. (1.1 is the
     largest weight that a sample has in `OccamNets`, 1 + 0.1.)
     """
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from ..exercises import Exercise, differs
+from ... import models
+from ...evaluation import predict
+from ...methods import LossReweighting
+from ...training import train
+from ..exercises import Exercise, differs, no_method
+from .exits import SMALL, digits
 
 
 def _leaves_by(gates, threshold):
@@ -24,15 +29,17 @@ def _try_leaves_by(answer):
     if not differs(got, [0, 0, 0, 1]):
         return "the first exit, number 0, is not used for predicting; leave it out"
     if not differs(got, [0, 1, 2, 1]):
-        return "the first sample meets no open gate; it leaves by the last exit, 3"
+        return "the first sample meets no open gate; it leaves through the last exit, 3"
     if not differs(got, [2, 0, 1, 0]):
-        return "those are counted without exit 0; count it, though nobody leaves by it"
+        return "those are counted without exit 0; count it, though nobody leaves through it"
     if any(not differs(got, wrong) for wrong in ([2, 2, 2, 3], [3, 2, 2, 3], [3, 3, 2, 3])):
-        return "a sample leaves by the first gate that is open, not by the widest or the last"
+        return "a sample leaves through the first gate that is open, not by the widest or the last"
     if differs(got, [3, 1, 2, 1]):
-        return f"the samples leave by exits 3, 1, 2 and 1, not {got.tolist()}; a gate is open at the threshold, too"
+        return (
+            f"the samples leave through exits 3, 1, 2 and 1, not {got.tolist()}; a gate is open at the threshold, too"
+        )
     if differs(answer(gates.clone(), 0.75), [3, 2, 3, 2]):
-        return "right for a threshold of 0.5; at 0.75 they leave by exits 3, 2, 3 and 2"
+        return "right for a threshold of 0.5; at 0.75 they leave through exits 3, 2, 3 and 2"
     return None
 
 
@@ -41,35 +48,6 @@ leaves_by = Exercise(
     "whole numbers finds it.",
     _leaves_by,
     _try_leaves_by,
-)
-
-
-def _weights(gates):
-    closed = 1 - gates
-    return closed / closed.max() + 0.1
-
-
-def _try_weights(answer):
-    gates = torch.tensor([0.9, 0.5, 0.2])
-    got = answer(gates.clone())
-    if got is None:
-        return "your function returns None; return one weight per sample"
-    got = torch.as_tensor(got, dtype=torch.float64)
-    if got.shape != (3,):
-        return f"return one weight for each of the 3 samples; yours has shape {list(got.shape)}"
-    if got[0] > got[2]:
-        return "what the gate before lets go should count less, not more; look at 1 - gate"
-    if not differs(got, [0.2, 0.6, 0.9], 1e-3):
-        return "divide by the largest before you add 0.1"
-    if not differs(got, [0.125, 0.625, 1.0], 1e-3):
-        return "add 0.1, so that no sample is forgotten"
-    if differs(got, [0.225, 0.725, 1.1], 1e-3):
-        return f"gates of 0.9, 0.5 and 0.2 make weights of 0.225, 0.725 and 1.1, not {got.tolist()}"
-    return None
-
-
-weights = Exercise(
-    "One minus the gate, divided by the largest such number, and a tenth on top.", _weights, _try_weights
 )
 
 
@@ -111,4 +89,32 @@ kept_small = Exercise(
     "mean; then the mean over all places.",
     _kept_small,
     _try_kept_small,
+)
+
+
+def _better_than_an_occam_net():
+    return LossReweighting(smooth=2.0)
+
+
+def _try_open_experiment(answer):
+    method = answer()
+    if method is None:
+        return "your function returns None; return a Method"
+    if wrong := no_method(method):
+        return wrong
+    print("training ...", flush=True)
+    splits = digits(0)
+    run = train(models.staged(splits.train), splits.train, method, epochs=10, **SMALL)
+    conflicting = splits.test.labels != splits.test.attributes
+    right = predict(run.model, splits.test).argmax(1).cpu() == splits.test.labels
+    share = float(right[conflicting].float().mean())
+    print(f"of the conflicting digits {share:.2f} are right")
+    return None if share > 0.82 else "it should be above 0.82"
+
+
+open_experiment = Exercise(
+    "With group labels it is not hard: count each group the same, with smooth=2.0 for groups of a single sample. "
+    "Then try it without: which knob of OccamNets lets gates learn more of what they see?",
+    _better_than_an_occam_net,
+    _try_open_experiment,
 )

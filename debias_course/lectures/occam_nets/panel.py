@@ -13,7 +13,7 @@ from ...data import Batch, GroupedData, colored_digits, half_size
 from ...method import State, knobs
 from ...methods import OccamNets
 from ...methods.occam_nets import Exits, OccamNet, ask_exits, leave_by
-from ..panels import WIDTH, Progress, drawing, one_legend, while_training
+from ..panels import WIDTH, Progress, drawing, while_training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +75,7 @@ def by_exit(test: GroupedData, said: Exits, threshold: float) -> tuple[Figure, s
 
 def exits_figure(test: GroupedData, right: torch.Tensor, chosen: torch.Tensor) -> tuple[Figure, str]:
     """Bars of what `test` samples with their label's own attribute (aligned) and others (conflicting) do: the exit they
-    leave by, `chosen` [N], and whether each exit is right, bool [E, N]. Figure and sentence."""
+    leave through, `chosen` [N], and whether each exit is right, bool [E, N]. Figure and sentence."""
     aligned = test.labels == test.attributes
     kinds = {"aligned": aligned, "conflicting": ~aligned}
     exits = [f"exit {number}" for number in range(len(right))]
@@ -87,7 +87,8 @@ def exits_figure(test: GroupedData, right: torch.Tensor, chosen: torch.Tensor) -
     figure, axes = figures.new_figure(WIDTH, 5.2, 2, 1)
     figures.bars(taken, places=exits, y="share that leaves here", axis=axes[0], ylim=(0, 1.02))
     figures.bars(hits, places=[*exits, "as they leave"], y="test accuracy", axis=axes[1], ylim=(0, 1.02))
-    one_legend(figure, axes)
     depth = {name: float(chosen[rows].float().mean()) for name, rows in kinds.items()}
-    parts = [f"{name}: accuracy {hits[name][-1]:.2f}, leave by exit {depth[name]:.2f} on average" for name in kinds]
+    parts = [
+        f"{name}: accuracy {hits[name][-1]:.2f}, leave through exit {depth[name]:.2f} on average" for name in kinds
+    ]
     return figure, " · ".join(parts)
