@@ -95,8 +95,7 @@ class Panel(widgets.HBox):
         self.draw, self.method, self.extra = draw, method, tuple(extra)
         self.slow = "progress" in inspect.signature(draw).parameters
         self.idle: Callable[..., Mapping[str, str]] = getattr(draw, "idle", None) or (lambda method, **extra: {})
-        declared = knobs(method) | getattr(draw, "ranges", {})
-        self.knobs = {n: dataclasses.replace(k, default=getattr(method, n)) for n, k in declared.items()} | extra
+        self.knobs = declared(draw, method, extra)
         self.controls = {name: control(name, knob) for name, knob in self.knobs.items()}
         self.shown, self.note = widgets.HTML(), widgets.HTML()
         self.shown.add_class("debias-panel-shown")
@@ -133,8 +132,8 @@ class Panel(widgets.HBox):
             each.disabled = name in idle
             each.description = described(name, self.knobs[name], idle.get(name, ""))
             each.layout.display = "none" if idle.get(name) == "" else None
-        active = {name: each.value for name, each in self.controls.items() if name not in idle}
-        self.setting = " · ".join(f"{label(name, self.knobs[name])} {spoken(value)}" for name, value in active.items())
+        values = {name: each.value for name, each in self.controls.items() if name not in idle}
+        self.setting = in_words(self.knobs, values)
 
     def show(self, figure: Figure, sentence: str) -> None:
         """A picture with its setting and its sentence, no longer dim: all in one update of the page."""
@@ -177,6 +176,17 @@ class Panel(widgets.HBox):
 def panel(draw: Callable[..., tuple[Any, str]], method: Method, **extra: Knob) -> Panel:
     """A panel of `method`'s fields and the `extra` knobs; see the module's text."""
     return Panel(draw, method, **extra)
+
+
+def declared(draw: Callable[..., Any], method: Method, extra: Mapping[str, Knob]) -> dict[str, Knob]:
+    """The knobs of a panel by name, at its first setting: the method's fields, and then the extra ones."""
+    fields = knobs(method) | getattr(draw, "ranges", {})
+    return {n: dataclasses.replace(each, default=getattr(method, n)) for n, each in fields.items()} | dict(extra)
+
+
+def in_words(knobs: Mapping[str, Knob], values: Mapping[str, Any]) -> str:
+    """A setting as a reader reads it."""
+    return " · ".join(f"{label(name, knobs[name])} {spoken(value)}" for name, value in values.items())
 
 
 def about(draw: Callable[..., Any]) -> str:
