@@ -2,6 +2,7 @@
 # make check  lint, types and the fast tests, under a minute (sets everything up first)
 # make test   make check, then all other tests and the notebooks
 # make setup  only set up: a virtual environment in .venv; a second call returns at once
+# make site   the lectures as web pages, in site/: open site/index.html
 # make notebooks   execute the notebooks from their text twins and store the outputs
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 # Tests on all cores; those of one file or notebook stay together, in their order, where they are slow.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8
 
-.PHONY: setup lab check test notebooks
+.PHONY: setup lab check test site notebooks
 
 setup: $(READY)
 
@@ -43,6 +44,9 @@ check: $(READY)
 # check has run the fast tests; the notebooks are marked as slow.
 test: check
 	@$(PYTEST) --dist loadfile -m slow tests notebooks
+
+site: $(READY)
+	@$(BIN)/python assets/site/make.py
 
 notebooks: $(READY)
 	@$(BIN)/python notebooks/execute.py

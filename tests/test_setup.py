@@ -28,7 +28,8 @@ def test_environment_yml_agrees_with_pyproject():
 
 
 def test_bounds_are_open_above():
-    assert all(re.fullmatch(r"[a-z-]+>=[\d.]+", each) for each in PROJECT["dependencies"])
+    needed = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["site"]
+    assert all(re.fullmatch(r"[a-z-]+>=[\d.]+", each) for each in needed)
 
 
 def script(path, text):
@@ -61,6 +62,13 @@ def test_setup_is_done_once(clone):
     assert "-m venv .venv" in calls and "pip install" in calls
     assert make(clone, "setup", "PYTHON=./python").returncode == 0
     assert (clone / "log").read_text() == calls
+
+
+def test_the_site_needs_nothing_but_setup(clone):
+    assert make(clone, "site", "PYTHON=./python").returncode == 0
+    *_, install, last = (clone / "log").read_text().splitlines()
+    assert "-e .[test]" in install and last == "assets/site/make.py"
+    assert "debias-course[site]" in PROJECT["optional-dependencies"]["test"]
 
 
 @pytest.mark.parametrize(
