@@ -3,6 +3,7 @@
 # make test   make check, then all other tests and the notebooks
 # make setup  only set up: a virtual environment in .venv; a second call returns at once
 # make site   the lectures as web pages, in site/: open site/index.html
+# make slides a deck for each lecture, in slides/
 # make notebooks   execute the notebooks from their text twins and store the outputs
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ export OMP_NUM_THREADS ?= 1
 # Tests on all cores; those of one file or notebook stay together, in their order, where they are slow.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8
 
-.PHONY: setup lab check test site notebooks
+.PHONY: setup lab check test site slides notebooks
 
 setup: $(READY)
 
@@ -47,6 +48,9 @@ test: check
 
 site: $(READY)
 	@$(BIN)/python assets/site/make.py
+
+slides: $(READY)
+	@$(BIN)/python assets/site/slides.py
 
 notebooks: $(READY)
 	@$(BIN)/python notebooks/execute.py

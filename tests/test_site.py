@@ -25,6 +25,7 @@ import launch  # noqa: E402
 import live  # noqa: E402
 import make  # noqa: E402
 import pages  # noqa: E402
+import slides  # noqa: E402
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,3 +248,28 @@ def test_the_menu_names_every_lecture_and_every_page_of_the_library():
     listed = text.split("```{toctree}", 1)[1].split()
     assert {f"notebooks/{path.stem}" for path in NOTEBOOKS} | {"CLAIMS", "CHANGELOG", "CONTRIBUTING"} <= set(listed)
     assert all(f"api/{path.stem}" in listed for path in (ROOT / "assets" / "site" / "api").glob("*.md"))
+
+
+def test_a_deck_goes_from_the_question_over_guesses_and_results_to_the_recap():
+    opening = "# 01 · A lecture\n\n**It happened.** Long ago.\n\n**The question.** Is $a\\,b$ <b>more</b>?\n\nmore"
+    claim = "<div><small>L01.1 · measured</small><details>fine</details></div>"
+    made = slides.deck(
+        dict(
+            cells=[
+                markdown(opening),
+                code("figures.picture(figures.a_schematic())", "SCHEMATIC"),
+                code('here.guess("L01.1", "q", "a")', "GUESS"),
+                code('here.claim("L01.1")', claim),
+                code('here.where("L01.1")', "STRIP"),
+                markdown("## When it breaks\n\n**Always.** One. Two. Three. Four."),
+                code("figures.picture(x())", "BROKEN"),
+                code("here.answers()", "ANSWERS", "answers"),
+                markdown("## Recap\n\n- kept\n\n**Quiz**\n\nno"),
+            ]
+        )
+    )
+    found = [each.split("</section>")[0] for each in made.split("<section ")[1:]]
+    expected = ["Is ", "SCHEMATIC", "GUESS", "STRIP", "BROKEN", "ANSWERS", "kept"]
+    assert len(found) == 7 and all(word in each for word, each in zip(expected, found))
+    assert "\\(a\\,b\\)" in found[0] and "L01.1" in found[3] and "fine" not in made and "Quiz" not in made
+    assert "Two." in found[4] and "Four." not in found[4]

@@ -17,6 +17,7 @@ from debias_course.lectures import grids
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "assets" / "site"))
 import make  # noqa: E402
+import slides  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -47,7 +48,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The whole site, with fewer pictures for the panels; yields its address."""
+    """The whole site, with fewer pictures for the panels, and the slides, served from here; yields the address."""
     home = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grids, "STOPS", FEW)
@@ -55,6 +56,7 @@ def site(tmp_path_factory):
     command = [sys.executable, "-m", "sphinx", *make.arguments(home)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    slides.main(home / "pages" / "slides")
     quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), dict(log_message=lambda self, *given: None))
     handler = functools.partial(quiet, directory=home / "pages")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -236,3 +238,19 @@ def test_the_notebook_can_be_downloaded(visit):
     link = page.locator(".course-bar a[download]").get_attribute("href")
     answer = page.request.get(page.url.rsplit("/", 1)[0] + "/" + link)
     assert answer.ok and json.loads(answer.text())["nbformat"] == 4
+
+
+@pytest.mark.parametrize("path", LECTURES)
+def test_a_deck_has_a_dozen_slides_that_fit_and_loads_nothing_from_elsewhere(visit, path):
+    page = visit(path.replace("notebooks", "slides"))
+    typeset(page)
+    heights = page.evaluate(
+        """() => [...Array(Reveal.getTotalSlides()).keys()].map(number => {
+            Reveal.slide(number)
+            return document.querySelector('section.present').scrollHeight
+        })"""
+    )
+    guesses = page.locator("section.course-guess").count()
+    assert len(heights) == guesses * 2 + (5 if guesses else 3) and len(heights) <= 15 and max(heights) <= 720
+    assert not guesses or len(heights) >= 10
+    assert page.faults == []
