@@ -56,7 +56,7 @@ def page(book: dict[str, Any], name: str, bar: str, pictures: Path, address: str
                 answering = bool(ids) or (answering and "here.kept(" in source)
                 if answering:
                     hide(cell, ids)
-            elif source.startswith("figures.picture(") and not tags(cell):
+            if source.startswith("figures.picture(") and not tags(cell):
                 fold(cell, "hide-input", "the code of this picture")
             for tag in FOLDED.keys() & set(tags(cell)):
                 fold(cell, "hide-input", FOLDED[tag])
