@@ -192,6 +192,9 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
         default=usual["trials"],
         help="settings of each method that are tried; 1: no search",
     )
+    each.add_argument(
+        "--search-seeds", type=whole(1), default=usual["search_seeds"], help="with how many seeds a setting is tried"
+    )
     chooses = "chooses the epoch of a run, and among the trials"
     each.add_argument("--select", default=usual["select"], choices=list(SELECT)[1:], help=chooses)
     each.add_argument("--metric", default=usual["metric"], choices=METRICS, help="of the differences and ranks")

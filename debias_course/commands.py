@@ -40,7 +40,7 @@ def compare(args: argparse.Namespace) -> int:
         nearest(args.model, MODELS | dict.fromkeys(_networks()), "model")
     data, named = data_set(args)
     model = MODELS.get(args.model) or network(args.model, data(seed=seeds[0]).train)
-    names = "epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "metric", "trials"
+    names = "epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "metric", "trials", "search_seeds"
     settings = {name: getattr(args, name) for name in names}
     described = dict(data=named, seeds=args.seeds, methods=", ".join(methods), model=args.model, **settings)
     described |= dict(device=str(device))

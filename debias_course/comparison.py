@@ -5,10 +5,11 @@
     found.searched  one row per method and setting that was tried
 
 The data, the network, the epochs and the rule that chooses one of them are the same for all. What may be tuned is tuned
-alike: every method, plain training too, is tried in the same number of settings, its own first, with one seed that the
-test does not use. A setting is a learning rate, a weight decay, and a value for each knob that names values to
-`search`; knobs that are not at their defaults are left alone. The best by the same rule, on validation, is trained with
-every seed and tested.
+alike: every method, plain training too, is tried in the same number of settings, the given one first, with seeds that
+the test does not use. The second setting has a larger learning rate; the next ones have it, too, and vary one thing at
+a time: the method's own knobs, those that name values to `search`, and the weight decay. Knobs that are not at their
+defaults are left alone. The best by the same rule, on validation, on average over the seeds of the search, is trained
+with every seed and tested.
 
 Differences are paired by seed. Their intervals, and the ranks, are made wider for the number of comparisons, so that
 all of them hold at once. Methods whose intervals overlap are said to overlap: their ranks are ranges.
@@ -17,8 +18,8 @@ all of them hold at once. Methods whose intervals overlap are said to overlap: t
 from __future__ import annotations
 
 import copy
+import itertools
 import math
-import random
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from . import models, training
 from .checks import Unsuitable
 from .data import Splits
 from .evaluation import GroupReport
-from .method import ERM, Method, knobs, method_name
+from .method import ERM, Method, knobs
 from .study import METRICS, Study, check_call, parse_seeds, progress_bar, run_all, starts
 from .study.jobs import Built, Job, remembered
 from .training import SELECT
@@ -38,11 +39,8 @@ from .training import SELECT
 if TYPE_CHECKING:
     import pandas as pd
 
-SEARCH_SEED = 990_001  # of the trials; far from the seeds of tests and claims
-RATES, DECAYS = (
-    (1.0, 0.3, 3.0),
-    (0.0, 0.1, 1.0, 10.0),
-)  # learning rates relative to the one that is given; weight decays
+SEARCH_SEED = 990_001  # the first of the trials; far from the seeds of tests and claims
+RATES, DECAYS = (3.0, 1.0, 0.3), (10.0, 1.0, 0.1, 0.0)  # learning rates relative to the given one; weight decays
 
 
 @dataclass(frozen=True)
@@ -64,18 +62,20 @@ class Trial:
 
 
 def candidates(given: Trial, n: int) -> list[Trial]:
-    """n settings: the one that is given, then others at random; learning rates and weight decays are the same for all
-    methods, none twice."""
-    grid = [(given.lr * rate, decay) for rate in RATES for decay in DECAYS]
-    others = random.Random(SEARCH_SEED).sample([e for e in grid if e != (given.lr, given.weight_decay)], n - 1)
-    method = given.method
-    draw = random.Random(f"{SEARCH_SEED} {method_name(method)}")
-    free = {k: d for k, d in knobs(method).items() if d.search and getattr(method, k) == d.default}
+    """n settings: the one that is given, then others, none twice. At one learning rate after the other, they vary one
+    thing at a time: nothing first, then the first value that each of the method's knobs names to `search`, and the
+    first weight decay, then the second ones, and so on."""
+    free = {k: d.search for k, d in knobs(given.method).items() if d.search and getattr(given.method, k) == d.default}
+    decays = [decay for decay in DECAYS if decay != given.weight_decay]
+    turns = itertools.zip_longest(*([(k, value) for value in v] for k, v in {**free, "weight_decay": decays}.items()))
+    changes = [dict([each]) for turn in turns for each in turn if each]
     trials = [given]
-    for rate, decay in others:
-        values = {k: draw.choice([d.default, *d.search]) for k, d in free.items()}
-        trials.append(Trial(given.name, replace(method, **values), rate, decay))
-    return trials
+    for rate in RATES:
+        for change in ({}, *changes):
+            decay = change.get("weight_decay", given.weight_decay)
+            own = {k: value for k, value in change.items() if k in free}
+            trials.append(Trial(given.name, replace(given.method, **own), given.lr * rate, decay))
+    return list(dict.fromkeys(trials))[:n]
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,6 +141,7 @@ def compare(
     seeds: int | str | Sequence[int] = 5,
     model: Callable[..., torch.nn.Module] | Mapping[str, Callable[..., torch.nn.Module]] = models.mlp,
     trials: int = 4,
+    search_seeds: int = 1,
     baseline: str | None = None,
     metric: str = "worst_group",
     select: str = "validation-worst-group",
@@ -156,6 +157,7 @@ def compare(
     data       called as data(seed=s) -> Splits, or fixed Splits
     model      called as model(splits.train, seed=s); or one for each method, by its name
     trials     settings per method; 1 takes methods as they are, and there is no search
+    search_seeds  with how many seeds each setting is tried; none of them is tested
     select     the rule that chooses the epoch of a run and the setting of a method; not "last", which looks at nothing
     metric     of the differences and ranks, one of `study.METRICS`
     leave_out  go on without methods that cannot work on such data or with such a network
@@ -167,6 +169,7 @@ def compare(
     check_call(methods, data, model)
     fixed = training.completed(settings | dict(select=select), "compare")
     baseline, tested = _checked(methods, baseline, seeds, select, metric, trials)
+    searched = _searched(search_seeds, tested)
     plan = _Plan(methods, remembered(data), starts(model, methods), fixed, str(training.pick_device(device)))
     for seed in (SEARCH_SEED, *tested):
         check_metric(metric, plan.job(plan.given(baseline), seed).built().data)
@@ -175,9 +178,9 @@ def compare(
         name = baseline if baseline in left_out else next(iter(left_out))
         raise ValueError(f"{name} cannot be compared here: {left_out[name]}")
     kept = [name for name in methods if name not in left_out]
-    runs = len(kept) * (len(tested) + (trials if trials > 1 else 0))
+    runs = len(kept) * (len(tested) + (trials * len(searched) if trials > 1 else 0))
     with progress_bar(runs, show=progress) as bar:
-        tried = plan.search(kept, trials, bar, n_jobs)
+        tried = plan.search(kept, trials, searched, bar, n_jobs)
         chosen = {name: best(trial for trial in tried if trial.name == name) for name in kept}
         found = plan.test(chosen, tested, bar, n_jobs)
     return Comparison(tried, chosen, found, baseline, metric, select, left_out)
@@ -202,16 +205,20 @@ class _Plan:
         start = self.starts[trial.name]
         return Job(trial.name, trial.method, self.data, start, seed, settings, self.device, may_diverge)
 
-    def search(self, names: Sequence[str], n: int, bar: Any, n_jobs: int | None) -> list[Trial]:
-        """n trials of each method, with their scores where there is more than one."""
+    def search(self, names: Sequence[str], n: int, seeds: Sequence[int], bar: Any, n_jobs: int | None) -> list[Trial]:
+        """n trials of each method, with their mean scores over the seeds where there is more than one."""
         # in turns, so that the time left is guessed well
         tried = [trial for turn in zip(*(candidates(self.given(name), n) for name in names)) for trial in turn]
         if n == 1:
             return tried
         bar.set_description("search")
-        records = run_all([self.job(trial, SEARCH_SEED, may_diverge=True) for trial in tried], bar, n_jobs=n_jobs)
-        scores = [validation_score(record, self.fixed["select"]) for record in records]
-        return [replace(t, score=s, seconds=r["seconds"]) for t, s, r in zip(tried, scores, records)]
+        jobs = [self.job(trial, seed, may_diverge=True) for trial in tried for seed in seeds]
+        records = run_all(jobs, bar, n_jobs=n_jobs)
+        of_each = [records[first : first + len(seeds)] for first in range(0, len(records), len(seeds))]
+        return [
+            replace(trial, score=mean_score(runs, self.fixed["select"]), seconds=sum(run["seconds"] for run in runs))
+            for trial, runs in zip(tried, of_each)
+        ]
 
     def test(self, chosen: Mapping[str, Trial], seeds: list[int], bar: Any, n_jobs: int | None) -> Study:
         lost = [trial for trial in chosen.values() if trial.score == -math.inf]
@@ -244,10 +251,17 @@ def _checked(
     most = len(RATES) * len(DECAYS)
     if isinstance(trials, bool) or trials not in range(1, most + 1):
         raise ValueError(f"trials are {trials!r}; use a whole number of settings from 1 to {most}")
-    chosen = parse_seeds(seeds)
-    if SEARCH_SEED in chosen:
-        raise ValueError(f"seed {SEARCH_SEED} is that of the search; test with others")
-    return baseline, chosen
+    return baseline, parse_seeds(seeds)
+
+
+def _searched(count: int, tested: Sequence[int]) -> list[int]:
+    """The seeds of the search, none of which is tested."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"search_seeds are {count!r}; use a whole number of seeds from 1")
+    seeds = [SEARCH_SEED + i for i in range(count)]
+    if both := set(seeds) & set(tested):
+        raise ValueError(f"seed {min(both)} is that of the search; test with others")
+    return seeds
 
 
 def check_metric(metric: str, splits: Splits) -> None:
@@ -277,6 +291,11 @@ def objection(job: Built) -> str | None:
         except FloatingPointError:  # as the run will say, if it is chosen
             return None
     return None
+
+
+def mean_score(records: Sequence[dict[str, Any]], select: str) -> float:
+    """What the rule says of the runs of one setting, on average; -inf where one of them diverged."""
+    return sum(validation_score(record, select) for record in records) / len(records)
 
 
 def validation_score(record: dict[str, Any], select: str) -> float:

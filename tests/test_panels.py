@@ -25,7 +25,8 @@ from debias_course.lectures.dann.panel import draw_dann
 from debias_course.lectures.dataset_bias.panel import draw_digits, draw_shortcut
 from debias_course.lectures.group_dro.panel import draw_group_dro
 from debias_course.lectures.hard_example_mining.panel import draw_mining
-from debias_course.lectures.method_comparison.panel import draw_comparison, duel_figure
+from debias_course.lectures.method_comparison.panel import draw_comparison
+from debias_course.lectures.method_comparison.pictures import duel
 from debias_course.lectures.occam_nets.panel import draw_occam_nets, exits_figure
 from debias_course.lectures.smote.panel import draw_smote
 from debias_course.lectures.spectral_decoupling.panel import draw_moons
@@ -486,7 +487,7 @@ def test_the_comparison_drawing_pairs_by_seed():
 def test_the_duel_figure_shows_what_pairing_is_worth():
     values = {"erm": [0.2, 0.4, 0.6], "other": [0.3, 0.52, 0.68]}
     gain = mean_over_seeds([0.1, 0.12, 0.08])
-    figure = duel_figure(values, gain)
+    figure = duel(values, gain)
     paired, unpaired = (bar.get_segments()[0][:, 0] for bar in figure.axes[1].collections)
     assert paired == pytest.approx([gain.low, gain.high])
     spread = sum(torch.tensor(each).var().item() for each in values.values())

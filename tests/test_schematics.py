@@ -19,6 +19,8 @@ OURS = {
     "group dro": figures.group_dro_schematic,
     "occam nets": figures.occam_schematic,
     "adversarial": figures.adversarial_schematic,
+    "fair": figures.fair_schematic,
+    "choosing": figures.choosing_schematic,
     "plain": lambda: figures.schematic("model", title="DANN", how="A second head guesses the domain. " * 4),
 }
 

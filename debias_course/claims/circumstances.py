@@ -64,6 +64,9 @@ PHRASES = {
     "gate": "by {}",
     "threshold": "at a threshold of {}",
     "without": "against {}",
+    "method": "with {}",
+    "search": "with {}",
+    "wrong_labels": "where a share of {} of the labels is wrong",
 }
 
 

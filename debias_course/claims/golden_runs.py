@@ -288,7 +288,7 @@ def _goldens() -> dict[str, Golden]:
     long: dict[str, Any] = dict(epochs=120, lr=1e-3)  # beyond its switch
     for variant, method in variants(ColoredMNISTDecoupling).items():
         found[f"colored-mnist-decoupling{variant}"] = Golden(partial(trained, method, **long), (type(method),))
-    found["search"] = Golden(searched, (comparison.compare,))
+    found["search"] = Golden(searched, (comparison.compare, comparison.candidates))
     found["attack"] = Golden(attacked, (adversarial_training.attack, adversarial_training.robust_evaluate))
     found["mining"] = Golden(mined, (hard_mining.hardest, hard_mining.score, hard_mining.drawn_by_loss))
     found["domains"] = Golden(read_domains, (dann.probe, dann.fooled))

@@ -413,3 +413,106 @@ def dann_schematic() -> Figure:
         minus lambda in the layer R before it reaches the features.""",
     )
     return axis.figure  # type: ignore[return-value]  # new_page made no part of one
+
+
+def fair_schematic() -> Figure:
+    """Lecture 10: the same search for all, other seeds for the test, differences seed by seed, and their interval."""
+    axis = new_page(WIDTH, 3.4)
+    names = ("1. search, alike for all", "2. test, other seeds", "3. differences")
+    for x, name in zip((1.75, 4.5, 6.85), names):
+        _caption(axis, x, 0.22, name, fontweight="bold", color=INK, fontsize=12)
+    rows, chosen = ("plain", "A", "B"), (1, 3, 0)
+    for i, (name, best) in enumerate(zip(rows, chosen)):
+        y = 0.75 + 0.6 * i
+        _caption(axis, 0.1, y, name, ha="left", color=INK, fontsize=12)
+        for j in range(4):
+            box(axis, 0.8 + 0.52 * j, y - 0.17, 0.4, 0.34, color=ACCENT if j == best else LINE, strong=j == best)
+        arrow(axis, (2.9, y), (3.45, y))
+    _caption(axis, 1.75, 2.6, "equally many settings; validation\nchooses one, on seeds of its own")
+    marks = {"plain": (COMMON, "o"), "A": (RARE, "s"), "B": (ACCENT, "^")}
+    heights = {
+        "plain": (2.0, 1.75, 2.1, 1.85, 1.95),
+        "A": (1.35, 1.15, 1.5, 1.2, 1.4),
+        "B": (1.9, 1.45, 2.2, 1.95, 1.6),
+    }
+    for s in range(5):
+        x = 3.75 + 0.36 * s
+        axis.plot([x, x], [0.95, 2.2], color=LINE, linewidth=0.8)
+        for name, (color, marker) in marks.items():
+            axis.plot([x], [heights[name][s]], marker, color=color, markersize=8)
+    for x, (name, (color, marker)) in zip((3.7, 4.45, 4.85), marks.items()):
+        axis.plot([x], [0.62], marker, color=color, markersize=8)
+        _caption(axis, x + 0.12, 0.62, name, ha="left")
+    _caption(axis, 4.5, 2.6, "one seed, one line: the same\ndata, start and order for all")
+    axis.plot([6.3, 6.3], [0.6, 2.15], color=INK, linewidth=1)
+    for y, name, low, high, said in (
+        (0.95, "A", 6.65, 7.25, "ahead of plain"),
+        (1.65, "B", 6.05, 6.75, "not told apart"),
+    ):
+        color, marker = marks[name]
+        axis.plot([low, high], [y, y], color=color, linewidth=2)
+        axis.plot([(low + high) / 2], [y], marker, color=color, markersize=8)
+        _caption(axis, 6.9, y + 0.28, said)
+    _caption(axis, 6.85, 2.6, "intervals, the wider,\nthe more methods there are")
+    _caption(axis, 6.3, 2.25, "0", color=INK)
+    _caption(
+        axis, 0.1, 3.15, "Nothing of the test is seen before the settings stand.", ha="left", color=INK, fontsize=12
+    )
+    describe(
+        axis,
+        """Three steps. First, plain training and the methods A and B are tried in equally many settings, and
+        validation chooses one of them, on seeds of its own. Second, the chosen ones are tested on other seeds; on each
+        seed all have the same data, start and order of samples. Third, the differences to plain training have an
+        interval each: that of A lies above zero, so A is ahead; that of B contains zero, so B is not told apart from
+        plain training.""",
+    )
+    return axis.figure  # type: ignore[return-value]  # new_page made no part of one
+
+
+def choosing_schematic() -> Figure:
+    """Lecture 10: what to try first, by what is known; the leaves name the claims that they rest on."""
+    axis = new_page(WIDTH, 5.3)
+    _caption(axis, 0.1, 0.2, "Always: the worst group, over several seeds, beside searched plain training.", ha="left")
+    questions = {
+        "what is\nrare?": (0.1, 2.0),
+        "groups known\nin training?": (1.75, 2.75),
+        "how\nmany?": (3.55, 1.75),
+        "known in\nvalidation?": (3.55, 3.85),
+    }
+    for text, (x, y) in questions.items():
+        box(axis, x, y, 1.2, 0.62, text, color=COMMON)
+    ways = (
+        ("classes", (0.7, 2.0), (5.25, 0.85), (2.5, 1.28)),
+        ("groups", (1.3, 2.4), (1.73, 2.95), (1.25, 2.78)),
+        ("yes", (2.95, 2.9), (3.53, 2.15), (3.0, 2.4)),
+        ("no", (2.95, 3.2), (3.53, 4.05), (3.05, 3.8)),
+        ("few", (4.75, 1.95), (5.25, 1.85), (5.0, 1.72)),
+        ("many", (4.75, 2.2), (5.25, 2.75), (4.85, 2.65)),
+        ("yes", (4.75, 4.05), (5.25, 3.75), (4.95, 3.72)),
+        ("no", (4.75, 4.3), (5.25, 4.7), (4.9, 4.65)),
+    )
+    for text, start, end, at in ways:
+        arrow(axis, start, end)
+        _caption(axis, *at, text)
+    leaves = (
+        ("balance the classes", "L01.3, B10.1"),
+        ("balance the groups, in any way", "L01.1, B10.1, B10.7"),
+        ("plain first; leave nothing out", "B10.1, B10.2"),
+        ("mine few, if labels are right", "L03.2, B10.2, B10.8"),
+        ("first label a validation set", "L00.1, B00.7"),
+    )
+    for i, (text, claims) in enumerate(leaves):
+        y = 0.55 + 0.95 * i
+        box(axis, 5.27, y, 2.65, 0.72, color=ACCENT, strong=True)
+        _caption(axis, 6.6, y + 0.25, text, color=INK)
+        _caption(axis, 6.6, y + 0.52, claims)
+    describe(
+        axis,
+        """A tree of four questions. What is rare? If classes are, balance the classes (claims L01.3 and B10.1). If
+        groups are: are they known in training? If yes, how many are there? With few, balance them, in any way (L01.1,
+        B10.1 and B10.7); with many, start from plain training, and leave nothing out (B10.1 and B10.2). If they are not
+        known in training, are they in validation? If yes, learn from few hard samples, if labels are right (L03.2,
+        B10.2 and B10.8); if no, first label a validation set (L00.1 and B00.7). Always measure the worst group, over
+        several seeds, beside searched plain training.""",
+    )
+    return axis.figure  # type: ignore[return-value]  # new_page made no part of one

@@ -209,7 +209,9 @@ class UnderSampling(EpochSampling):
     Idrissi et al. 2022). An epoch is short, so it takes more of them to make as many steps.
     """
 
-    subset: str = knob("redrawn", choices=("redrawn", "fixed"), help="a new subset each epoch, or one for good")
+    subset: str = knob(
+        "redrawn", choices=("redrawn", "fixed"), search=("fixed",), help="a new subset each epoch, or one for good"
+    )
 
     def targets(self, counts: Tensor) -> Tensor:
         return super().targets(counts) if self.counts else counts.min().expand(len(counts))

@@ -184,7 +184,8 @@ def _shortened(record: dict[str, Any], epochs: int, select: str) -> dict[str, An
         )
     score, chosen = SELECT[select], epochs
     if score is not None:
-        known = {row["epoch"]: _report(record, rows, "validation", row["epoch"]) for row in rows}
+        seen = dict.fromkeys(row["epoch"] for row in rows)
+        known = {epoch: _report(record, rows, "validation", epoch) for epoch in seen}
         chosen = max(known, key=lambda epoch: score(known[epoch]))  # of equal ones the first
     report = _report(record, rows, "test", chosen)
     return dict(record, epoch=chosen, report=record["report"] | dict(correct=report.correct, n=report.n), history=rows)
