@@ -33,6 +33,7 @@ from debias_course.lectures.spectral_decoupling.panel import draw_moons
 from debias_course.methods import (
     DANN,
     ERM,
+    LECTURE,
     METHODS,
     SMOTE,
     AdversarialTraining,
@@ -462,6 +463,12 @@ def test_the_exits_figure_counts_by_hand():
     assert len(figure.legends) == 1 and not any(axis.get_legend() for axis in figure.axes)
     parts = ("aligned: accuracy 1.00, leave through exit 1.00", "conflicting: accuracy 1.00, leave through exit 2.00")
     assert all(part + " on average" in sentence for part in parts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ours", [name for name in LECTURE if name not in ("erm", "occam-nets")])
+def test_any_two_methods_can_be_compared(ours):
+    assert f"{ours} minus erm: " in draw_comparison(ERM(), ours=ours, seeds=2)[1]
 
 
 @pytest.mark.slow
