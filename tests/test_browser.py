@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,20 +12,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from chromium import CHROMIUM, FLAGS, NEEDED
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PICTURE = ".debias-panel-shown img"
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-FLAGS += " --disable-component-update --disable-sync"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("CI"),
-        reason="no Chromium on this machine; install it (Debian and Ubuntu: sudo apt install chromium) to run these",
-    ),
-]
+pytestmark = NEEDED
 
 
 @pytest.fixture(scope="module")

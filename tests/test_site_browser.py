@@ -3,24 +3,22 @@
 import functools
 import http.server
 import json
-import os
-import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from chromium import CHROMIUM, FLAGS, NEEDED
 
 from debias_course.lectures import grids
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "assets" / "site"))
 import make  # noqa: E402
+
 import slides  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 LECTURES = [f"notebooks/{path.stem}.html" for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
 PAGES = ["index.html", "CLAIMS.html", "CONTRIBUTING.html", "CHANGELOG.html", "genindex.html", "search.html?q=shortcut"]
 PAGES += [f"api/{path.stem}.html" for path in sorted((ROOT / "assets" / "site" / "api").glob("*.md"))] + LECTURES
@@ -37,13 +35,7 @@ FEW = {  # stops of the panels, fewer than on the site, so that there is less to
     "draw_comparison": dict(at_once=(66,)),
 }
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("CI"),
-        reason="no Chromium on this machine; install it (Debian and Ubuntu: sudo apt install chromium) to run these",
-    ),
-]
+pytestmark = NEEDED
 
 
 @pytest.fixture(scope="module")
