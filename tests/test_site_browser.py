@@ -16,7 +16,6 @@ from debias_course.lectures import grids
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "assets" / "site"))
 import make  # noqa: E402
-
 import slides  # noqa: E402
 
 LECTURES = [f"notebooks/{path.stem}.html" for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]

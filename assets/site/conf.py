@@ -10,7 +10,6 @@ from pygments.lexers.special import TextLexer
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 import docstrings  # noqa: E402
-
 from debias_course import __version__  # noqa: E402
 
 project, author, version, copyright = "debias_course", "its authors", __version__, "MIT licence"

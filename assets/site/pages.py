@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import live
-
 from debias_course.claims.shown import COLORS
 from debias_course.workspace import RESULT
 

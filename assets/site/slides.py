@@ -15,9 +15,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pages
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+import pages
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
