@@ -1,28 +1,23 @@
 """Schematics and strips: where a method intervenes, and where a statement holds."""
 
+import importlib
 import itertools
+import pkgutil
 
 import pytest
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
 
-from debias_course import figures
+from debias_course import figures, lectures
+from debias_course.lectures.method_comparison import decision
 
 OURS = {
-    "shortcut": figures.shortcut_schematic,
-    "weights": figures.weights_schematic,
-    "sampling": figures.sampling_schematic,
-    "smote": figures.smote_schematic,
-    "decoupling": figures.decoupling_schematic,
-    "dann": figures.dann_schematic,
-    "mining": figures.mining_schematic,
-    "group dro": figures.group_dro_schematic,
-    "occam nets": figures.occam_schematic,
-    "adversarial": figures.adversarial_schematic,
-    "fair": figures.fair_schematic,
-    "choosing": figures.choosing_schematic,
-    "plain": lambda: figures.schematic("model", title="DANN", how="A second head guesses the domain. " * 4),
+    topic.name: importlib.import_module(f"{lectures.__name__}.{topic.name}.pictures").schematic
+    for topic in pkgutil.iter_modules(lectures.__path__)
+    if topic.ispkg
 }
+OURS["choosing"] = decision.tree
+OURS["plain"] = lambda: figures.schematic("model", title="DANN", how="A second head guesses the domain. " * 4)
 
 
 def texts(figure):
@@ -89,7 +84,7 @@ def test_the_weights_in_the_schematic_are_those_of_the_method():
 
     counts = torch.tensor([6, 2])
     expected = normalise(inverse_frequency(counts, 1.0), counts, "samples")
-    heights = [-bar.get_height() for bar in figures.weights_schematic().axes[0].patches if hasattr(bar, "get_height")]
+    heights = [-bar.get_height() for bar in OURS["loss_reweighting"]().axes[0].patches if hasattr(bar, "get_height")]
     bars = torch.tensor([h for h in heights if 0 < h < 1])
     plain, weighted = bars[0], bars[8:]
     assert (weighted / plain).tolist() == pytest.approx(expected.repeat_interleave(counts).tolist(), rel=1e-5)
@@ -100,7 +95,7 @@ def test_the_weights_in_the_schematic_of_group_dro_are_those_of_its_update():
 
     from debias_course.methods.group_dro import exponentiated
 
-    bars = [-bar.get_height() for bar in figures.group_dro_schematic().axes[0].patches if hasattr(bar, "get_height")]
+    bars = [-bar.get_height() for bar in OURS["group_dro"]().axes[0].patches if hasattr(bar, "get_height")]
     before, losses, after = torch.tensor([each for each in bars if 0 < each < 0.7]).view(3, 3)
     losses = 2 * losses / losses.max()
     assert losses.tolist() == pytest.approx([0.5, 1.0, 2.0])

@@ -392,7 +392,7 @@ def test_a_row_of_images_is_named_by_its_label_where_there_is_one_attribute():
 
 def test_new_samples_in_the_schematic_lie_where_they_are_said_to():
     """On the given ones where they are copies, and half-way where they are averages."""
-    axis = figures.smote_schematic().axes[0]
+    axis = pictures.schematic().axes[0]
     crosses, squares = (
         [line.get_xydata()[0].tolist() for line in axis.lines if line.get_marker() == marker] for marker in "+s"
     )

@@ -9,21 +9,7 @@ from .charts import bands, bars, curves, heat
 from .images import evidence, perturbations, repainted, sample_grid
 from .planes import embedding, new_samples, principal, regions
 from .results import differences, group_bars, over_epochs, study_bars
-from .schematics import (
-    adversarial_schematic,
-    choosing_schematic,
-    dann_schematic,
-    decoupling_schematic,
-    fair_schematic,
-    group_dro_schematic,
-    mining_schematic,
-    occam_schematic,
-    sampling_schematic,
-    schematic,
-    shortcut_schematic,
-    smote_schematic,
-    weights_schematic,
-)
+from .schematics import schematic
 from .strips import strip
 from .words import alt_text
 
@@ -31,25 +17,17 @@ __all__ = [
     "LINES",
     "MARKERS",
     "PALETTE",
-    "adversarial_schematic",
     "alt_text",
     "bands",
     "bars",
-    "choosing_schematic",
     "curves",
-    "dann_schematic",
-    "decoupling_schematic",
     "differences",
     "embedding",
     "evidence",
-    "fair_schematic",
     "group_bars",
-    "group_dro_schematic",
     "heat",
-    "mining_schematic",
     "new_figure",
     "new_samples",
-    "occam_schematic",
     "over_epochs",
     "perturbations",
     "picture",
@@ -58,12 +36,8 @@ __all__ = [
     "regions",
     "repainted",
     "sample_grid",
-    "sampling_schematic",
     "schematic",
-    "shortcut_schematic",
-    "smote_schematic",
     "strip",
     "study_bars",
     "svg",
-    "weights_schematic",
 ]

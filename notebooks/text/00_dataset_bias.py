@@ -47,7 +47,7 @@ import torch.nn.functional as F
 
 from debias_course import data, evaluate, figures, models
 from debias_course.evaluation import GroupReport
-from debias_course.lectures.dataset_bias import exercises
+from debias_course.lectures.dataset_bias import exercises, pictures
 from debias_course.lectures.dataset_bias.measurements import DatasetBiasLesson
 from debias_course.lectures.dataset_bias.panel import draw_shortcut, fit_shortcut
 from debias_course.lectures.panels import panel
@@ -82,7 +82,7 @@ figures.picture(
 
 # %%
 figures.picture(
-    figures.shortcut_schematic(),
+    pictures.schematic(),
     takeaway="Two paths lead from the image to the label. Nothing tells the network which one we meant.",
 )
 

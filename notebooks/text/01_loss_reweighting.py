@@ -56,7 +56,7 @@ table.round(3)
 
 # %%
 figures.picture(
-    figures.weights_schematic(),
+    pictures.schematic(),
     takeaway="Data, batch, network and update stay as they are. One factor in the loss changes.",
 )
 

@@ -54,7 +54,7 @@ for batch in ERM().batches(splits.train, 32, seed=0, epoch=1)[:10]:
 
 # %%
 figures.picture(
-    figures.sampling_schematic(),
+    pictures.schematic(),
     takeaway="Three ways to choose what is seen. The loss stays as it is.",
 )
 

@@ -69,7 +69,7 @@ print("hardest:", *highest.counts.tolist())
 
 # %%
 figures.picture(
-    figures.mining_schematic(),
+    pictures.schematic(),
     takeaway="Each sample is looked at, but few are learned from. No group and no attribute is used.",
 )
 

@@ -62,7 +62,7 @@ figures.picture(
 
 # %%
 figures.picture(
-    figures.smote_schematic(),
+    pictures.schematic(),
     takeaway="Three ways to fill up a rare population. Only one number differs between them: u.",
 )
 

@@ -58,7 +58,7 @@ figures.picture(
 
 # %%
 figures.picture(
-    figures.group_dro_schematic(),
+    pictures.schematic(),
     takeaway="Data, network and update stay as they are. A second player chooses the weights in the loss.",
 )
 

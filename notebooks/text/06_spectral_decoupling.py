@@ -87,7 +87,7 @@ here.guess(
 
 # %%
 figures.picture(
-    figures.decoupling_schematic(),
+    pictures.schematic(),
     takeaway="Plain training lets the sure samples go. The penalty keeps pulling until all are equally sure.",
 )
 

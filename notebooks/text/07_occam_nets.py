@@ -76,7 +76,7 @@ here.guess(
 
 # %%
 figures.picture(
-    figures.occam_schematic(),
+    pictures.schematic(),
     takeaway="Each exit is to learn what the gate before it does not let go.",
 )
 

@@ -67,7 +67,7 @@ figures.picture(
 
 # %%
 figures.picture(
-    figures.adversarial_schematic(),
+    pictures.schematic(),
     takeaway="Labels, network and update stay as they are. Only the images of the batch are changed.",
 )
 

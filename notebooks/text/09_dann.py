@@ -76,7 +76,7 @@ figures.picture(
 
 # %%
 figures.picture(
-    figures.dann_schematic(),
+    pictures.schematic(),
     takeaway="Both losses are added. The only minus sign is in the layer R, on the way back.",
 )
 

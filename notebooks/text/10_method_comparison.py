@@ -24,7 +24,7 @@ from functools import partial
 from debias_course import comparison as library
 from debias_course import figures, models, study
 from debias_course.data import toys
-from debias_course.lectures.method_comparison import exercises, pictures, search
+from debias_course.lectures.method_comparison import decision, exercises, pictures, search
 from debias_course.lectures.method_comparison.measurements import MethodComparisonLesson
 from debias_course.lectures.method_comparison.panel import COMPARED, draw_comparison
 from debias_course.lectures.panels import panel
@@ -84,7 +84,7 @@ figures.picture(
 
 # %%
 figures.picture(
-    figures.fair_schematic(),
+    pictures.schematic(),
     takeaway="Three steps, and none may look ahead. What would be wrong if the test seeds were used to choose the settings?",
 )
 
@@ -346,7 +346,7 @@ here.claim("B10.8")
 
 # %%
 figures.picture(
-    figures.choosing_schematic(),
+    decision.tree(),
     takeaway="A place to start from, not a verdict. Whatever you try, give plain training the same search beside it.",
 )
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ... import figures
 from ...data import GroupedData, toys
+from ...figures.schematics import ACCENT, COMMON, INK, LINE, arrow, caption, samples
 from ...figures.words import describe
 from ...methods import ERM
 from ...methods.adversarial_training import robust_evaluate
@@ -138,3 +139,35 @@ def groups(table: pd.DataFrame, tested: Mapping[str, str]) -> Figure:
         places = [name.replace(", ", "\n") for name in names]
         figures.bars(values, places=places, y=f"test accuracy, {name}", axis=axis, ylim=(0, 1.02))
     return figure
+
+
+def schematic() -> Figure:
+    """One step to a corner of the square, several steps that come back into it, and what is learned."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """A sample in the middle of a square, the points that an attack may reach. FGSM takes one step to a corner. PGD
+        starts from a random point and takes several steps; one leads out of the square, and is drawn back to its edge.
+        Training then moves the boundary between two classes from inside the square to outside of it."""
+        square: dict[str, Any] = dict(color=COMMON, linewidth=1.4)
+        names = ("FGSM: one step", "PGD: k steps, and back", "learn from the moved one")
+        for middle, name in zip((1.4, 4.0, 6.6), names):
+            caption(axis, middle, top + 0.16, name, fontweight="bold", color=INK, fontsize=12)
+            xs, ys = [middle + 0.4 * x for x in (-1, 1, 1, -1, -1)], [top + 0.78 + 0.4 * y for y in (-1, -1, 1, 1, -1)]
+            axis.plot(xs, ys, linestyle="--", **square)
+            samples(axis, [middle], top + 0.78)
+        step: dict[str, Any] = dict(color=ACCENT, linewidth=2, mutation_scale=11)
+        arrow(axis, (1.4, top + 0.78), (1.8, top + 0.38), **step)
+        path = [(3.75, 0.98), (3.98, 1.06), (4.25, 0.9), (4.72, 0.7), (4.4, 0.7), (4.4, 0.4)]
+        path = [(x, top + y) for x, y in path]
+        for i in (0, 1, 2, 4):
+            arrow(axis, path[i], path[i + 1], **step)
+        arrow(axis, path[3], path[4], **(step | dict(linestyle=":")))
+        axis.plot(*path[0], "x", color=ACCENT, markersize=7, markeredgewidth=2)
+        for x, color, line in (6.74, LINE, ":"), (7.24, INK, "-"):
+            axis.plot([x - 0.1, x + 0.1], [top + 1.2, top + 0.34], color=color, linestyle=line, linewidth=2)
+        axis.plot([7.0], [top + 0.38], "o", color=COMMON, markersize=9)
+        caption(axis, 6.6, top + 1.3, "before")
+        caption(axis, 7.25, top + 1.3, "after")
+
+    how = "Before each step, move every image as far up the loss as a small change can, and train on what comes out."
+    return figures.schematic("batch", how=how, title="Adversarial training", glyph=glyph)

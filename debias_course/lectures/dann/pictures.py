@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from ... import figures, models
 from ...data import Batch
+from ...figures.canvas import PALETTE, new_page
+from ...figures.schematics import ACCENT, COMMON, INK, RARE, WIDTH, arrow, box, caption, digit
 from ...figures.words import describe
 from ...method import State
 from ...methods import DANN
@@ -90,3 +92,37 @@ def three_readers(found: Mapping[str, list[dict[str, float]]], chance: float) ->
     )
     describe(axis, f"What readers of the features get right, on average over the seeds. {means}. Chance is {chance}.")
     return figure
+
+
+def schematic() -> Figure:
+    """Two heads on the same features, and the layer that turns one gradient round."""
+    axis = new_page(WIDTH, 3.1)
+    for x, name in (0.6, "image"), (2.3, "features"), (5.75, "two readers"), (7.35, "losses, added"):
+        caption(axis, x, 0.2, name)
+    digit(axis, 0.6, 1.45, COMMON)
+    box(axis, 1.6, 1.05, 1.4, 0.8, "f", strong=True)
+    box(axis, 4.9, 0.55, 1.7, 0.55, "head: which digit?")
+    box(axis, 4.9, 1.85, 1.7, 0.55, "discriminator", color=RARE)
+    caption(axis, 5.75, 2.58, "which domain?")
+    box(axis, 3.6, 1.8, 0.75, 0.65, "R", color=ACCENT, strong=True)
+    for y, name in (0.82, "L_y"), (2.12, "L_d"):
+        axis.text(7.35, y, f"${name}$", fontsize=14, ha="center", va="center", color=INK)
+        arrow(axis, (6.65, y - 0.1), (7.05, y - 0.1))
+        arrow(axis, (7.05, y + 0.1), (6.65, y + 0.1), color=COMMON, linewidth=2)
+    arrow(axis, (1.05, 1.45), (1.55, 1.45))
+    arrow(axis, (3.05, 1.2), (4.85, 0.72))
+    arrow(axis, (4.85, 0.95), (3.05, 1.43), color=COMMON, linewidth=2)
+    arrow(axis, (3.05, 1.55), (3.55, 1.9))
+    arrow(axis, (4.4, 2.02), (4.85, 2.02))
+    arrow(axis, (4.85, 2.24), (4.4, 2.24), color=COMMON, linewidth=2)
+    arrow(axis, (3.55, 2.25), (3.0, 1.9), color=PALETTE[5], linewidth=2.5, linestyle=(0, (4, 2)))
+    caption(axis, 2.85, 2.3, "× (-λ)", color=PALETTE[5], fontsize=13, fontweight="bold")
+    caption(axis, 0.1, 2.9, "grey: forward     blue: gradient     dashed: gradient, turned round", ha="left")
+    describe(
+        axis,
+        """An image becomes features. Two readers look at them: the head says which digit it is, and the discriminator
+        which domain the image is from. Their losses are added. The gradient of the head's loss goes back to the
+        features as it is; that of the discriminator's loss reaches the discriminator as it is, and is multiplied by
+        minus lambda in the layer R before it reaches the features.""",
+    )
+    return axis.figure  # type: ignore[return-value]  # new_page made no part of one

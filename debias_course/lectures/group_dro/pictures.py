@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from ... import figures, models
 from ...data import Batch, GroupedData
 from ...evaluation import evaluate
+from ...figures.schematics import COMMON, INK, RARE, arrow, caption, samples
 from ...method import State
 from ...methods import ERM, GroupDRO, Method
 from ...training import train
@@ -19,6 +21,7 @@ from .game import FrozenWeights, group_losses
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -103,3 +106,34 @@ def cells(table: pd.DataFrame) -> Figure:
     values = table.pivot(index="method", columns="column", values="value").loc[names, columns].to_numpy().tolist()
     rows = {"": [name if " " in name else f"η = {name}" for name in names]}
     return figures.heat(values, rows=rows, columns={"learning rate, weight decay": columns}, of="worst group, test")
+
+
+def schematic() -> Figure:
+    """After every batch, the weights of the groups with the higher losses grow."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Three groups with a weight of a third each and mean losses 0.5, 1 and 2: at a step size of 1, their weights
+        become 0.14, 0.23 and 0.63. The new weights multiply the losses of this batch, and the next one starts with
+        them."""
+        base, losses = top + 0.8, (0.5, 1.0, 2.0)
+        raised = [math.exp(each) for each in losses]
+        after = [each / sum(raised) for each in raised]
+        for left, heights, name in (
+            (0.75, [0.9 * each for each in (1 / 3, 1 / 3, 1 / 3)], "weights q"),
+            (3.4, [0.28 * each for each in losses], "losses of this batch"),
+            (6.05, [0.9 * each for each in after], "new weights"),
+        ):
+            xs = [left + 0.45 * i for i in range(3)]
+            axis.bar(
+                xs, [-each for each in heights], 0.28, bottom=base - 0.12, color=[COMMON, COMMON, RARE], alpha=0.45
+            )
+            samples(axis, xs[:2], base)
+            samples(axis, xs[2:], base, rare=True)
+            caption(axis, left + 0.45, base + 0.26, name)
+        caption(axis, 2.5, base - 0.22, "×", fontsize=16, color=INK)
+        caption(axis, 2.5, base + 0.02, "exp(η · loss)")
+        arrow(axis, (4.75, base - 0.1), (5.65, base - 0.1))
+        caption(axis, 5.2, base - 0.25, "divide by sum")
+
+    how = "Each group's mean loss counts with a weight. After every batch, the weights of groups with high losses grow."
+    return figures.schematic("loss", how=how, title="Group DRO", glyph=glyph)

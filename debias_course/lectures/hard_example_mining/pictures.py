@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ... import figures, models
 from ...data import Batch, GroupedData, colored_digits
 from ...figures.canvas import PALETTE, SMALL
+from ...figures.schematics import COMMON, RARE, arrow, caption, samples
 from ...figures.words import describe
 from ...method import State
 from ...methods import HardMining
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WRONG, RARE = "wrong label", "against the pattern"
+WRONG, AGAINST = "wrong label", "against the pattern"
 FRAMES: dict[str, dict[str, Any]] = {  # told apart by colour and by line
     WRONG: dict(edgecolor=PALETTE[5], linewidth=2.5, linestyle="-"),
-    RARE: dict(edgecolor=PALETTE[4], linewidth=1.8, linestyle=(0, (2, 1))),
+    AGAINST: dict(edgecolor=PALETTE[4], linewidth=1.8, linestyle=(0, (2, 1))),
 }
 
 
@@ -51,7 +52,7 @@ def kept(method: HardMining, *, network: str = "linear") -> Figure:
     figure, axes = figures.new_figure(8.0, 3.4, 1, 2, sharey=True)
     for axis, (name, wrong) in zip(axes, {"clean labels": 0.0, "one label in ten wrong": 0.1}.items()):
         shares = kept_by_epoch(method, wrong=wrong, network=network).T.tolist()
-        named = dict(zip(("follows the pattern", RARE, WRONG), shares))
+        named = dict(zip(("follows the pattern", AGAINST, WRONG), shares))
         figures.bands(named, x=f"epoch, {name}", y="share of the kept", axis=axis)
     axes[1].set_ylabel("")
     return figure
@@ -69,7 +70,7 @@ def highest(seed: int = 0, *, epochs: int = 5, columns: int = 25) -> Figure:
     figure, axis = figures.new_figure(width, height + 0.5, layout="none")
     axis.set(position=(0, 0, 1, height / (height + 0.5)))
     sheet = torch.ones(rows * side, columns * side, 3)
-    marks = {WRONG: found.wrong.tolist(), RARE: found.rare.tolist()}
+    marks = {WRONG: found.wrong.tolist(), AGAINST: found.rare.tolist()}
     for i, image in enumerate(images):
         top, left = i // columns * side + 2, i % columns * side + 2
         sheet[top : top + side - 4, left : left + side - 4] = image.permute(1, 2, 0)
@@ -95,3 +96,23 @@ def _legend(axis: Axes) -> None:
 
     handles = [Patch(facecolor="white", label=name, **look) for name, look in FRAMES.items()]
     axis.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=SMALL)
+
+
+def schematic() -> Figure:
+    """All are scored, and the hardest are learned from."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Of eight samples, six common ones and two rare ones, the three with the highest losses are kept: both rare
+        ones, and a common one, which may have a wrong label."""
+        base, losses = top + 0.88, (0.06, 0.3, 0.1, 0.05, 0.12, 0.08, 0.5, 0.4)
+        for left, kept, name in (0.6, range(8), "1. score all N"), (4.5, (1, 6, 7), "2. learn from the B highest"):
+            for i, loss in enumerate(losses):
+                x, rare = left + 0.36 * i, i >= 6
+                chosen = i in kept
+                axis.bar([x], [-loss], 0.24, bottom=base - 0.12, color=RARE if rare else COMMON, alpha=0.45 * chosen)
+                samples(axis, [x], base, rare=rare, faint=not chosen)
+            caption(axis, left + 1.26, base + 0.27, name)
+        arrow(axis, (3.5, base - 0.2), (4.1, base - 0.2))
+
+    how = "Look at the loss of every sample (the bars), and learn from the highest only."
+    return figures.schematic("loss", how=how, title="Hard example mining", glyph=glyph)

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ... import figures
+from ...figures.canvas import new_page
 from ...figures.marks import legend_above
+from ...figures.schematics import ACCENT, COMMON, INK, LINE, RARE, WIDTH, arrow, box, caption
 from ...figures.words import describe
 from ...study import Mean, Study, mean_over_seeds
 from .search import balancing, unaided
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 KINDS = {  # how a method is drawn: colour, marker
@@ -205,3 +208,67 @@ def ranked(table: pd.DataFrame, data: str = "four groups") -> pd.DataFrame:
         rows.append(dict(method=name, mean=mean, **more, ranks="{} to {}".format(*ranks[name])))
     columns = ["method", "mean", "difference", "low", "high", "ranks"]
     return pd.DataFrame(rows, columns=columns).sort_values("mean", ascending=False).set_index("method").round(3)
+
+
+MARKS = {"plain": (COMMON, "o"), "A": (RARE, "s"), "B": (ACCENT, "^")}
+
+
+def schematic() -> Figure:
+    """The same search for all, other seeds for the test, differences seed by seed, and their interval."""
+    axis = new_page(WIDTH, 3.4)
+    parts = (
+        (1.75, "1. search, alike for all", "equally many settings; validation\nchooses one, on seeds of its own"),
+        (4.5, "2. test, other seeds", "one seed, one line: the same\ndata, start and order for all"),
+        (6.85, "3. differences", "intervals, the wider,\nthe more methods there are"),
+    )
+    for x, name, said in parts:
+        caption(axis, x, 0.22, name, fontweight="bold", color=INK, fontsize=12)
+        caption(axis, x, 2.6, said)
+    _search(axis)
+    _test(axis)
+    _differences(axis)
+    last = "Nothing of the test is seen before the settings stand."
+    caption(axis, 0.1, 3.15, last, ha="left", color=INK, fontsize=12)
+    describe(
+        axis,
+        """Three steps. First, plain training and the methods A and B are tried in equally many settings, and
+        validation chooses one of them, on seeds of its own. Second, the chosen ones are tested on other seeds; on each
+        seed all have the same data, start and order of samples. Third, the differences to plain training have an
+        interval each: that of A lies above zero, so A is ahead; that of B contains zero, so B is not told apart from
+        plain training.""",
+    )
+    return axis.figure  # type: ignore[return-value]  # new_page made no part of one
+
+
+def _search(axis: Axes) -> None:
+    for i, (name, best) in enumerate(zip(MARKS, (1, 3, 0))):
+        y = 0.75 + 0.6 * i
+        caption(axis, 0.1, y, name, ha="left", color=INK, fontsize=12)
+        for j in range(4):
+            box(axis, 0.8 + 0.52 * j, y - 0.17, 0.4, 0.34, color=ACCENT if j == best else LINE, strong=j == best)
+        arrow(axis, (2.9, y), (3.45, y))
+
+
+def _test(axis: Axes) -> None:
+    heights = ((2.0, 1.75, 2.1, 1.85, 1.95), (1.35, 1.15, 1.5, 1.2, 1.4), (1.9, 1.45, 2.2, 1.95, 1.6))
+    for s in range(5):
+        x = 3.75 + 0.36 * s
+        axis.plot([x, x], [0.95, 2.2], color=LINE, linewidth=0.8)
+        for (color, marker), each in zip(MARKS.values(), heights):
+            axis.plot([x], [each[s]], marker, color=color, markersize=8)
+    for x, (name, (color, marker)) in zip((3.7, 4.45, 4.85), MARKS.items()):
+        axis.plot([x], [0.62], marker, color=color, markersize=8)
+        caption(axis, x + 0.12, 0.62, name, ha="left")
+
+
+def _differences(axis: Axes) -> None:
+    axis.plot([6.3, 6.3], [0.6, 2.15], color=INK, linewidth=1)
+    caption(axis, 6.3, 2.25, "0", color=INK)
+    for y, name, ends, said in (
+        (0.95, "A", (6.65, 7.25), "ahead of plain"),
+        (1.65, "B", (6.05, 6.75), "not told apart"),
+    ):
+        color, marker = MARKS[name]
+        axis.plot(ends, [y, y], color=color, linewidth=2)
+        axis.plot([sum(ends) / 2], [y], marker, color=color, markersize=8)
+        caption(axis, 6.9, y + 0.28, said)

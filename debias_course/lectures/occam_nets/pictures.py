@@ -9,11 +9,13 @@ import torch
 
 from ... import data, figures
 from ...data import GroupedData
+from ...figures.schematics import ACCENT, arrow, box, caption
 from ...figures.words import describe
 from ...methods.occam_nets import Exits, OccamNet, leave_by
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -90,3 +92,28 @@ def gates(table: pd.DataFrame) -> Figure:
     told = {"pairs told apart": table["trained"].tolist(), "exit wrong on conflicting": table["wrong"].tolist()}
     figures.bars(told, y="share, training data", axis=axes[1], ylim=(0, 1.02), **how)
     return figure
+
+
+def schematic() -> Figure:
+    """An exit after each stage, and gates that weigh the samples of the next exit."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Three stages of a network in a row, with an exit below each. Exit 0 takes the map of its stage, but sends no
+        gradient back. Between the exits stand two gates, 0 and 1: how shut a gate is becomes the weight of a sample in
+        the next exit. An answer leaves exit 1 and exit 2; exit 0 never answers."""
+        for i in range(3):
+            left = 0.45 + 2.5 * i
+            box(axis, left, top + 0.05, 1.3, 0.36, f"stage {i}")
+            box(axis, left, top + 0.72, 1.3, 0.36, f"exit {i}", color=ACCENT, strong=bool(i))
+            arrow(axis, (left + 0.65, top + 0.43), (left + 0.65, top + 0.7))
+            if i == 0:
+                caption(axis, left + 1.2, top + 0.57, "no gradient")
+                caption(axis, left + 0.65, top + 1.22, "never answers")
+            else:
+                arrow(axis, (left - 1.18, top + 0.23), (left - 0.02, top + 0.23))
+                arrow(axis, (left - 1.18, top + 0.9), (left - 0.02, top + 0.9), color=ACCENT, linewidth=2)
+                caption(axis, left - 0.6, top + 0.74, f"gate {i - 1}")
+                caption(axis, left + 0.65, top + 1.22, "answers, if its gate is open" if i == 1 else "answers the rest")
+
+    how = "An exit after each stage answers. Its gate tells whether it is right; the next exit learns the rest."
+    return figures.schematic(("model", "loss"), how=how, title="OccamNets", glyph=glyph)

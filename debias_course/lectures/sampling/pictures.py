@@ -11,10 +11,12 @@ from torch import Tensor
 from ... import figures
 from ...contexts import isolated_randomness
 from ...data import GroupedData
+from ...figures.schematics import INK, box, caption, samples
 from ...figures.words import describe
 from .measurements import move
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -44,3 +46,34 @@ def ten_ways(data: GroupedData, group: int = 2, seed: int = 0) -> Figure:
         axes[0], f"A digit of the group {data.group_names[group]}: as it is, and ten times turned, shifted, scaled."
     )
     return figure
+
+
+def schematic() -> Figure:
+    """Three ways of evening out who is seen, an epoch or a batch at a time."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Of six common samples and two rare ones, over-sampling shows the same two rare ones three times, while
+        under-sampling leaves four common ones out, and batch sampling gives each group two seats in every batch."""
+        common, rare = top + 0.49, top + 0.81
+        for middle, name, said in (
+            (1.4, "over-sampling", "the same two, three times"),
+            (4.0, "under-sampling", "four of six left out"),
+            (6.6, "batch sampling", "two seats each, every time"),
+        ):
+            caption(axis, middle, top + 0.16, name, fontweight="bold", color=INK, fontsize=12)
+            caption(axis, middle, top + 1.17, said)
+        samples(axis, [0.5 + 0.36 * i for i in range(6)], common)
+        for copy in range(3):
+            box(axis, 0.48 + 0.68 * copy, rare - 0.14, 0.5, 0.28)
+            samples(axis, [0.62 + 0.68 * copy, 0.85 + 0.68 * copy], rare, rare=True)
+        xs = [3.1 + 0.36 * i for i in range(6)]
+        samples(axis, xs[:2], common)
+        samples(axis, xs[2:], common, faint=True)
+        samples(axis, xs[:2], rare, rare=True)
+        for left in (5.5, 6.29, 7.08):
+            box(axis, left, top + 0.31, 0.62, 0.68)
+            samples(axis, [left + 0.18, left + 0.44], common)
+            samples(axis, [left + 0.18, left + 0.44], rare, rare=True)
+
+    how = "Change who is seen, and how often: when an epoch is put together, or in every batch."
+    return figures.schematic(("data", "batch"), how=how, title="Sampling", glyph=glyph)

@@ -10,6 +10,7 @@ import torch
 from ... import data, figures, models
 from ...data import Splits, toys
 from ...evaluation import predict
+from ...figures.schematics import INK, LINE, caption, samples
 from ...figures.words import describe
 from ...methods import SMOTE
 from ...methods.smote import neighbours
@@ -17,6 +18,7 @@ from ...training import train
 from .measurements import by_digit, floats, made
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WITH_A_BAR, WITHOUT = 2, 29  # places among the sevens, in the order of the file
@@ -84,3 +86,33 @@ def islands(methods: Mapping[str, SMOTE], seed: int = 0) -> Figure:
     for axis in axes[0, 1:]:
         axis.set_ylabel("")
     return figure
+
+
+def schematic() -> Figure:
+    """What fills up a rare population, where its samples are or on the way between neighbours."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Three rare samples with a common one beside them. Copies lie where the three are; random points lie anywhere
+        on the way between two neighbours; averages lie half-way. The common sample is ignored."""
+        places = [(-0.7, 0.78), (0.1, 0.44), (0.75, 0.86)]
+        for middle, name, said, shares in (
+            (1.4, "copies", "u = 0: the same three places", ()),
+            (4.0, "random points", "u between 0 and 1", (0.2, 0.35, 0.55, 0.7, 0.85)),
+            (6.6, "averages", "u = ½", (0.5,)),
+        ):
+            caption(axis, middle, top + 0.16, name, fontweight="bold", color=INK, fontsize=12)
+            caption(axis, middle, top + 1.17, said)
+            points = [(middle + x, top + y) for x, y in places]
+            samples(axis, [middle - 0.05], top + 0.86)
+            for (x, y), (to_x, to_y) in (points[:2], points[1:]) if shares else ():
+                axis.plot([x, to_x], [y, to_y], color=LINE, linewidth=1, zorder=1)
+                for u in shares:
+                    cross = x + u * (to_x - x), y + u * (to_y - y)
+                    axis.plot(*cross, "+", color=INK, markersize=8, markeredgewidth=1.6)
+            for x, y in points:
+                samples(axis, [x], y, rare=True)
+                if not shares:
+                    axis.plot([x], [y], "+", color=INK, markersize=8, markeredgewidth=1.6)
+
+    how = "Fill up the rare population with new samples (crosses): on the way from one of its samples to a neighbour."
+    return figures.schematic("data", how=how, title="SMOTE", glyph=glyph)

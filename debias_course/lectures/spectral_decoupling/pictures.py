@@ -9,6 +9,7 @@ import torch
 
 from ... import figures, models
 from ...data import GroupedData, Splits, toys
+from ...figures.schematics import ACCENT, INK, arrow, caption, samples
 from ...figures.words import describe
 from ...methods import ERM, Method, SpectralDecoupling
 from ...training import train
@@ -17,6 +18,7 @@ from .features import pulls, rank_correlation, twelve_features
 from .panel import fit_moons
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -75,3 +77,30 @@ def pull_by_feature(optimizer: str = "adamw", steps: int = 100, seed: int = 0) -
 
 def _inputs(part: GroupedData) -> torch.Tensor:
     return part.batch(torch.arange(len(part))).inputs
+
+
+def schematic() -> Figure:
+    """Plain training leaves sure samples alone, and the penalty draws all to one margin."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Left, plain training: six common samples lie far right on a line of margins and hardly move, two rare ones
+        lie left and are pulled to the right. Right, with the penalty: all are pulled to one point in the middle, the
+        common ones from the right and the rare ones from the left."""
+        line = top + 0.75
+        for left, name in (0.5, "plain: the sure ones rest"), (4.5, "penalty: one margin for all"):
+            caption(axis, left + 1.5, top + 0.16, name, fontweight="bold", color=INK, fontsize=12)
+            arrow(axis, (left, line + 0.2), (left + 3.0, line + 0.2))
+            caption(axis, left + 1.5, top + 1.17, "margin: how sure")
+            common, rare = [left + 1.55 + 0.25 * i for i in range(6)], [left + 0.15, left + 0.45]
+            samples(axis, common, line)
+            samples(axis, rare, line, rare=True)
+            pull: dict[str, Any] = dict(color=ACCENT, linewidth=2)
+            for x in rare:
+                arrow(axis, (x, line - 0.2), (x + 0.26, line - 0.2), **pull)
+            if left > 1:
+                axis.plot([left + 1.25] * 2, [line - 0.35, line + 0.25], color=ACCENT, linewidth=2, linestyle=":")
+                for i, x in enumerate(common):
+                    arrow(axis, (x, line - 0.2), (x - 0.1 - 0.02 * i, line - 0.2), **(pull | dict(mutation_scale=9)))
+
+    how = "Add λ/2 times the squared margin of each sample to the loss: too sure a sample is pulled back."
+    return figures.schematic("loss", how=how, title="Spectral decoupling", glyph=glyph)
