@@ -60,7 +60,7 @@ def deck(book: dict[str, Any]) -> str:
     opening = source(cells[0])
     title = re.findall(r"^# (.+)", opening, flags=re.MULTILINE)[-1]
     slides = [slide(title, text(paragraph(opening, "The question.")), "course-title")]
-    drawn = [each for cell in cells if "_schematic(" in source(cell) for each in shown(cell)]
+    drawn = [each for cell in cells if ".schematic(" in source(cell) for each in shown(cell)]
     slides += [slide("The mechanism", each) for each in drawn[:1]]
     answers = {
         id: number for number, cell in enumerate(cells) for id in pages.IDS.findall(source(cell)) if is_claim(cell)
