@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from . import methods as methods
     from . import models as models
     from .evaluation import evaluate as evaluate
+    from .large import train as train
     from .study import study as study
-    from .training import train as train
 
 
-FUNCTIONS = dict(evaluate="debias_course.evaluation", train="debias_course.training")
+FUNCTIONS = dict(evaluate="debias_course.evaluation", train="debias_course.large")
 
 
 class _Package(ModuleType):

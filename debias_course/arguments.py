@@ -139,10 +139,15 @@ def parser() -> Parser:
     """The command line: one parser for each command."""
     top = Parser(prog="debias-course", description=ABOUT)
     top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(dest="command", required=True, metavar="compare | inspect | claims | list | lab")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="compare | train | inspect | claims | list | lab"
+    )
 
     each = commands.add_parser("compare", help="train methods on one data set, over seeds, and compare them")
     compare_arguments(each)
+
+    each = commands.add_parser("train", help="train one model and leave it; the same command goes on after a crash")
+    train_arguments(each)
 
     each = commands.add_parser("inspect", help="look at a folder of images: its groups, their bias, broken files")
     each.add_argument("path", type=path, help="a folder with metadata.csv, or with CelebA's two tables")
@@ -170,22 +175,11 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
     """The options of `compare`; their defaults are those of `comparison.compare` and of `train`, but for the network,
     with which all methods work."""
     usual = DEFAULTS | {name: known.default for name, known in inspect.signature(compare).parameters.items()}
-    each.add_argument(
-        "--data", default="colored-digits", type=name_or_path, help=f"{', '.join(DATASETS)}, or a folder of images"
-    )
     such = "such as erm,'loss-reweighting(by=label,power=0.5)', or all: the twelve of the lecture"
     each.add_argument("--methods", default="all", type=text, help=such)
     each.add_argument("--seeds", default=str(usual["seeds"]), type=text, help="a count (5) or a range (100:105)")
     each.add_argument("--out", type=path, help="folder for a report, with all numbers as CSV and JSON")
-    each.add_argument("--aligned-share", type=number(0, 1), help="share of training digits with their own colour")
-    each.add_argument(
-        "--model", default="staged", type=text, help=f"{', '.join(MODELS)}, or a classifier of torchvision"
-    )
-    each.add_argument("--epochs", type=whole(1), default=usual["epochs"])
-    each.add_argument("--batch-size", type=whole(1), default=usual["batch_size"])
-    each.add_argument("--lr", type=number(0), default=usual["lr"])
-    each.add_argument("--weight-decay", type=number(0), default=usual["weight_decay"])
-    each.add_argument("--optimizer", default=usual["optimizer"], choices=list(OPTIMIZERS))
+    training_arguments(each)
     each.add_argument(
         "--trials",
         type=whole(1, len(RATES) * len(DECAYS)),
@@ -199,6 +193,33 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
     each.add_argument("--select", default=usual["select"], choices=list(SELECT)[1:], help=chooses)
     each.add_argument("--metric", default=usual["metric"], choices=METRICS, help="of the differences and ranks")
     each.add_argument("--jobs", type=whole(1), help="runs at a time; one per core by default, one on a GPU")
+
+
+def train_arguments(each: argparse.ArgumentParser) -> None:
+    """The options of `train`; their defaults are those of the function."""
+    each.add_argument("--method", default="erm", type=text, help="such as group-dro, or 'group-dro(step_size=0.1)'")
+    each.add_argument("--seed", type=whole(0), default=DEFAULTS["seed"])
+    each.add_argument(
+        "--out", type=path, required=True, help="folder for the model, report, history, settings and checkpoints"
+    )
+    each.add_argument("--select", default=DEFAULTS["select"], choices=list(SELECT), help="chooses the epoch")
+    training_arguments(each)
+
+
+def training_arguments(each: argparse.ArgumentParser) -> None:
+    """The options of all that trains: the data, the network, the settings."""
+    each.add_argument(
+        "--data", default="colored-digits", type=name_or_path, help=f"{', '.join(DATASETS)}, or a folder of images"
+    )
+    each.add_argument("--aligned-share", type=number(0, 1), help="share of training digits with their own colour")
+    each.add_argument(
+        "--model", default="staged", type=text, help=f"{', '.join(MODELS)}, or a classifier of torchvision"
+    )
+    each.add_argument("--epochs", type=whole(1), default=DEFAULTS["epochs"])
+    each.add_argument("--batch-size", type=whole(1), default=DEFAULTS["batch_size"])
+    each.add_argument("--lr", type=number(0), default=DEFAULTS["lr"])
+    each.add_argument("--weight-decay", type=number(0), default=DEFAULTS["weight_decay"])
+    each.add_argument("--optimizer", default=DEFAULTS["optimizer"], choices=list(OPTIMIZERS))
     each.add_argument("--device", type=text, help="cpu, or the GPU's name; a GPU is used where there is one")
     folder_arguments(each)
     each.add_argument("--leave-out-broken", action="store_true", help="go on without images that cannot be read")

@@ -1,4 +1,4 @@
-"""The commands of `debias-course`: compare, inspect, claims, list, lab."""
+"""The commands of `debias-course`: compare, train, inspect, claims, list, lab."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .training import pick_device
 def run(arguments: Sequence[str]) -> int:
     """Run a command; returns its exit code. Arguments that make no sense are a UsageError."""
     args = parser().parse_args(with_signs(arguments))
-    commands = dict(compare=compare, inspect=inspect_images, claims=claims, list=list_methods, lab=lab)
+    commands = dict(compare=compare, train=train_one, inspect=inspect_images, claims=claims, list=list_methods, lab=lab)
     return commands[args.command](args)
 
 
@@ -36,10 +36,9 @@ def compare(args: argparse.Namespace) -> int:
     from . import comparison, report
 
     methods, seeds, device = parse_methods(args.methods), parse_seeds(args.seeds), pick_device(args.device)
-    if args.model not in MODELS:
-        nearest(args.model, MODELS | dict.fromkeys(_networks()), "model")
+    known_model(args.model)
     data, named = data_set(args)
-    model = MODELS.get(args.model) or network(args.model, data(seed=seeds[0]).train)
+    model = builder(args.model, data, seeds[0])
     names = "epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "metric", "trials", "search_seeds"
     settings = {name: getattr(args, name) for name in names}
     described = dict(data=named, seeds=args.seeds, methods=", ".join(methods), model=args.model, **settings)
@@ -53,6 +52,35 @@ def compare(args: argparse.Namespace) -> int:
         if args.out:
             print(f"written: {', '.join(map(str, report.write(args.out, found, described)))}")
     return 0
+
+
+def train_one(args: argparse.Namespace) -> int:
+    """Train one model, or go on where that was interrupted, and leave it in a folder; the exit status."""
+    from .large import left
+
+    methods = parse_methods(args.method)
+    if len(methods) != 1:
+        raise UsageError(f"--method names {len(methods)} methods; name one, or use: debias-course compare")
+    known_model(args.model)
+    data, named = data_set(args)
+    splits, names = data(seed=args.seed), ("epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "seed")
+    settings = {name: getattr(args, name) for name in names}
+    described = dict(data=named, method=args.method, model=args.model, **settings, device=str(pick_device(args.device)))
+    model, (method,) = builder(args.model, data, args.seed)(splits.train, seed=args.seed), methods.values()
+    report, paths = left.trained(args.out, model, splits, method, described, device=args.device, **settings)
+    print(report, f"written: {', '.join(map(str, paths))}", sep="\n")
+    return 0
+
+
+def known_model(name: str) -> None:
+    """UsageError for a model that nobody knows."""
+    if name not in MODELS:
+        nearest(name, MODELS | dict.fromkeys(_networks()), "model")
+
+
+def builder(name: str, data: Callable[..., Splits], seed: int) -> Callable[..., torch.nn.Module]:
+    """The function of data and seed that builds the model of this name."""
+    return MODELS.get(name) or network(name, data(seed=seed).train)
 
 
 def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:

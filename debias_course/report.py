@@ -119,8 +119,8 @@ def write(folder: Path, found: Comparison, configuration: Mapping[str, Any]) -> 
     )
     contents = {
         "report.html": page(found, facts, differences).encode(),
-        "results.csv": _csv(found.study.table),
-        "search.csv": _csv(found.searched),
+        "results.csv": in_csv(found.study.table),
+        "search.csv": in_csv(found.searched),
         "comparison.png": differences,
         FACTS: _json(facts),
     }
@@ -234,7 +234,8 @@ def by_group(found: Comparison) -> pd.DataFrame:
     return shown.reset_index()
 
 
-def _csv(frame: pd.DataFrame) -> bytes:
+def in_csv(frame: pd.DataFrame) -> bytes:
+    """For a file that a spreadsheet may open."""
     """The table as CSV, in which no text is a formula for a spreadsheet."""
     return frame.map(_no_formula).to_csv(index=False).encode()
 

@@ -306,12 +306,12 @@ def test_importing_the_package_brings_nothing_heavy():
 def test_the_package_hands_out_its_modules_and_functions():
     source = """
 import debias_course
-assert callable(debias_course.study) and debias_course.training.train is debias_course.train
+assert callable(debias_course.study) and debias_course.large.train is debias_course.train
 import debias_course.study, debias_course.evaluation
 from debias_course import data, evaluate, methods, models, study, train
 assert debias_course.study is study and study.__module__ == "debias_course.study"
 assert {"data", "evaluate", "methods", "models", "study", "train"} <= set(dir(debias_course))
-assert (evaluate, train) == (debias_course.evaluation.evaluate, debias_course.training.train)
+assert (evaluate, train) == (debias_course.evaluation.evaluate, debias_course.large.train)
 assert not hasattr(debias_course, "nothing")
 """
     subprocess.run([sys.executable, "-c", source], check=True)
