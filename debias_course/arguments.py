@@ -18,9 +18,11 @@ from .data import DATASETS
 from .methods import LECTURE, METHODS, Method, knobs
 from .models import MODELS
 from .study import METRICS
+from .study.on import FORMS
 from .training import DEFAULTS, OPTIMIZERS, SELECT
 
 ABOUT = "Compare methods, look at your own images, measure the lecture's claims, open the course."
+CLUSTERS = f"run on a cluster: {FORMS}"
 Number = TypeVar("Number", int, float)
 LARGEST = 4096  # pixels of an image's side; a thousand such images are 50 GB
 
@@ -161,6 +163,7 @@ def parser() -> Parser:
     )
     each.add_argument("--budget", default="quick", choices=("quick", "full"))
     each.add_argument("--save", action="store_true", help="keep receipts in assets/claims")
+    each.add_argument("--on", type=text, help=CLUSTERS)
 
     each = commands.add_parser("list", help="methods with their knobs, ranges and needs")
 
@@ -193,6 +196,7 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
     each.add_argument("--select", default=usual["select"], choices=list(SELECT)[1:], help=chooses)
     each.add_argument("--metric", default=usual["metric"], choices=METRICS, help="of the differences and ranks")
     each.add_argument("--jobs", type=whole(1), help="runs at a time; one per core by default, one on a GPU")
+    each.add_argument("--on", type=text, help=CLUSTERS)
 
 
 def train_arguments(each: argparse.ArgumentParser) -> None:

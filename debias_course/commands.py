@@ -21,6 +21,7 @@ from .data import DATASETS, GroupedData, Splits
 from .methods import METHODS, knobs
 from .models import MODELS, pretrained
 from .study import parse_seeds
+from .study.on import running_on
 from .training import pick_device
 
 
@@ -28,7 +29,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command; returns its exit code. Arguments that make no sense are a UsageError."""
     args = parser().parse_args(with_signs(arguments))
     commands = dict(compare=compare, train=train_one, inspect=inspect_images, claims=claims, list=list_methods, lab=lab)
-    return commands[args.command](args)
+    with running_on(getattr(args, "on", None)):
+        return commands[args.command](args)
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -67,8 +69,9 @@ def train_one(args: argparse.Namespace) -> int:
     settings = {name: getattr(args, name) for name in names}
     described = dict(data=named, method=args.method, model=args.model, **settings, device=str(pick_device(args.device)))
     model, (method,) = builder(args.model, data, args.seed)(splits.train, seed=args.seed), methods.values()
-    report, paths = left.trained(args.out, model, splits, method, described, device=args.device, **settings)
-    print(report, f"written: {', '.join(map(str, paths))}", sep="\n")
+    found = left.trained(args.out, model, splits, method, described, device=args.device, **settings)
+    if found:
+        print(found[0], f"written: {', '.join(map(str, found[1]))}", sep="\n")
     return 0
 
 

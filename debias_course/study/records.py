@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 from collections.abc import Iterable
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Sent:
         return pickle.loads(self.content) if self.content else self.known
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.content:
+            return Sent, (None, self.content)
         try:
             return Sent, (None, cloudpickle.dumps(self.known))
         except Exception:
@@ -58,6 +61,17 @@ def run_and_keep(sent: Sent, path: Path, index: int, process: int) -> tuple[int,
         record = json.loads(json.dumps(dict(found.job.run(), key=path.stem)))
     keep(path, json.dumps(record).encode())
     return index, record
+
+
+def run_elsewhere(sent: Sent, data: Sent) -> dict[str, Any] | None:
+    """The record of a `Keyed` job, whose data come apart, on a worker that shares no disk with who asks and keeps its
+    stages in a cache folder of its own; None where the job is something else there."""
+    try:
+        expected: Keyed = sent.thing
+        (found,) = keyed([replace(expected.job, data=data.thing)])
+    except Exception:
+        return None
+    return json.loads(json.dumps(dict(found.job.run(), key=found.key))) if found.key == expected.key else None
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cache import cache_folder
+from ..cache import cache_folder, keep
 from ..training import pick_device
-from .jobs import BUILT, Job, keyed, size_of
-from .records import Sent, read, run_and_keep
+from .clusters import Cluster, cluster
+from .jobs import BUILT, Job, Keyed, keyed, size_of
+from .records import Sent, read, run_and_keep, run_elsewhere
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -27,16 +31,43 @@ def progress_bar(total: int, *, show: bool = True, what: str = "runs") -> tqdm:
     return tqdm(total=total, desc=what, unit="run", smoothing=0, disable=not show, file=sys.stderr)
 
 
+@dataclass
+class Missing:
+    """A run that has to be done: what is run, where its record is kept, and its place among the records."""
+
+    each: Keyed
+    path: Path
+    place: int
+
+
 def run_all(jobs: Sequence[Job], bar: tqdm, *, n_jobs: int | None = None) -> list[dict[str, Any]]:
     """The records of all jobs, of one device, in their order; those that are kept are read, the others run and kept.
-    All are counted on `bar`, a `progress_bar` with room for them. Raises WorkerDied where the system ended a worker."""
+    All are counted on `bar`, a `progress_bar` with room for them. On a cluster that `joblib.parallel_config` names, all
+    its workers are used. Raises WorkerDied where the system ended a worker."""
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs < 1):
         raise ValueError(f"{n_jobs!r} runs at a time are none; use a whole number from 1")
-    import joblib
+    records, missing = _kept(jobs)
+    kept = len(jobs) - len(missing)
+    if not bar.disable:
+        bar.n, bar.initial = bar.n + kept, bar.initial + kept  # they took no time and say nothing of the others
+        bar.refresh()
+    there = cluster() if missing else None
+    found = _elsewhere(missing, there) if there else _at_home(missing, n_jobs, [job.device for job in jobs])
+    by_place = {each.place: each for each in missing}
+    for place, record in found:
+        if record is None:  # it was something else there
+            each = by_place[place]
+            _, record = run_and_keep(Sent(each.each), each.path, place, os.getpid())
+        records[place] = record or {}
+        bar.update()
+    return records
 
+
+def _kept(jobs: Sequence[Job]) -> tuple[list[dict[str, Any]], list[Missing]]:
+    """The records that are kept, empty where there is none, and what has to be run for those."""
     folder = cache_folder() / "runs"
     sizes: dict[int, int] = {}
-    records: list[dict[str, Any]] = []  # empty where it has to be run
+    records: list[dict[str, Any]] = []
     missing = []
     for job, each in zip(jobs, keyed(jobs)):
         path = folder / f"{each.key}.json"
@@ -48,25 +79,52 @@ def run_all(jobs: Sequence[Job], bar: tqdm, *, n_jobs: int | None = None) -> lis
             if sum(sizes.values()) > BUILT:
                 del sizes[id(each.job.data)]
                 each = replace(each, job=job)
-            missing.append((Sent(each), path, len(records) - 1, os.getpid()))
-    kept = len(jobs) - len(missing)
-    if not bar.disable:
-        bar.n, bar.initial = bar.n + kept, bar.initial + kept  # they took no time and say nothing of the others
-        bar.refresh()
-    on_cpu = all(job.device == "cpu" for job in jobs)  # one GPU is one worker
+            missing.append(Missing(each, path, len(records) - 1))
+    return records, missing
+
+
+def _at_home(
+    missing: Sequence[Missing], n_jobs: int | None, devices: Sequence[str]
+) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """(place, record) of each, as it comes, from processes of this machine, which keep them."""
+    import joblib
+
+    on_cpu = all(device == "cpu" for device in devices)  # one GPU is one worker
     n_jobs = min(n_jobs or _cores(), len(missing)) if on_cpu else 1
+    sent = [joblib.delayed(run_and_keep)(Sent(m.each), m.path, m.place, os.getpid()) for m in missing]
     try:
-        for i, record in _done([joblib.delayed(run_and_keep)(*each) for each in missing], n_jobs):
-            if record is None:  # it was something else there
-                _, record = run_and_keep(*next(each for each in missing if each[2] == i))
-            records[i] = record or {}
-            bar.update()
+        yield from _done(sent, n_jobs)
     except BrokenProcessPool as error:
         raise WorkerDied(
             "a worker process was ended from outside, most likely because memory ran out; finished runs are kept: "
             f"repeat the call with fewer runs at a time than {n_jobs} (n_jobs=1, or --jobs 1), and it goes on"
         ) from error
-    return records
+
+
+def _elsewhere(missing: Sequence[Missing], there: Cluster) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """(place, record) of each, as it comes, from a cluster; they are kept here, and data are sent once to a worker."""
+    import joblib
+
+    jobs = [m.each.job for m in missing]
+    data = {key: there.put(Sent(thing)) for key, thing in {id(job.data): job.data for job in jobs}.items()}
+    nothing: dict[str, Any] = dict(data=None)  # it comes apart
+    bare = [replace(m.each, job=replace(m.each.job, **nothing)) for m in missing]
+    calls = [joblib.delayed(run_elsewhere)(Sent(each), data[id(job.data)]) for each, job in zip(bare, jobs)]
+    others = 0
+    try:
+        for number, record in there.done(calls):
+            if record is not None:
+                keep(missing[number].path, json.dumps(record).encode())
+            others += record is None
+            yield missing[number].place, record
+    except ChildProcessError as error:
+        raise WorkerDied(f"{error}; finished runs are kept: repeat the call, and it goes on") from error
+    if others:
+        warnings.warn(
+            f"{others} of {len(missing)} runs were something else on the cluster and were done here; install the same "
+            "versions of the course, of torch and of what your own code uses there, and put files in the same places",
+            stacklevel=2,
+        )
 
 
 def _cores() -> int:
@@ -74,14 +132,17 @@ def _cores() -> int:
 
 
 def in_workers(calls: Sequence[tuple], *, n_jobs: int | None = None, what: str = "runs") -> list[Any]:
-    """What calls, made by `joblib.delayed`, return, in their order, with a bar. On all cores; on a GPU one by one."""
+    """What calls, made by `joblib.delayed`, return, in their order, with a bar. On all cores, or on
+    all workers of a cluster; on a GPU one by one."""
     n_jobs = n_jobs or (_cores() if pick_device().type == "cpu" else 1)
+    there = cluster()
     with progress_bar(len(calls), what=what) as bar:
-        done = []
-        for each in _done(calls, min(n_jobs, len(calls)), ordered=True):
-            done.append(each)
+        found = there.done(calls) if there else enumerate(_done(calls, min(n_jobs, len(calls)), ordered=True))
+        done = {}
+        for place, each in found:
+            done[place] = each
             bar.update()
-    return done
+    return [done[place] for place in range(len(calls))]
 
 
 def _done(calls: Sequence[tuple], n_jobs: int, *, ordered: bool = False) -> Iterable[Any]:

@@ -8,9 +8,20 @@ def _local(host):
     if not isinstance(host, str) or host in ("", "localhost"):
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+        return address.is_loopback or _own(address)
     except ValueError:
         return host == socket.gethostname()
+
+
+def _own(address):
+    """Whether it is an address of this machine: one can only listen on one's own."""
+    with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+        return True
 
 
 def _refuse(host):
