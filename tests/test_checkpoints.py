@@ -155,6 +155,8 @@ def test_a_folder_is_for_one_process_at_a_time(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot be written .*; choose another folder"):
         small(checkpoint=tmp_path / "file" / "below")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+        small(checkpoint=tmp_path, epoch=1)
 
 
 def test_a_checkpoint_holds_nothing_but_numbers_and_words(tmp_path):

@@ -21,6 +21,9 @@ from ..data import GroupedData
 from ..method import Method
 from ..settings import SETTINGS, checked_settings, watched_data
 from ..training import PLAIN, Loop, Run, pick_device
+from . import spread
+from .checkpoints import Checkpoints, key_of
+from .loop import LongLoop
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -39,26 +42,32 @@ def train(
     checkpoint    a folder in which every epoch leaves what the training needs to go on: the same call, after a crash or
                   a kill, continues after the last whole epoch, to the same result. Give the folder to one training
                   only; FileExistsError where it holds those of another one.
+
+    In the processes of `torchrun`, they train one model together, to the weights that one process would find but for
+    the order of sums: each computes its part of every batch. They have to make the same call; the first shows the bar,
+    looks on and writes.
     """
-    if checkpoint is None:
+    where = None if checkpoint is None else folder("checkpoint", checkpoint)
+    if where is None and not spread.in_processes():
         return training.train(model, data, method, **how)
-    return _long(model, data, method, folder("checkpoint", checkpoint), **how)
+    return _long(model, data, method, where, **how)
 
 
-def _long(model: nn.Module, data: GroupedData, method: Method, where: Path, **how: Any) -> Run:
-    from .checkpoints import Checkpoints, key_of
-    from .loop import LongLoop
-
-    given = training.DEFAULTS | {name: how.pop(name) for name in SETTINGS if name in how}
-    settings = checked_settings(given)
-    device = pick_device(how.pop("device", None))
+def _long(model: nn.Module, data: GroupedData, method: Method, where: Path | None, **how: Any) -> Run:
+    inspect.signature(training.train).bind(model, data, method, **how)  # TypeError for what it does not take
+    settings = checked_settings(training.DEFAULTS | {name: how.pop(name) for name in SETTINGS if name in how})
+    device, kind = pick_device(how.pop("device", None)), LongLoop
     progress, on_step = how.pop("progress", False), how.pop("on_step", None)
     watched = watched_data(model, data, method, select=settings["select"], **dict(validation=None, watch=None) | how)
-    decides = Loop, method, model, type(data), sorted(settings.items()), sorted(watched)
-    with alone(where):
-        key = key_of(*decides, data=[data, *(watched[name] for name in sorted(watched))], device=device)
-        told = dict(method=method, **settings, device=device)
-        loop = LongLoop(method, settings, device, on_step, checkpoints=Checkpoints(where, key, told))
+    if spread.in_processes():
+        device, kind = spread.joined(device), spread.SpreadLoop
+        on_step = on_step if spread.first() else None
+    with alone(where) if where and spread.first() else contextlib.nullcontext():
+        loop = kind(method, settings, device, on_step)
+        if where and spread.first():
+            decides = Loop, method, model, type(data), sorted(settings.items()), sorted(watched)
+            key = key_of(*decides, data=[data, *(watched[name] for name in sorted(watched))], device=device)
+            loop.checkpoints = Checkpoints(where, key, dict(method=method, **settings, device=device))
         return loop.run(model, data, watched, progress)
 
 

@@ -27,14 +27,18 @@ from ..method import Method
 from ..report import in_csv
 from ..training import Run
 from . import train
+from .spread import first
 
 
 def trained(
     folder: Path, model: nn.Module, splits: Splits, method: Method, described: Mapping[str, Any], **how: Any
-) -> tuple[GroupReport, list[Path]]:
-    """Train, or go on, and write the files: the report on the test set, and their paths."""
+) -> tuple[GroupReport, list[Path]] | None:
+    """Train, or go on, and write the files: the report on the test set, and their paths. Of several processes, the
+    first does so, and the others return None."""
     place = folder / "checkpoints"
     run = train(model, splits.train, method, validation=splits.validation, checkpoint=place, progress=True, **how)
+    if not first():
+        return None
     report = evaluate(run.model, splits.test, train=splits.train)
     contents = {
         "model.pt": _weights(run.model),

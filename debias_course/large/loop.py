@@ -112,9 +112,12 @@ class LongLoop(Loop):
         spent = time.perf_counter() - self.began + self.spent
         self.checkpoints.save(done.epoch, dict(parts, drawn=drawn(self.device), done=vars(done), spent=spent))
 
+    def _last(self) -> dict[str, Any] | None:
+        return self.checkpoints.last() if self.checkpoints else None
+
     def _restored(self, model: nn.Module, state: State, optimizer: Optimizer) -> Progress:
         """What is known from the last checkpoint, whose model, state, optimiser and random numbers are taken up."""
-        kept = self.checkpoints.last() if self.checkpoints else None
+        kept = self._last()
         if kept is None:
             return Progress()
         model.load_state_dict(kept["model"])
