@@ -195,7 +195,7 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
     chooses = "chooses the epoch of a run, and among the trials"
     each.add_argument("--select", default=usual["select"], choices=list(SELECT)[1:], help=chooses)
     each.add_argument("--metric", default=usual["metric"], choices=METRICS, help="of the differences and ranks")
-    each.add_argument("--jobs", type=whole(1), help="runs at a time; one per core by default, one on a GPU")
+    each.add_argument("--jobs", type=whole(1), help="runs at a time; one for each core, or for each GPU, by default")
     each.add_argument("--on", type=text, help=CLUSTERS)
 
 

@@ -50,8 +50,9 @@ def study(
     data      called as data(seed=s) -> Splits, or fixed Splits
     model     called as model(splits.train, seed=s); or one for each method, by its name
     test_every_epoch  then `Study.at` and `Study.by_epoch` know the test accuracy of shorter trainings, too
-    n_jobs    worker processes: all cores by default, one on a GPU; `joblib.parallel_config` chooses other backends,
-              such as a cluster's (with threads, the runs go one by one)
+    n_jobs    worker processes: one for each core by default, or for each GPU; more of them share the GPUs.
+              `joblib.parallel_config` chooses other places, such as a cluster with all its workers (see `clusters`;
+              with threads, the runs go one by one)
     settings  as for `training.train`: epochs, batch_size, lr, weight_decay, select
 
     Interrupted with Ctrl-C, it keeps every finished run: the same call goes on from there.

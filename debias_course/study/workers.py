@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..cache import cache_folder, keep
 from ..training import pick_device
 from .clusters import Cluster, cluster
+from .gpus import gpus, take_one
 from .jobs import BUILT, Job, Keyed, keyed, size_of
 from .records import Sent, read, run_and_keep, run_elsewhere
 
@@ -89,11 +91,10 @@ def _at_home(
     """(place, record) of each, as it comes, from processes of this machine, which keep them."""
     import joblib
 
-    on_cpu = all(device == "cpu" for device in devices)  # one GPU is one worker
-    n_jobs = min(n_jobs or _cores(), len(missing)) if on_cpu else 1
+    n_jobs = min(_at_a_time(devices, n_jobs), len(missing))
     sent = [joblib.delayed(run_and_keep)(Sent(m.each), m.path, m.place, os.getpid()) for m in missing]
     try:
-        yield from _done(sent, n_jobs)
+        yield from _done(sent, n_jobs, on_cpu=set(devices) == {"cpu"})
     except BrokenProcessPool as error:
         raise WorkerDied(
             "a worker process was ended from outside, most likely because memory ran out; finished runs are kept: "
@@ -127,17 +128,27 @@ def _elsewhere(missing: Sequence[Missing], there: Cluster) -> Iterator[tuple[int
         )
 
 
+def _at_a_time(devices: Sequence[str], n_jobs: int | None) -> int:
+    """How many runs at a time: as many as are asked for, or one for each core or GPU. Those of a GPU that was asked for
+    by its number, or of another accelerator, go one by one."""
+    kinds = set(devices)
+    if kinds == {"cpu"}:
+        return n_jobs or _cores()
+    return n_jobs or len(gpus()) or 1 if kinds == {str(pick_device())} else 1
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_workers(calls: Sequence[tuple], *, n_jobs: int | None = None, what: str = "runs") -> list[Any]:
     """What calls, made by `joblib.delayed`, return, in their order, with a bar. On all cores, or on
-    all workers of a cluster; on a GPU one by one."""
-    n_jobs = n_jobs or (_cores() if pick_device().type == "cpu" else 1)
+    all workers of a cluster; one for each GPU."""
+    device = str(pick_device())
+    n_jobs, how = _at_a_time([device], n_jobs), dict(ordered=True, on_cpu=device == "cpu")
     there = cluster()
     with progress_bar(len(calls), what=what) as bar:
-        found = there.done(calls) if there else enumerate(_done(calls, min(n_jobs, len(calls)), ordered=True))
+        found = there.done(calls) if there else enumerate(_done(calls, min(n_jobs, len(calls)), **how))
         done = {}
         for place, each in found:
             done[place] = each
@@ -145,7 +156,7 @@ def in_workers(calls: Sequence[tuple], *, n_jobs: int | None = None, what: str =
     return [done[place] for place in range(len(calls))]
 
 
-def _done(calls: Sequence[tuple], n_jobs: int, *, ordered: bool = False) -> Iterable[Any]:
+def _done(calls: Sequence[tuple], n_jobs: int, *, ordered: bool = False, on_cpu: bool = True) -> Iterable[Any]:
     """What calls return, as it comes or in their order; with threads, which share random generators, one by one."""
     import joblib
 
@@ -157,6 +168,8 @@ def _done(calls: Sequence[tuple], n_jobs: int, *, ordered: bool = False) -> Iter
         how = dict(return_as="generator" if ordered else "generator_unordered")
     if isinstance(backend, joblib.parallel.BACKENDS["loky"]):  # Ctrl-C reaches the whole group: it is for this process
         how |= dict(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+        if not on_cpu:
+            how |= dict(initializer=take_one, initargs=(tempfile.mkdtemp(prefix="debias-course-gpus-"), gpus(), n_jobs))
     return joblib.Parallel(n_jobs=n_jobs, **how)(calls)
 
 
