@@ -226,7 +226,9 @@ def training_arguments(each: argparse.ArgumentParser) -> None:
     each.add_argument("--optimizer", default=DEFAULTS["optimizer"], choices=list(OPTIMIZERS))
     each.add_argument("--device", type=text, help="cpu, or the GPU's name; a GPU is used where there is one")
     folder_arguments(each)
-    each.add_argument("--leave-out-broken", action="store_true", help="go on without images that cannot be read")
+    broken = each.add_mutually_exclusive_group()
+    broken.add_argument("--leave-out-broken", action="store_true", help="go on without images that cannot be read")
+    broken.add_argument("--untried", action="store_true", help="begin before all images of a large folder were tried")
 
 
 def folder_arguments(command: argparse.ArgumentParser) -> None:

@@ -92,7 +92,8 @@ def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:
     if args.data in DATASETS or not Path(args.data).expanduser().is_dir():
         data = DATASETS[nearest(args.data, DATASETS, "data set", "or give a folder of images")]
         if options:
-            raise UsageError(f"--{next(iter(options)).replace('broken', 'leave-out-broken')} is for a folder of images")
+            first = next(iter(options)).replace("broken", "untried" if args.untried else "leave-out-broken")
+            raise UsageError(f"--{first} is for a folder of images")
         planted = inspect.signature(data).parameters.get("aligned_share")
         if args.aligned_share is None:
             return data, f"{args.data}, aligned share {planted.default:g}" if planted else args.data
@@ -124,6 +125,8 @@ def folder_options(args: argparse.Namespace) -> dict:
         options["memory"] = args.memory * 1e9
     if getattr(args, "leave_out_broken", False):
         options["broken"] = "leave out"
+    if getattr(args, "untried", False):
+        options["broken"] = "on demand"
     if args.columns:
         pairs = [part.partition("=") for part in args.columns.split(",")]
         if not all(name and column for name, _, column in pairs):

@@ -14,6 +14,8 @@ def test_every_row_has_a_name_a_ratio_and_a_target(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmark", "--json", "--repeats", "1"])
     monkeypatch.setattr(benchmark, "DRAWN", 2000)
     monkeypatch.setattr(benchmark, "NEIGHBOURS", [(50, 4, 1)])
+    monkeypatch.setattr(benchmark, "LISTED", 3000)
+    monkeypatch.setattr(benchmark, "LISTED", 3000)
     monkeypatch.setattr(benchmark, "IMAGES", 1000)
     monkeypatch.setattr(benchmark, "STEPS", 3)
     benchmark.main()
@@ -21,6 +23,8 @@ def test_every_row_has_a_name_a_ratio_and_a_target(monkeypatch, capsys):
     assert {"name", "ratio", "target"} <= set(rows[0]) and all(row["ratio"] >= 0 for row in rows)
     names = [row["name"] for row in rows]
     assert "resnet18 on 1,000 JPEGs: waiting for images / all" in names
+    assert "opening a table of 3,000 images / reading it with pandas" in names
+    assert "opening a table of 3,000 images / reading it with pandas" in names
     assert "panel of the shortcut: moved slider / empty figure" in names
     assert "SMOTE, 50 in 4: imbalanced-learn / ours" in names
     assert "mlp: train, ERM / limit" in names and "cnn: DataLoader loop / limit" in names

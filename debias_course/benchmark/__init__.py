@@ -25,6 +25,8 @@ from . import data, panel, steps
 
 BATCHES = {"mlp": 23, "cnn": 4}  # of an epoch: where each takes long, a few will do
 DRAWN = 1_000_000  # samples of the epoch that is drawn
+LISTED = 1_000_000  # images in a table that is opened
+LISTED = 1_000_000  # images in a table that is opened
 IMAGES, STEPS = 5_000, 12  # JPEG files in a folder, and how many steps are trained on them
 NEIGHBOURS = [(5_000, 64, 3), (20_000, 512, 1)]  # samples and dimensions that SMOTE doubles, and repeats that suffice
 
@@ -45,6 +47,7 @@ def parts(repeats: int) -> dict[str, Callable[[], list[dict]]]:
         ],
         "draw": lambda: [data.measure_draw(groups, DRAWN, **how) for groups in (4, 1000)],
         "panel": lambda: [panel.measure_panel(**how)],
+        "opening": lambda: [data.measure_opening(LISTED, repeats=min(1, repeats))],
         "folder": lambda: [data.measure_folder(IMAGES, STEPS)],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -94,6 +95,25 @@ def measure_folder(images: int, steps: int, *, blocks: int = 3) -> dict:
             shares.append(waited / (time.perf_counter() - began))
         batches.close()  # type: ignore[attr-defined]  # a generator, declared as an iterator
     return row(f"resnet18 on {images:,} JPEGs: waiting for images / all", shares, 0.10)
+
+
+def measure_opening(rows: int, *, repeats: int) -> dict:
+    """Opening a folder whose table lists so many images, which are decoded on demand, relative to pandas reading its
+    table as text (in CPU time; the images need not be there)."""
+    import pandas as pd
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = pd.DataFrame(dict(filename=[f"{i % 1000:03d}/{i:09d}.jpg" for i in range(rows)]))
+        table["split"], table["y"], table["a"] = (table.index // n % m for n, m in ((1, 3), (3, 500), (1500, 2)))
+        table.to_csv(Path(folder) / "metadata.csv", index=False)
+        contenders = {
+            "ours": lambda: image_folder(folder, memory=0, broken="on demand"),
+            "pandas": lambda: pd.read_csv(Path(folder) / "metadata.csv", dtype=str),
+        }
+        spent = take_turns(contenders, repeats)
+    name = f"opening a table of {rows:,} images / reading it with pandas"
+    return row(name, [turn["ours"] / turn["pandas"] for turn in spent], 30.0)
 
 
 def write_folder(folder: Path, n: int) -> None:

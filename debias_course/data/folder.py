@@ -1,6 +1,7 @@
 """Images on disk with a table: one's own data, as a `GroupedData` that every method takes.
 
-A folder holds the images and a table with one row per image. Three layouts are known, and `columns` names others:
+A folder holds the images and a table with one row per image, or a tree. Four layouts are known, and `columns` names
+others:
 
 metadata.csv, as Waterbirds has it (Sagawa et al. 2020)
     img_filename    path of the image in the folder
@@ -19,6 +20,9 @@ list_attr_celeba.csv with list_eval_partition.csv, as CelebA has them (Liu et al
     image_id        in both: name of the image in img_align_celeba/, or in the folder itself
     Blond_Hair, Male and 38 others, -1 or 1: the first is the label and the second the attribute, unless you choose
     partition       0, 1, 2, as above
+
+a tree of folders, as torchvision's ImageFolder reads it
+    train/cat/1.jpg a file of train, val or test and of a label; the attribute is unknown, and one for all
 
 columns=dict(file="path", label="diagnosis", attribute="scanner", split="fold") reads a metadata.csv with these names.
 Labels and attributes are text, which becomes their name ("landbird"), or numbers ("y=0"); both are sorted.
@@ -74,10 +78,11 @@ def _read(
 
 
 def _decoded(
-    report: FolderReport, workers: int | None, again: bool = False
+    report: FolderReport, workers: int | None, again: bool = False, untried: bool = False
 ) -> tuple[FolderReport, list[np.ndarray | None]]:
     """The report without the files that cannot be decoded, which become problems, and the images of each split, uint8
-    [n, 3, size, size] (None where they will stream: then files that were tried before are tried `again` on demand)."""
+    [n, 3, size, size] (None where they will stream: then files that were tried before are tried `again` on demand, or
+    stay `untried`)."""
     import pandas as pd
 
     rows, images, good, problems = report.table.rows, [], [], list(report.table.problems)
@@ -85,9 +90,11 @@ def _decoded(
     for split, name in enumerate(PARTS):
         part = rows[rows["split"] == split]
         linked = lead_out(path, root, part["file"])
-        pixels, failed = _part_decoded(report, part[~linked], workers, again)
+        pixels, failed = None, {}
+        if not (untried and report.streams):
+            pixels, failed = _part_decoded(report, part[~linked], workers, again)
         failed |= dict.fromkeys(part.index[linked], "a link leads out of the folder; copy the image into it")
-        files = part["file"].to_dict()
+        files = part["file"].loc[list(failed)].to_dict()
         named = [Problem(int(row), f"{files[row]!r}: {why}", f"{root / files[row]}") for row, why in failed.items()]
         problems += named
         images.append(pixels)
@@ -159,17 +166,19 @@ def image_folder(
     columns    names of the columns for file, label, attribute and split, where they are others than the layout's
     label, attribute  the same for these two, such as label="Blond_Hair", attribute="Male"
     memory     bytes that the images may take, 3·size² each; what takes more is read from disk batch by batch
-    broken     "refuse" files that are missing or cannot be decoded, or "leave out" and warn
+    broken     "refuse" files that are missing or cannot be decoded, or "leave out" and warn; or "on demand": images
+               that stream are not tried before, which takes minutes for a million, and a broken one ends the training
     workers    threads that decode; one per core by default
 
-    Every file is decoded before it is used; those that a symbolic link leads out of the folder are not, and count as
-    broken. Raises FolderError with everything that is wrong, row by row, and warns
-    when a group has test samples but none to train on.
+    Every file is decoded before it is used, but for those on demand. Files that a symbolic link leads out of the folder
+    are not, and count as broken. Raises FolderError with everything that is wrong, row by row, and warns when a group
+    has test samples but none to train on.
     """
-    choice("broken", broken, ("refuse", "leave out"))
-    report, images = _decoded(_read(path, size, columns, label, attribute, memory, workers), workers)
+    choice("broken", broken, ("refuse", "leave out", "on demand"))
+    report = _read(path, size, columns, label, attribute, memory, workers)
+    report, images = _decoded(report, workers, untried=broken == "on demand")
     table = report.table
-    if table.problems and (broken == "refuse" or not can_be_left_out(table.problems)):
+    if table.problems and (broken != "leave out" or not can_be_left_out(table.problems)):
         raise FolderError(table.path, table.problems)
     if table.problems:
         left = f"{len(table.problems):,} of {len(table.rows) + len(table.problems):,} images are left out"
@@ -187,8 +196,14 @@ def _part(report: FolderReport, split: int, pixels: np.ndarray | None, workers: 
     rest = (labels, attributes, table.label_names, table.attribute_names)
     if pixels is not None:
         return GroupedData(torch.from_numpy(pixels), *rest)
-    files = part["file"].to_numpy(dtype=object)
+    files = compact(part["file"].to_numpy(dtype=object))
     return GroupedData(ImageFiles(str(table.root), files, report.size, workers, report.memory), *rest)
+
+
+def compact(texts: np.ndarray) -> np.ndarray:
+    """An array of texts without an object for each, where NumPy knows such (from 2.0)."""
+    kind = getattr(np.dtypes, "StringDType", None)
+    return texts.astype(kind()) if kind else texts
 
 
 def folder_source(path: str | Path, **options: Any) -> Callable[..., Splits]:

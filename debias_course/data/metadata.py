@@ -20,6 +20,7 @@ import numpy as np
 
 from ..checks import folder, isa, shown
 from .grouped import PARTS, group_names
+from .tree import TREE, read_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ SPLITS = {"0": 0, "1": 1, "2": 2, "train": 0, "training": 0, "val": 1, "valid": 
 WATERBIRDS = dict(file="img_filename", label="y", attribute="place", split="split")
 BALANCING = dict(file="filename", label="y", attribute="a", split="split")
 CELEBA = dict(file="image_id", label="Blond_Hair", attribute="Male", split="partition")
-LAYOUTS = (WATERBIRDS, BALANCING, CELEBA)
+LAYOUTS = (WATERBIRDS, BALANCING, CELEBA, TREE)
 SHOWN = 20  # problems that a message lists
 MOST = 1000  # different labels or attributes; a column with more is something else
 
@@ -127,8 +128,10 @@ def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, 
         columns, name = CELEBA | chosen, " with ".join(each.name for each in celeba)
         inside = next((d for d in ("img_align_celeba/img_align_celeba", "img_align_celeba") if (path / d).is_dir()), "")
         problems = _join(frame, partition, columns["file"], columns["split"])
+    elif (tree := read_tree(path)) is not None:
+        frame, name, inside, problems, columns = tree, "the tree of folders", "", [], TREE | chosen
     else:
-        known = "metadata.csv, or list_attr_celeba.csv with list_eval_partition.csv"
+        known = "metadata.csv, or list_attr_celeba.csv with list_eval_partition.csv, or folders such as train/cat"
         raise FileNotFoundError(f"{path} has no table of its images: put in {known} (see debias_course.data.folder)")
     for part, other in itertools.combinations(columns, 2):
         if columns[part] == columns[other]:
