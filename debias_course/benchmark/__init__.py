@@ -1,6 +1,6 @@
 """How far is a training step from the limit? Everything in one run, as ratios.
 
-    python -m debias_course.benchmark [--json] [--only mlp]
+    python -m debias_course.benchmark [--json] [--only mlp] [--device NAME]
 
 Limit: forward, backward and optimiser on batches that are ready, nothing else. Against it: the same work as `train`
 does it (batches cut from the data, the method's loss, the sum of losses), and as a loop over a DataLoader does it,
@@ -17,12 +17,14 @@ import argparse
 import json
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 
 from .. import models
 from . import data, panel, steps
 
+LARGE = 8  # batches of an epoch of ResNet-18
 BATCHES = {"mlp": 23, "cnn": 4}  # of an epoch: where each takes long, a few will do
 DRAWN = 1_000_000  # samples of the epoch that is drawn
 LISTED = 1_000_000  # images in a table that is opened
@@ -33,7 +35,7 @@ NEIGHBOURS = [(5_000, 64, 3), (20_000, 512, 1)]  # samples and dimensions that S
 
 def parts(repeats: int) -> dict[str, Callable[[], list[dict]]]:
     """What can be measured, by name: functions that return rows."""
-    how = dict(repeats=repeats)
+    how: dict[str, Any] = dict(repeats=repeats)
     return {
         **{
             name: partial(steps.measure, name, models.MODELS[name], batches=batches, **how)
@@ -52,16 +54,29 @@ def parts(repeats: int) -> dict[str, Callable[[], list[dict]]]:
     }
 
 
+def on_device(device: str, repeats: int) -> dict[str, Callable[[], list[dict]]]:
+    """What can be measured on another device than the CPU: the steps, of a large network, too."""
+    networks = {name: (models.MODELS[name], batches) for name, batches in BATCHES.items()}
+    networks["resnet18"] = partial(models.pretrained, name="resnet18", weights=False), LARGE
+    return {
+        name: partial(steps.measure, name, build, batches=batches, repeats=repeats, device=device)
+        for name, (build, batches) in networks.items()
+    }
+
+
 def main() -> None:
     """Print the rows as they are measured, or all as JSON."""
     about = "How far is a training step from the limit? Everything in one run, as ratios."
     parser = argparse.ArgumentParser(prog="python -m debias_course.benchmark", description=about)
     parser.add_argument("--json", action="store_true", help="a list of objects with name, ratio, target")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", choices=list(parts(1)), help="measure one part")
+    parser.add_argument("--only", choices=[*parts(1), "resnet18"], help="measure one part")
+    parser.add_argument("--device", default="cpu", help="on a GPU: the steps of mlp, cnn, resnet18, in wall time")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    chosen = parts(args.repeats)
+    chosen = parts(args.repeats) if args.device == "cpu" else on_device(args.device, args.repeats)
+    if args.only and args.only not in chosen:
+        parser.error(f"--only {args.only} is not measured on {args.device}; there are {', '.join(chosen)}")
     rows = []
     if not args.json:
         print(f"{'cost of one / of the other':<62} {'median':>7}  {'range':<13} target")

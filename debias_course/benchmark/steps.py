@@ -45,15 +45,22 @@ ROWS: list[tuple[str, str, dict[str, float]]] = [
 ]
 
 
-def measure(name: str, build: Callable[..., nn.Module], *, batches: int, repeats: int) -> list[dict]:
-    """Ratios of every contender to the limit, for one model and epochs that end after so many batches."""
-    data = colored_digits().train
+def measure(
+    name: str, build: Callable[..., nn.Module], *, batches: int, repeats: int, device: str = "cpu"
+) -> list[dict]:
+    """Ratios of every contender to the limit, for one model and epochs that end after so many batches. Targets are for
+    the CPU."""
+    data = colored_digits().train.to(device)
     data = data.subset(torch.arange(len(data) // BATCH * BATCH))  # full batches for everybody
-    ready = [data.batch(rows) for rows in islice(ERM().batches(data, BATCH, seed=0, epoch=1), batches)]
+    ready = [data.batch(rows.to(device)) for rows in islice(ERM().batches(data, BATCH, seed=0, epoch=1), batches)]
+
+    def start() -> nn.Module:
+        return build(data).to(device)
+
     contenders = {
-        "limit": limit(build(data), data, ready),
-        "limit again": limit(build(data), data, ready),
-        "DataLoader loop": dataloader(build(data), data, batches),
+        "limit": limit(start(), data, ready),
+        "limit again": limit(start(), data, ready),
+        "DataLoader loop": dataloader(start(), data, batches),
     }
     methods = {
         "ERM": ERM(),
@@ -64,10 +71,15 @@ def measure(name: str, build: Callable[..., nn.Module], *, batches: int, repeats
         "DANN": DANN(width=64),
         "PGD-7": AdversarialTraining(steps=7),
     }
-    contenders |= {f"train, {each}": ours(build(data), data, method, batches) for each, method in methods.items()}
-    spent = take_turns(contenders, repeats)
+    contenders |= {f"train, {each}": ours(start(), data, method, batches) for each, method in methods.items()}
+    spent = take_turns(contenders, repeats, device=device)
+    on_cpu = device == "cpu"
     return [
-        row(f"{name}: {each} / {basis}", [turn[each] / turn[basis] for turn in spent], target.get(name))
+        row(
+            f"{name}: {each} / {basis}",
+            [turn[each] / turn[basis] for turn in spent],
+            target.get(name) if on_cpu else None,
+        )
         for each, basis, target in ROWS
     ]
 
@@ -88,17 +100,17 @@ def limit(model: nn.Module, data: GroupedData, batches: Iterable[Batch]) -> Call
 def ours(model: nn.Module, data: GroupedData, method: Method, batches: int) -> Callable[[], None]:
     """An epoch of a method, as `train` goes through it."""
     with isolated_randomness(0):
-        model = method.model(model, data).train()
-        state = method.start(model, data)
+        model = method.model(model, data).train().to(data.device)
+        state = method.start(model, data).to(data.device)
     optimizer = make_optimizer("adamw", method.parameters(model, state), 1e-3, 0.0)
-    state.begin(progress=0.5)
+    state.begin(device=data.device, progress=0.5)
     epochs = count(1)
 
     def epoch() -> None:
-        total = torch.zeros(())
+        total = torch.zeros((), device=data.device)
         state.epoch = next(epochs)
         for rows in islice(method.batches(data, BATCH, seed=0, epoch=state.epoch), batches):
-            total += method.step(model, data.batch(rows), state, optimizer)
+            total += method.step(model, data.batch(rows.to(data.device)), state, optimizer)
         float(total)
 
     return epoch
@@ -108,6 +120,7 @@ def dataloader(model: nn.Module, data: GroupedData, batches: int) -> Callable[[]
     """An epoch as most research code goes through it: a DataLoader, a weighted sampler, one `.item()` per step."""
     from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
+    device, data = data.device, data.to("cpu")
     images = data.inputs.float() / 255
     weights = (1 / data.counts.double())[data.groups]
     sampler = WeightedRandomSampler(weights.tolist(), len(data), generator=torch.Generator().manual_seed(0))
@@ -118,7 +131,7 @@ def dataloader(model: nn.Module, data: GroupedData, batches: int) -> Callable[[]
         with isolated_randomness(0):  # the loader draws a seed from the global generator
             for inputs, labels, _groups in islice(loader, batches):
                 optimizer.zero_grad()
-                loss = F.cross_entropy(model(inputs), labels)
+                loss = F.cross_entropy(model(inputs.to(device)), labels.to(device))
                 loss.backward()
                 optimizer.step()
                 loss.item()

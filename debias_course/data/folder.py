@@ -90,7 +90,8 @@ def _decoded(
     for split, name in enumerate(PARTS):
         part = rows[rows["split"] == split]
         linked = lead_out(path, root, part["file"])
-        pixels, failed = None, {}
+        pixels: np.ndarray | None = None
+        failed: dict[int, str] = {}
         if not (untried and report.streams):
             pixels, failed = _part_decoded(report, part[~linked], workers, again)
         failed |= dict.fromkeys(part.index[linked], "a link leads out of the folder; copy the image into it")
