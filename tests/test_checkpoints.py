@@ -59,14 +59,15 @@ def same(one, other):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the model predicts")  # of an attack on a network that is too small
 @each_method
 def test_every_method_goes_on_to_the_same_weights(method, tmp_path):
     goes_on(method, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["group-dro", "learning-from-failure", "re-bias"])
+@pytest.mark.parametrize("name", ["group-dro", "learning-from-failure", "re-bias", "input-smote"])
 def test_state_optimisers_and_samplers_go_on(name, tmp_path):
-    goes_on(METHODS[name](), tmp_path)
+    goes_on(METHODS[name](**({"by": "group"} if "smote" in name else {})), tmp_path)
 
 
 def goes_on(method, tmp_path):

@@ -79,7 +79,7 @@ class LongLoop(Loop):
         watched = {name: split.to(self.device) for name, split in watched.items()}
         trained = self.built(model, data)
         state, optimizer = self._begun(trained, data)
-        done = self._restored(trained, state, optimizer)
+        done = self._restored(trained, data, state, optimizer)
         for self.next in super()._epochs(done.epoch + 1 if done.epoch else state.epoch, progress):
             found = super()._trained(model, data, watched, False)
             self._choose(done, found["records"], watched)
@@ -115,11 +115,12 @@ class LongLoop(Loop):
     def _last(self) -> dict[str, Any] | None:
         return self.checkpoints.last() if self.checkpoints else None
 
-    def _restored(self, model: nn.Module, state: State, optimizer: Optimizer) -> Progress:
+    def _restored(self, model: nn.Module, data: GroupedData, state: State, optimizer: Optimizer) -> Progress:
         """What is known from the last checkpoint, whose model, state, optimiser and random numbers are taken up."""
         kept = self._last()
         if kept is None:
             return Progress()
+        self.method.data(model, data, state)  # what is drawn once, such as the new samples of SMOTE, is drawn again
         model.load_state_dict(kept["model"])
         state.load_state_dict(kept["state"])
         optimizer.load_state_dict(kept["optimizer"])
