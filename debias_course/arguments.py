@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from . import __version__
 from .comparison import DECAYS, RATES, compare
 from .data import DATASETS
+from .data.grouped import PARTS
 from .methods import LECTURE, METHODS, Method, knobs
 from .models import MODELS
 from .study import METRICS
@@ -142,7 +143,7 @@ def parser() -> Parser:
     top = Parser(prog="debias-course", description=ABOUT)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(
-        dest="command", required=True, metavar="compare | train | inspect | claims | list | lab"
+        dest="command", required=True, metavar="compare | train | evaluate | inspect | claims | list | lab"
     )
 
     each = commands.add_parser("compare", help="train methods on one data set, over seeds, and compare them")
@@ -150,6 +151,19 @@ def parser() -> Parser:
 
     each = commands.add_parser("train", help="train one model and leave it; the same command goes on after a crash")
     train_arguments(each)
+
+    each = commands.add_parser("evaluate", help="for whom do a model's predictions fail? From any framework")
+    each.add_argument(
+        "--data", type=path, required=True, help="a folder with metadata.csv, or with CelebA's two tables"
+    )
+    what = "a table with the columns image and prediction, and probability where it is known"
+    each.add_argument("--predictions", type=path, required=True, help=what)
+    each.add_argument("--split", default="test", choices=(*PARTS, "all"), help="the images that were predicted")
+    each.add_argument(
+        "--positive", type=text, help="of two labels, the one whose rates are shown; the second by default"
+    )
+    each.add_argument("--out", type=path, help="folder for a page, with all numbers as CSV")
+    columns_arguments(each)
 
     each = commands.add_parser("inspect", help="look at a folder of images: its groups, their bias, broken files")
     each.add_argument("path", type=path, help="a folder with metadata.csv, or with CelebA's two tables")
@@ -233,15 +247,21 @@ def training_arguments(each: argparse.ArgumentParser) -> None:
 
 def folder_arguments(command: argparse.ArgumentParser) -> None:
     """The arguments that say how a folder of images is read."""
-    group = command.add_argument_group("for a folder of images")
-    group.add_argument("--label", type=text, help="column of the label, such as Blond_Hair")
-    group.add_argument("--attribute", type=text, help="column of the attribute, such as Male")
-    group.add_argument(
-        "--columns", type=text, help="all columns at once: file=NAME,label=NAME,attribute=NAME,split=NAME"
-    )
+    group = columns_arguments(command)
     group.add_argument(
         "--size", type=whole(1, LARGEST), help="pixels of the square that is cut from each image; 64 by default"
     )
     group.add_argument(
         "--memory", type=number(0), help="GB that the images may take, else they stream; 1.07 by default"
     )
+
+
+def columns_arguments(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The arguments that say which columns of a folder's table are read."""
+    group = command.add_argument_group("for a folder of images")
+    group.add_argument("--label", type=text, help="column of the label, such as Blond_Hair")
+    group.add_argument("--attribute", type=text, help="column of the attribute, such as Male")
+    group.add_argument(
+        "--columns", type=text, help="all columns at once: file=NAME,label=NAME,attribute=NAME,split=NAME"
+    )
+    return group

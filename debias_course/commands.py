@@ -1,4 +1,4 @@
-"""The commands of `debias-course`: compare, train, inspect, claims, list, lab."""
+"""The commands of `debias-course`: compare, train, evaluate, inspect, claims, list, lab."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ from .training import pick_device
 def run(arguments: Sequence[str]) -> int:
     """Run a command; returns its exit code. Arguments that make no sense are a UsageError."""
     args = parser().parse_args(with_signs(arguments))
-    commands = dict(compare=compare, train=train_one, inspect=inspect_images, claims=claims, list=list_methods, lab=lab)
+    trains = dict(compare=compare, train=train_one, claims=claims)
+    others = dict(evaluate=audit_answers, inspect=inspect_images, list=list_methods, lab=lab)
     with running_on(getattr(args, "on", None)):
-        return commands[args.command](args)
+        return (trains | others)[args.command](args)
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -120,8 +121,10 @@ def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:
 
 def folder_options(args: argparse.Namespace) -> dict:
     """The arguments of `image_folder` that were given, as hashable values."""
-    options = {name: getattr(args, name) for name in ("label", "attribute", "size") if getattr(args, name) is not None}
-    if args.memory is not None:
+    options = {
+        name: getattr(args, name) for name in ("label", "attribute", "size") if getattr(args, name, None) is not None
+    }
+    if getattr(args, "memory", None) is not None:
         options["memory"] = args.memory * 1e9
     if getattr(args, "leave_out_broken", False):
         options["broken"] = "leave out"
@@ -142,6 +145,21 @@ def inspect_images(args: argparse.Namespace) -> int:
     report = inspect_folder(args.path, **folder_options(args))
     print(report.text(None) if args.all else report)
     return 1 if report.table.problems else 0
+
+
+def audit_answers(args: argparse.Namespace) -> int:
+    """Print for whom the predictions fail, and write the page where --out says."""
+    from .audit import predictions, report
+
+    how = folder_options(args)
+    found = predictions.audit_predictions(args.data, args.predictions, split=args.split, **how)
+    n, labels, attributes = found.counts.sum(), len(found.label_names), len(found.attribute_names)
+    print(f"{args.predictions}, {args.split}: {n:,} predictions, {labels} labels × {attributes} attributes\n")
+    print(report.text(found, args.positive))
+    if args.out:
+        facts = dict(data=args.data.resolve(), predictions=args.predictions.resolve(), split=args.split, **how)
+        print(f"\nwritten: {', '.join(map(str, report.write(args.out, found, facts, args.positive)))}")
+    return 0
 
 
 def _networks() -> list[str]:

@@ -13,20 +13,17 @@ each in one move. In CSV files, text that a spreadsheet would run as a formula b
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import html
 import json
 import math
 import platform
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import __version__, figures, training
+from . import __version__, figures, pages, training
 from .cache import write_atomically
 from .comparison import NEEDS, Comparison
 from .evaluation import evaluate
@@ -36,9 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FACTS, OTHERS = "comparison.json", ("report.html", "results.csv", "search.csv", "comparison.png")
-STYLE = """body{font:16px/1.5 sans-serif;max-width:78rem;margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}
-div{overflow-x:auto}img{max-width:100%}td,th{padding:.3rem .8rem;border-bottom:1px solid #ccc;text-align:left}
-td:not(:last-child){white-space:nowrap}h2{margin-top:2.5rem}"""
 
 
 @contextlib.contextmanager
@@ -64,7 +58,7 @@ def taken(folder: Path, configuration: Mapping[str, Any]) -> Iterator[None]:
             if held and held["finished"]:
                 _refuse_another(folder, held["configuration"], configuration)
             else:
-                write_atomically(folder / FACTS, _json(dict(configuration=configuration, finished=False)))
+                write_atomically(folder / FACTS, pages.as_json(dict(configuration=configuration, finished=False)))
         yield
 
 
@@ -119,16 +113,17 @@ def write(folder: Path, found: Comparison, configuration: Mapping[str, Any]) -> 
     )
     contents = {
         "report.html": page(found, facts, differences).encode(),
-        "results.csv": in_csv(found.study.table),
-        "search.csv": in_csv(found.searched),
+        "results.csv": pages.csv(found.study.table),
+        "search.csv": pages.csv(found.searched),
         "comparison.png": differences,
-        FACTS: _json(facts),
+        FACTS: pages.as_json(facts),
     }
+    unfinished = pages.as_json(dict(configuration=configuration, finished=False))
     with alone_in(folder):
         held = _held(folder)
         if held:
             _refuse_another(folder, held["configuration"], configuration)
-        write_atomically(folder / FACTS, _json(dict(configuration=configuration, finished=False)))  # of a part of them
+        write_atomically(folder / FACTS, unfinished)  # holds a part of them
         for name, content in contents.items():
             write_atomically(folder / name, content)
     return [folder / name for name in contents]
@@ -200,26 +195,22 @@ def page(found: Comparison, facts: Mapping[str, Any], differences: bytes) -> str
     ]
     means = [f"{row.method} {row.worst_group:.3f}" for row in table.itertuples()]
     sections = {
-        "Result": f"<p>{_lines(in_words(found))}</p>{_table(readable(found))}",
-        "Differences": _image(
+        "Result": f"<p>{pages.lines(in_words(found))}</p>{pages.table(readable(found))}",
+        "Differences": pages.image(
             differences,
             f"Difference to {found.baseline}, with its interval: {'; '.join(gains) or 'there is no other method'}",
         ),
-        "Accuracy": _image(
+        "Accuracy": pages.image(
             figures.png(figures.study_bars(found.study)),
             f"A dot per seed, mean and interval for each method. Worst group: {'; '.join(means)}",
         ),
-        "Groups": f"<p>Test accuracy of each group, as a mean over seeds.</p>{_table(by_group(found))}",
+        "Groups": f"<p>Test accuracy of each group, as a mean over seeds.</p>{pages.table(by_group(found))}",
         "Search": f"<p>The settings of each method, and their score on validation where several were tried.</p>"
-        f"{_table(found.searched.round(dict(score=3, seconds=1)))}",
-        "Configuration": _facts(facts["configuration"]),
-        "Versions and code": _facts(facts["versions"]) + _facts(facts["code"]),
+        f"{pages.table(found.searched.round(dict(score=3, seconds=1)))}",
+        "Configuration": pages.facts(facts["configuration"]),
+        "Versions and code": pages.facts(facts["versions"]) + pages.facts(facts["code"]),
     }
-    body = "".join(f"<h2>{title}</h2>{content}" for title, content in sections.items())
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Comparison of methods</title>'
-        f"<style>{STYLE}</style><h1>Comparison of methods</h1>{body}</html>\n"
-    )
+    return pages.page("Comparison of methods", sections)
 
 
 def by_group(found: Comparison) -> pd.DataFrame:
@@ -232,39 +223,3 @@ def by_group(found: Comparison) -> pd.DataFrame:
     shown = means.map(lambda share: "" if pd.isna(share) else f"{share:.3f}")
     shown.columns = found.study.group_names
     return shown.reset_index()
-
-
-def in_csv(frame: pd.DataFrame) -> bytes:
-    """For a file that a spreadsheet may open."""
-    """The table as CSV, in which no text is a formula for a spreadsheet."""
-    return frame.map(_no_formula).to_csv(index=False).encode()
-
-
-def _no_formula(cell: Any) -> Any:
-    if not isinstance(cell, str):
-        return cell
-    cell = cell.replace("\r", "\n")  # the writer of CSV quotes this one only
-    if cell.startswith(("=", "+", "-", "@", "\t", "\n")) and not re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", cell):
-        return f"'{cell}"
-    return cell
-
-
-def _table(frame: pd.DataFrame) -> str:
-    return f"<div>{frame.to_html(index=False, border=0, na_rep='')}</div>"
-
-
-def _lines(text: str) -> str:
-    return html.escape(text).replace("\n", "<br>")
-
-
-def _image(png: bytes, alt: str) -> str:
-    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{html.escape(alt)}">'
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    rows = (html.escape(f"{name}: {value}") for name, value in facts.items())
-    return f"<ul>{''.join(f'<li>{row}</li>' for row in rows)}</ul>"
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

@@ -11,7 +11,7 @@ import os
 import posixpath
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -93,7 +93,7 @@ def can_be_left_out(problems: list[Problem]) -> bool:
     return all(problem.file and problem.row is not None for problem in problems)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
     """The table as text, indexed by the line on which a row stands; lines without content are left out."""
     import pandas as pd
 
@@ -121,10 +121,10 @@ def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, 
         raise FileNotFoundError(f"there is no folder {path}")
     celeba = path / "list_attr_celeba.csv", path / "list_eval_partition.csv"
     if (path / "metadata.csv").is_file():
-        frame, name, inside, problems = _read_csv(path / "metadata.csv"), "metadata.csv", "", []
+        frame, name, inside, problems = read_csv(path / "metadata.csv"), "metadata.csv", "", []
         columns = (BALANCING if "filename" in frame and "img_filename" not in frame else WATERBIRDS) | chosen
     elif all(each.is_file() for each in celeba):
-        frame, partition = map(_read_csv, celeba)
+        frame, partition = map(read_csv, celeba)
         columns, name = CELEBA | chosen, " with ".join(each.name for each in celeba)
         inside = next((d for d in ("img_align_celeba/img_align_celeba", "img_align_celeba") if (path / d).is_dir()), "")
         problems = _join(frame, partition, columns["file"], columns["split"])
@@ -180,6 +180,14 @@ def lead_out(path: Path, root: Path, files: Iterable[str]) -> np.ndarray:
     return np.array([leads_out(os.path.join(root, file)) for file in files], bool)
 
 
+def file_names(given: pd.Series, root: Path) -> pd.Series:
+    """Paths as they are compared: from the folder `root`, into which a whole path may point, too, with / between."""
+    files = given.str.strip().str.replace("\\", "/").map(posixpath.normpath)
+    for whole in root, root.resolve():
+        files = files.str.removeprefix(f"{whole.as_posix()}/")
+    return files
+
+
 def _codes(values: pd.Series, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Integers from 0 and the names they stand for, sorted: texts as they are, numbers as "column=number";
     -1 where nothing stands."""
@@ -211,17 +219,21 @@ def _chosen(columns: Any, label: Any, attribute: Any) -> dict[str, str]:
 
 
 def read_table(
-    path: str | Path, *, columns: Mapping[str, str] | None = None, label: str | None, attribute: str | None
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    label: str | None,
+    attribute: str | None,
+    needed: Collection[str] = PARTS,
 ) -> Table:
-    """Read and check the table of a folder; FolderError where it cannot be understood."""
+    """Read and check the table of a folder, which should have samples in the splits that are `needed`; FolderError
+    where it cannot be understood."""
     import pandas as pd
 
     path = folder("path", path).absolute()
     frame, columns, inside, problems = _table(path, _chosen(columns, label, attribute))
     values = {part: frame[column].str.strip() for part, column in columns.items()}
-    files = values["file"].str.replace("\\", "/").map(posixpath.normpath)
-    for root in path / inside, (path / inside).resolve():
-        files = files.str.removeprefix(f"{root.as_posix()}/")  # a whole path may point into the folder, too
+    files = file_names(values["file"], path / inside)
     splits = values["split"].str.lower().str.replace(r"\.0$", "", regex=True).map(SPLITS)
     labels, label_names = _codes(values["label"], columns["label"])
     attributes, attribute_names = _codes(values["attribute"], columns["attribute"])
@@ -235,8 +247,9 @@ def read_table(
     ]
     problems += [problem for column, mask, text in checks for problem in _rows(column, mask, text)]
     for split, name in enumerate(() if splits.isna().any() else PARTS):
-        if not (splits == split).any():
-            what = f"no sample is in split {split} ({name}); move some there, for all three are needed"
+        if name in needed and not (splits == split).any():
+            why = "all three are needed" if len(needed) > 1 else "it is asked for"
+            what = f"no sample is in split {split} ({name}); move some there, for {why}"
             problems.append(Problem(None, what))
     for part, names in ("label", label_names), ("attribute", attribute_names):
         if not (2 if part == "label" else 1) <= len(names) <= MOST:

@@ -19,12 +19,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import __version__
+from .. import __version__, pages
 from ..cache import write_atomically
 from ..data import Splits
 from ..evaluation import GroupReport, Share, evaluate
 from ..method import Method
-from ..report import in_csv
 from ..training import Run
 from . import train
 from .spread import first
@@ -42,8 +41,8 @@ def trained(
     report = evaluate(run.model, splits.test, train=splits.train)
     contents = {
         "model.pt": _weights(run.model),
-        "report.csv": in_csv(report.table()),
-        "history.csv": in_csv(run.history),
+        "report.csv": pages.csv(report.table()),
+        "history.csv": pages.csv(run.history),
         "settings.json": (json.dumps(_facts(run, report, described), indent=1, ensure_ascii=False) + "\n").encode(),
     }
     try:

@@ -1,0 +1,91 @@
+"""What an audit says, on the command line and as a page."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from debias_course import cli, figures
+from debias_course.audit import count, report
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """48 images of the test split, of two labels and three sites; the model never finds ill ones of site C."""
+    inside = tmp_path / "images"
+    inside.mkdir()
+    rows = pd.DataFrame(dict(img_filename=[f"{i}.png" for i in range(96)], split=[2, 2, 2, 2, 2, 2, 0, 1] * 12))
+    rows["y"] = [("healthy", "ill")[i % 2] for i in range(96)]
+    rows["place"] = [f"site {'ABC'[i // 2 % 3]}" for i in range(96)]
+    rows.to_csv(inside / "metadata.csv", index=False)
+    found = ["healthy" if site == "site C" else y for y, site in zip(rows["y"], rows["place"])]
+    given = pd.DataFrame(dict(image=rows["img_filename"], prediction=found, probability=0.75))
+    given.to_csv(tmp_path / "predictions.csv", index=False)
+    return tmp_path
+
+
+def run(folder, *more):
+    command = ["evaluate", "--data", folder / "images", "--predictions", folder / "predictions.csv", *more]
+    return cli.main([str(each) for each in command])
+
+
+def test_the_command_says_for_whom_the_model_fails_and_leaves_a_page(folder, capsys):
+    assert run(folder, "--out", folder / "out") == 0
+    printed = capsys.readouterr().out
+    assert "test: 72 predictions, 2 labels × 3 attributes" in printed
+    assert re.search(r"ill, site C +12 +0\.000 \(0\.00 to 0\.24\)", printed.splitlines()[3])
+    gap = r"true positive rate \(equal opportunity\) +ill 1\.000 \(0\.\d\d to 1\.00\) +site A +site C"
+    assert re.search(gap, printed)
+    assert re.search(r"selection rate \(demographic parity\) +ill 0\.500", printed)
+    assert re.search(r"site C +24 +0\.75 +0\.5 \+0\.250 \(\+0\.\d\d to \+0\.\d\d\) +0\.25", printed)
+    for name in report.FILES:
+        assert f"{folder / 'out' / name}" in printed
+    page = (folder / "out" / "audit.html").read_text(encoding="utf-8")
+    assert "ill, site C" in page and "Calibration" in page and 'src="data:image/png' in page and "http" not in page
+    gaps = pd.read_csv(folder / "out" / "gaps.csv").set_index("measure")[["gap", "highest", "lowest"]]
+    assert gaps.loc["true positive rate"].tolist() == [1, "site A", "site C"]
+    assert len(pd.read_csv(folder / "out" / "groups.csv")) == 6
+
+
+def test_without_probabilities_there_is_no_calibration_and_an_old_one_goes(folder, capsys):
+    assert run(folder, "--out", folder / "out") == 0
+    table = pd.read_csv(folder / "predictions.csv").drop(columns="probability")
+    table.to_csv(folder / "predictions.csv", index=False)
+    assert run(folder, "--out", folder / "out", "--positive", "healthy") == 0
+    printed = capsys.readouterr().out.rpartition("predictions, 2 labels")[2]
+    assert "calibration" not in printed and not (folder / "out" / "calibration.csv").exists()
+    assert re.search(r"false positive rate +healthy 1\.000", printed)
+
+
+def test_mistakes_get_one_sentence(folder, capsys):
+    def said(*more):
+        assert run(folder, *more) == 2
+        return capsys.readouterr().err
+
+    assert "positive is 'sick'; use one of 'healthy', 'ill'" in said("--positive", "sick")
+    assert "images has other files in it, such as metadata.csv; choose another" in said("--out", folder / "images")
+    assert "did you mean place?" in said("--attribute", "plase")
+    pd.read_csv(folder / "predictions.csv")[5:].to_csv(folder / "predictions.csv", index=False)
+    assert "5 of 72 images of test have no prediction, such as '0.png'; predict them, too, or name another" in said()
+    (folder / "predictions.csv").unlink()
+    assert "there is no file" in said()
+
+
+def test_many_groups_and_labels_are_shown_by_their_worst():
+    labels = [i % 5 for i in range(400)]
+    attributes = [i // 5 % 20 for i in range(400)]
+    wrong = [0 if (y, a) == (3, 7) else y for y, a in zip(labels, attributes)]
+    found = count(labels, attributes, wrong, list("abcde"), [f"site {i}" for i in range(20)])
+    lines = report.text(found).splitlines()
+    assert "d, site 7" in lines[1] and lines[1 + report.SHOWN] == "and 88 groups that are better"
+    assert sum("true positive rate" in line for line in lines) == 1 and len(found.gaps()) == 1 + 4 * 5
+    picture = report.picture(found)
+    names = [text.get_text() for text in picture.axes[0].get_yticklabels()]
+    assert names[0] == "d, site 7" and len(names) == report.SHOWN
+    assert "d, site 7 0.00" in figures.alt_text(picture) and "true positive rate: d 1.00" in figures.alt_text(picture)
+
+
+def test_where_one_attribute_is_all_there_is_no_gap():
+    found = count([0, 1, 1], [0, 0, 0], [0, 1, 0], ("a", "b"), ("everybody",))
+    assert found.gaps()["gap"].isna().all() and "b, everybody" in report.text(found)
+    assert "Gaps: none known." in figures.alt_text(report.picture(found))
