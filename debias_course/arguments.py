@@ -154,7 +154,10 @@ def parser() -> Parser:
 
     each = commands.add_parser("evaluate", help="for whom do a model's predictions fail? From any framework")
     each.add_argument(
-        "--data", type=path, required=True, help="a folder with metadata.csv, or with CelebA's two tables"
+        "--data",
+        type=path,
+        required=True,
+        help="a folder with metadata.csv, with CelebA's two tables, or with train/class/...",
     )
     what = "a table with the columns image and prediction, and probability where it is known"
     each.add_argument("--predictions", type=path, required=True, help=what)
@@ -166,7 +169,7 @@ def parser() -> Parser:
     columns_arguments(each)
 
     each = commands.add_parser("inspect", help="look at a folder of images: its groups, their bias, broken files")
-    each.add_argument("path", type=path, help="a folder with metadata.csv, or with CelebA's two tables")
+    each.add_argument("path", type=path, help="a folder with metadata.csv, CelebA's two tables, or train/class/...")
     folder_arguments(each)
     each.add_argument("--all", action="store_true", help="print all problems, not only the first 20")
 
@@ -260,7 +263,9 @@ def columns_arguments(command: argparse.ArgumentParser) -> argparse._ArgumentGro
     """The arguments that say which columns of a folder's table are read."""
     group = command.add_argument_group("for a folder of images")
     group.add_argument("--label", type=text, help="column of the label, such as Blond_Hair")
-    group.add_argument("--attribute", type=text, help="column of the attribute, such as Male")
+    known = group.add_mutually_exclusive_group()
+    known.add_argument("--attribute", type=text, help="column of the attribute, such as Male")
+    known.add_argument("--no-attribute", dest="attribute", action="store_const", const="", help="none is known")
     group.add_argument(
         "--columns", type=text, help="all columns at once: file=NAME,label=NAME,attribute=NAME,split=NAME"
     )

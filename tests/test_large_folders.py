@@ -31,10 +31,11 @@ def test_a_tree_of_folders_is_a_table(words, tmp_path):
     tree(tmp_path, words)
     (tmp_path / words[0] / "two" / "Thumbs.db").write_text("no image")
     (tmp_path / "readme.txt").write_text("")
-    splits = image_folder(tmp_path, size=SIDE)
+    with pytest.warns(UserWarning, match="no attribute tells samples apart"):
+        splits = image_folder(tmp_path, size=SIDE)
+        streamed = image_folder(tmp_path, size=SIDE, memory=0).train
     assert [len(part) for part in splits] == [12, 12, 12] and splits.train.labels.tolist() == [0] * 6 + [1] * 6
     assert (splits.train.label_names, splits.train.attribute_names) == (("seven", "two"), ("unknown",))
-    streamed = image_folder(tmp_path, size=SIDE, memory=0).train
     assert [*streamed.inputs.files[:2]] == [f"{words[0]}/seven/0.png", f"{words[0]}/seven/2.JPG"]
     assert torch.equal(streamed.batch(torch.arange(12)).inputs, splits.train.batch(torch.arange(12)).inputs)
     assert "--columns" not in str(inspect_folder(tmp_path))

@@ -1,7 +1,7 @@
 """Images on disk with a table: one's own data, as a `GroupedData` that every method takes.
 
-A folder holds the images and a table with one row per image, or a tree. Four layouts are known, and `columns` names
-others:
+A folder holds the images and a table with one row per image, or a tree of folders. Four layouts are known, and
+`columns` names others:
 
 metadata.csv, as Waterbirds has it (Sagawa et al. 2020)
     img_filename    path of the image in the folder
@@ -25,7 +25,8 @@ a tree of folders, as torchvision's ImageFolder reads it
     train/cat/1.jpg a file of train, val or test and of a label; the attribute is unknown, and one for all
 
 columns=dict(file="path", label="diagnosis", attribute="scanner", split="fold") reads a metadata.csv with these names.
-Labels and attributes are text, which becomes their name ("landbird"), or numbers ("y=0"); both are sorted.
+attribute="" says that none is known. Labels and attributes are text, which becomes their name ("landbird"), or numbers
+("y=0"); both are sorted.
 
     print(inspect_folder("waterbirds"))
     data = image_folder("waterbirds", size=64)
@@ -49,7 +50,7 @@ import torch
 
 from ..cache import cache_folder, keep
 from ..checks import choice, number, whole
-from .folder_report import FolderReport
+from .folder_report import GROUPS_ARE_LABELS, FolderReport
 from .grouped import PARTS, GroupedData
 from .metadata import FolderError, Problem, can_be_left_out, lead_out, listed, read_table
 from .splits import Splits
@@ -185,7 +186,7 @@ def image_folder(
         left = f"{len(table.problems):,} of {len(table.rows) + len(table.problems):,} images are left out"
         warnings.warn(f"{left}:\n{listed(table.problems)}", stacklevel=2)
     for note in report.notes:
-        if "but are tested" in note:
+        if "but are tested" in note or note == GROUPS_ARE_LABELS:
             warnings.warn(note, stacklevel=2)
     return Splits(*(_part(report, split, pixels, workers) for split, pixels in enumerate(images)))
 

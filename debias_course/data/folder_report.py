@@ -15,6 +15,10 @@ from .metadata import LAYOUTS, SHOWN, Table, listed, remedy
 if TYPE_CHECKING:
     import pandas as pd
 
+GROUPS_ARE_LABELS = (
+    "no attribute tells samples apart, so groups are labels: methods that balance groups balance the labels, and "
+    "those that need an attribute refuse; what needs no group works (hard-mining, spectral-decoupling, ...)"
+)
 WIDTHS = (64, 128, 224)  # pixels for which a report tells the memory
 
 
@@ -31,6 +35,11 @@ class FolderReport:
     def group_names(self) -> tuple[str, ...]:
         """ "label, attribute" for each group."""
         return group_names(self.table.label_names, self.table.attribute_names)
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one attribute only, so that groups are labels."""
+        return len(self.table.attribute_names) == 1
 
     @property
     def counts(self) -> np.ndarray:
@@ -80,7 +89,7 @@ class FolderReport:
             f"{len(names)} of {len(train)} groups {kind}: {'; '.join(names[:5])}{'; ...' if len(names) > 5 else ''}"
             for kind, names in named.items()
             if names
-        ]
+        ] + [GROUPS_ARE_LABELS] * self.alone
 
     def takes(self, size: int) -> int:
         """Bytes of all images in memory, at `size` pixels."""
@@ -94,11 +103,14 @@ class FolderReport:
     @property
     def command(self) -> str:
         """The comparison to begin with: methods that balance groups, where every group has a training sample."""
-        every = (self.counts[0] > 0).all()
-        methods = "erm,loss-reweighting,group-dro" if every else "erm,loss-reweighting(by=label)"
+        every = (self.counts[0] > 0).all() and not self.alone
+        balancing = "erm,loss-reweighting,group-dro" if every else "erm,loss-reweighting(by=label)"
+        methods = f"{balancing},hard-mining" if self.alone else balancing
         words = ["debias-course", "compare", "--data", str(self.table.path), "--size", str(self.size)]
         if self.table.columns not in LAYOUTS:
-            words += ["--columns", ",".join(f"{part}={column}" for part, column in self.table.columns.items())]
+            named = {part: column for part, column in self.table.columns.items() if column}
+            words += ["--columns", ",".join(f"{part}={column}" for part, column in named.items())]
+            words += ["--no-attribute"] * ("attribute" not in named)
         return shlex.join([*words, "--methods", methods, "--model", "resnet18", "--epochs", "5", "--seeds", "3"])
 
     def text(self, most: int | None = SHOWN) -> str:
@@ -107,10 +119,12 @@ class FolderReport:
         goes = "; ".join(f"{label} goes with {a} in {share:.1%}" for label, (a, share) in self.shares.items())
         needs = ", ".join(f"{self.takes(s) / 1e9:.2f} GB at {s}" for s in sorted({self.size, *WIDTHS}))
         way = "are streamed from disk" if self.streams else "are kept in memory"
+        known = "no known attribute" if self.alone else f"{len(t.attribute_names)} attributes"
+        with_what = f"in training, {goes}; Cramér's V {self.cramers_v:.3f}" if goes else "there is no training sample"
         lines = [
-            f"{t.path}: {n:,} images, {len(t.label_names)} labels × {len(t.attribute_names)} attributes",
-            "\n" + self.groups.to_string(),
-            f"\nin training, {goes}; Cramér's V {self.cramers_v:.3f}" if goes else "\nthere is no training sample",
+            f"{t.path}: {n:,} images, {len(t.label_names)} labels × {known}",
+            f"\n{self.groups.to_string()}\n",
+            *([with_what] if not (goes and self.alone) else []),
             *self.notes,
             f"in memory, they take {needs} pixels; at {self.size} and up to {self.memory / 1e9:.2f} GB they {way}",
         ]

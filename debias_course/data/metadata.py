@@ -20,7 +20,7 @@ import numpy as np
 
 from ..checks import folder, isa, shown
 from .grouped import PARTS, group_names
-from .tree import TREE, read_tree
+from .tree import TREE, UNKNOWN, read_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,14 +35,15 @@ MOST = 1000  # different labels or attributes; a column with more is something e
 
 
 class Problem(NamedTuple):
-    """Something wrong with the row of a table (its line in an editor; None: with the table), and what."""
+    """Something wrong with the row of a table (its line in an editor; below 0: of a tree of folders, which has none;
+    None: with the table), and what."""
 
     row: int | None
     what: str
     file: str = ""  # the image that is missing or broken, where that is the problem
 
     def __str__(self) -> str:
-        return self.what if self.row is None else f"row {self.row}: {self.what}"
+        return self.what if self.row is None or self.row < 0 else f"row {self.row}: {self.what}"
 
 
 class FolderError(ValueError):
@@ -61,7 +62,7 @@ class Table(NamedTuple):
     """The rows of a table that are in order, and what is wrong with the others.
 
     path, root  the folder, and the one in it from which file names count
-    columns     which column was read as file, label, attribute and split
+    columns     which column was read as file, label, attribute and split ("" for an attribute that is not known)
     rows        data frame, by line of the table: file, and label, attribute, split as whole numbers
     """
 
@@ -133,6 +134,8 @@ def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, 
     else:
         known = "metadata.csv, or list_attr_celeba.csv with list_eval_partition.csv, or folders such as train/cat"
         raise FileNotFoundError(f"{path} has no table of its images: put in {known} (see debias_course.data.folder)")
+    if not columns["attribute"]:
+        frame = frame.assign(**{"": UNKNOWN})
     for part, other in itertools.combinations(columns, 2):
         if columns[part] == columns[other]:
             what = f"{part} and {other} are both read from column {columns[part]!r}; name another one"
@@ -147,7 +150,8 @@ def _missing(name: str, part: str, column: str, known: Sequence[str]) -> str:
     close = get_close_matches(column, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "name another one with columns;"
     there = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return f"{name} has no column {column!r} for the {part}; {hint} there are {there}"
+    none = ', or attribute="" (--no-attribute) where none is known' if part == "attribute" else ""
+    return f"{name} has no column {column!r} for the {part}; {hint} there are {there}{none}"
 
 
 def _join(frame: pd.DataFrame, partition: pd.DataFrame, file: str, split: str) -> list[Problem]:

@@ -11,15 +11,16 @@ from .streaming import FORMATS
 if TYPE_CHECKING:
     import pandas as pd
 
-TREE = dict(file="file", label="label", attribute="attribute", split="split")
+TREE = dict(file="file", label="label", attribute="", split="split")
 TOPS = ("train", "training", "val", "valid", "validation", "test")
 ENDINGS = tuple(f".{name.lower()}" for name in (*FORMATS, "JPG", "TIF"))
-UNKNOWN = "unknown"  # the attribute of all
+UNKNOWN = "unknown"  # the attribute of all, where none is known
 
 
 def read_tree(path: Path) -> pd.DataFrame | None:
     """The images below split/label/, however deep, in the order of their names; None where there are none. Files with
-    other endings are not looked at, and folders behind links below a label are not entered."""
+    other endings are not looked at, and folders behind links below a label are not entered. Rows count from below 0, as
+    no line of a table belongs to them."""
     import pandas as pd
 
     files: list[str] = []
@@ -36,4 +37,4 @@ def read_tree(path: Path) -> pd.DataFrame | None:
             splits += [split] * (len(files) - before)
     if not files:
         return None
-    return pd.DataFrame(dict(file=files, label=labels, attribute=UNKNOWN, split=splits))
+    return pd.DataFrame(dict(file=files, label=labels, split=splits), index=range(-len(files), 0))
