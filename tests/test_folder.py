@@ -66,6 +66,36 @@ def test_the_celeba_layout(tmp_path):
     ]
 
 
+def as_text(folder):
+    """CelebA's tables as its authors give them, instead of the CSV files."""
+    attributes, partition = (pd.read_csv(folder / f"list_{name}.csv") for name in ("attr_celeba", "eval_partition"))
+    names, lines = " ".join(attributes.columns[1:]), attributes.to_string(header=False, index=False)
+    (folder / "list_attr_celeba.txt").write_text(f"{len(attributes)}\n{names} \n{lines}\n")
+    (folder / "list_eval_partition.txt").write_text(partition.to_csv(sep=" ", header=False, index=False))
+    for name in ("attr_celeba", "eval_partition"):
+        (folder / f"list_{name}.csv").unlink()
+
+
+def test_the_tables_of_celebas_authors(tmp_path):
+    celeba(tmp_path)
+    before = image_folder(tmp_path, size=SIDE)
+    as_text(tmp_path)
+    after = image_folder(tmp_path, size=SIDE)
+    for old, new in zip(before, after):
+        assert old.group_names == new.group_names
+        assert torch.equal(old.groups, new.groups) and torch.equal(old.inputs, new.inputs)
+    table = tmp_path / "list_attr_celeba.txt"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines[:4], lines[4].replace("-1", "  ", 1), *lines[5:]]))
+    assert "list_attr_celeba.txt cannot be read: line 5 is shorter than the names" in str(problems(tmp_path))
+    table.write_text("\n".join([*lines[:4], lines[4] + " 1", *lines[5:]]))
+    assert "list_attr_celeba.txt cannot be read: " in str(problems(tmp_path))
+    table.write_text("\n".join(lines))
+    (tmp_path / "list_eval_partition.txt").write_text("000001.jpg 7\n")
+    said = str(problems(tmp_path))
+    assert "row 3: split '7' is none of" in said and "row 4: split '' is none of" in said
+
+
 def test_other_names_of_columns(tmp_path):
     rows = make(tmp_path).rename(columns=dict(img_filename="path", y="diagnosis", place="scanner", split="fold"))
     rows.to_csv(tmp_path / "metadata.csv", index=False)

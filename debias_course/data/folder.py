@@ -16,7 +16,7 @@ metadata.csv, as BalancingGroups and SubpopBench write it (Idrissi et al. 2022, 
     y               label
     a               attribute
 
-list_attr_celeba.csv with list_eval_partition.csv, as CelebA has them (Liu et al. 2015)
+list_attr_celeba.csv with list_eval_partition.csv, or both as .txt, as CelebA has them (Liu et al. 2015)
     image_id        in both: name of the image in img_align_celeba/, or in the folder itself
     Blond_Hair, Male and 38 others, -1 or 1: the first is the label and the second the attribute, unless you choose
     partition       0, 1, 2, as above

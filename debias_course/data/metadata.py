@@ -120,13 +120,12 @@ def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, 
     """The data frame, which of its columns is what, the folder in it that holds the images, and problems."""
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}")
-    celeba = path / "list_attr_celeba.csv", path / "list_eval_partition.csv"
     if (path / "metadata.csv").is_file():
         frame, name, inside, problems = read_csv(path / "metadata.csv"), "metadata.csv", "", []
         columns = (BALANCING if "filename" in frame and "img_filename" not in frame else WATERBIRDS) | chosen
-    elif all(each.is_file() for each in celeba):
-        frame, partition = map(read_csv, celeba)
-        columns, name = CELEBA | chosen, " with ".join(each.name for each in celeba)
+    elif found := next((pair for pair in _celeba(path) if all(each.is_file() for each in pair)), None):
+        frame, partition = map(_spaced if found[0].suffix == ".txt" else read_csv, found)
+        columns, name = CELEBA | chosen, " with ".join(each.name for each in found)
         inside = next((d for d in ("img_align_celeba/img_align_celeba", "img_align_celeba") if (path / d).is_dir()), "")
         problems = _join(frame, partition, columns["file"], columns["split"])
     elif (tree := read_tree(path)) is not None:
@@ -144,6 +143,34 @@ def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, 
     if absent:
         raise FolderError(path, [Problem(None, _missing(name, part, columns[part], frame.columns)) for part in absent])
     return frame, columns, inside, problems
+
+
+def _celeba(path: Path) -> list[tuple[Path, Path]]:
+    """Where CelebA's two tables may be, as Kaggle gives them, or as its authors do."""
+    return [(path / f"list_attr_celeba{end}", path / f"list_eval_partition{end}") for end in (".csv", ".txt")]
+
+
+def _spaced(path: Path) -> pd.DataFrame:
+    """One of the tables of CelebA's authors, with spaces between columns: the attributes have a count and a line of
+    names before them, and the partition has none."""
+    import pandas as pd
+
+    with path.open(encoding="utf-8") as file:
+        first = file.readline().split()
+        names, above = (file.readline().split(), 2) if len(first) == 1 else (["partition"], 0)
+    how: dict[str, Any] = dict(sep=r"\s+", header=None, dtype=str, keep_default_na=False, index_col=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of a line that is longer
+            frame = pd.read_csv(path, skiprows=above, names=["image_id", *names], **how)
+        short = (frame.isna() | (frame == "")).any(axis=1)
+        if short.any():
+            row = int(short.idxmax()) + above + 1
+            raise ValueError(f"line {row} is shorter than the names of its columns")
+    except (ValueError, pd.errors.ParserWarning) as error:
+        raise FolderError(path, [Problem(None, f"{path.name} cannot be read: {str(error).strip()}")]) from error
+    frame.index += above + 1
+    return frame
 
 
 def _missing(name: str, part: str, column: str, known: Sequence[str]) -> str:
