@@ -10,6 +10,8 @@ from .biases import long_tailed_digits as long_tailed_digits
 from .biases import textured_digits as textured_digits
 from .changes import half_size as half_size
 from .changes import mislabel as mislabel
+from .datasets import from_dataset as from_dataset
+from .datasets import from_datasets as from_datasets
 from .digits import load_digits as load_digits
 from .folder import image_folder as image_folder
 from .folder import inspect_folder as inspect_folder

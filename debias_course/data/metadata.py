@@ -219,7 +219,7 @@ def file_names(given: pd.Series, root: Path) -> pd.Series:
     return files
 
 
-def _codes(values: pd.Series, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def codes(values: pd.Series, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Integers from 0 and the names they stand for, sorted: texts as they are, numbers as "column=number";
     -1 where nothing stands."""
     import pandas as pd
@@ -266,8 +266,8 @@ def read_table(
     values = {part: frame[column].str.strip() for part, column in columns.items()}
     files = file_names(values["file"], path / inside)
     splits = values["split"].str.lower().str.replace(r"\.0$", "", regex=True).map(SPLITS)
-    labels, label_names = _codes(values["label"], columns["label"])
-    attributes, attribute_names = _codes(values["attribute"], columns["attribute"])
+    labels, label_names = codes(values["label"], columns["label"])
+    attributes, attribute_names = codes(values["attribute"], columns["attribute"])
     checks = [
         (values["file"], values["file"] == "", "the file name is empty"),
         (values["file"], files.str.match(r"/|[A-Za-z]:|\.\.(?:/|$)"), "{} leaves the folder"),

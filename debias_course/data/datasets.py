@@ -1,0 +1,223 @@
+"""A torch `Dataset`, as people have it, as `GroupedData`: each item is asked for once, and kept in memory.
+
+    mine = from_dataset(photos, attributes=sites)            items (image, label), and a value per item
+    mine = from_dataset(birds, attribute=2)                  items (image, label, place)
+    mine = from_dataset(faces, label="smiles", attribute="sex")      items {"image": ..., "smiles": ..., "sex": ...}
+    splits = from_datasets(train, validation, test, attribute=2)     one grid of groups for all three
+
+`Subset` and `ConcatDataset` are datasets; of a `DataLoader` its dataset is taken, and batches, order and workers are
+not. A transform that draws at random is drawn once. Images are PIL's, uint8 arrays [H, W] or [H, W, C], or tensors as
+`GroupedData` takes them, all of one size. For more than memory holds, `image_folder` reads images from disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..checks import kind_of, number, shown
+from .grouped import PARTS, GroupedData
+from .metadata import codes
+from .splits import Splits
+from .tree import UNKNOWN
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader, Dataset
+
+GIVE = "give a dataset with len() whose items are tuples such as (image, label, attribute), or dicts"
+
+
+def from_dataset(
+    dataset: Dataset | DataLoader,
+    *,
+    image: int | str = 0,
+    label: int | str = 1,
+    attribute: int | str | None = None,
+    attributes: Sequence[Any] | None = None,
+    label_names: Sequence[str] | None = None,
+    attribute_names: Sequence[str] | None = None,
+    memory: float = 2**30,
+) -> GroupedData:
+    """The items of one dataset.
+
+    image, label, attribute  place in the tuple, or key of the dict, of each; without an attribute, groups are labels
+    attributes               instead, one value for each item
+    label_names, attribute_names  of the numbers 0, 1, ...; by default the dataset's `classes`, or the values themselves
+    memory                   bytes that the images may take
+
+    TypeError for what is no dataset, ValueError for items that do not fit together, with the number of the first.
+    """
+    named = dict(label_names=label_names, attribute_names=attribute_names)
+    where = dict(image=image, label=label, attribute=attribute)
+    return _grouped({"dataset": dataset}, where, {"dataset": attributes}, named, memory)["dataset"]
+
+
+def from_datasets(
+    train: Dataset | DataLoader,
+    validation: Dataset | DataLoader,
+    test: Dataset | DataLoader,
+    *,
+    attributes: tuple[Sequence[Any], Sequence[Any], Sequence[Any]] | None = None,
+    image: int | str = 0,
+    label: int | str = 1,
+    attribute: int | str | None = None,
+    label_names: Sequence[str] | None = None,
+    attribute_names: Sequence[str] | None = None,
+    memory: float = 2**30,
+) -> Splits:
+    """Three datasets, with one grid of groups; as `from_dataset`, and `attributes` has a sequence for each."""
+    if attributes is not None and len(attributes) != len(PARTS):
+        raise ValueError(f"attributes has {len(attributes)} parts; give one sequence each for {', '.join(PARTS)}")
+    named = dict(label_names=label_names, attribute_names=attribute_names)
+    where, parts = dict(image=image, label=label, attribute=attribute), dict(zip(PARTS, (train, validation, test)))
+    values = dict(zip(PARTS, attributes or (None,) * len(PARTS)))
+    return Splits(*_grouped(parts, where, values, named, memory).values())
+
+
+def _grouped(
+    parts: Mapping[str, Any],
+    where: Mapping[str, Any],
+    attributes: Mapping[str, Sequence[Any] | None],
+    named: Mapping[str, Sequence[str] | None],
+    memory: float,
+) -> dict[str, GroupedData]:
+    number("memory", memory, 0)
+    datasets = {name: _map_style(name, each) for name, each in parts.items()}
+    images, labels, kinds = {}, {}, {}
+    for name, dataset in datasets.items():
+        images[name], labels[name], kinds[name] = _items(name, dataset, where, memory)
+        if (given := attributes[name]) is not None:
+            if where["attribute"] is not None or len(given) != len(dataset):
+                what = "name the attribute of the items, or give attributes: one value for each item, and not both"
+                raise ValueError(f"{name} has {len(dataset):,} items and {len(given):,} attributes; {what}")
+            kinds[name] = [_plain(each) for each in given]
+    label_codes, label_names = _coded("label", labels, named["label_names"] or _classes(datasets, labels))
+    attribute_codes, attribute_names = _coded("attribute", kinds, named["attribute_names"])
+    return {
+        name: GroupedData(images[name], label_codes[name], attribute_codes[name], label_names, attribute_names)
+        for name in datasets
+    }
+
+
+def _map_style(name: str, dataset: Any) -> Any:
+    """The dataset, or that of a loader."""
+    from torch.utils.data import DataLoader
+
+    dataset = dataset.dataset if isinstance(dataset, DataLoader) else dataset
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__") or isinstance(dataset, (str, Mapping)):
+        raise TypeError(f"{name} is {kind_of(dataset)}; {GIVE}")
+    if not len(dataset):
+        raise ValueError(f"{name} has no item; give at least one")
+    return dataset
+
+
+def _items(name: str, dataset: Any, where: Mapping[str, Any], memory: float) -> tuple[Tensor, list[Any], list[Any]]:
+    """Images [N, ...], labels and attributes of all items."""
+    images: Tensor | None = None
+    labels, attributes = [], []
+    for i in range(len(dataset)):
+        item = dataset[i]
+        try:
+            image = _tensor(_part(item, where["image"]))
+            labels.append(_plain(_part(item, where["label"])))
+            wanted = where["attribute"]
+            attributes.append(UNKNOWN if wanted is None else _plain(_part(item, wanted)))
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"item {i} of {name}: {error.args[0] if error.args else error}") from error
+        if images is None:
+            if image.nbytes * len(dataset) > memory:
+                needed = f"{image.nbytes * len(dataset) / 1e9:.3g} GB"
+                what = "make the images smaller, raise memory, or read them from disk with image_folder"
+                raise ValueError(f"{name} would take {needed}, and {memory / 1e9:.3g} GB are allowed; {what}")
+            images = image.new_empty((len(dataset), *image.shape))
+        if (image.shape, image.dtype) != (images.shape[1:], images.dtype):
+            one, first = (f"{each.dtype} {tuple(each.shape)}" for each in (image, images[0]))
+            raise ValueError(f"item {i} of {name} is {one}, and item 0 {first}; bring all images to one size and type")
+        images[i] = image
+    assert images is not None  # as there is an item
+    return images, labels, attributes
+
+
+def _part(item: Any, where: int | str) -> Any:
+    """What stands there in a tuple, a list or a dict."""
+    if isinstance(item, (tuple, list)) and isinstance(where, int) and -len(item) <= where < len(item):
+        return item[where]
+    if isinstance(item, Mapping):
+        if where in item:
+            return item[where]
+        if where == 0 and "image" in item or where == 1 and "label" in item:
+            return item["image" if where == 0 else "label"]
+        raise LookupError(f"it has no {where!r}, but {', '.join(map(repr, item))}; name the key")
+    size = f"a {type(item).__name__} of {len(item)}" if isinstance(item, (tuple, list)) else kind_of(item)
+    raise LookupError(f"it is {size}, in which there is no {where!r}; {GIVE}")
+
+
+def _tensor(image: Any) -> Tensor:
+    """An image or features as `GroupedData` takes them."""
+    if isinstance(image, Tensor):
+        return image.detach().cpu()
+    mode = getattr(image, "mode", None)  # of PIL
+    if mode is not None and mode not in ("L", "RGB"):
+        raise ValueError(f'its image has the mode {mode}; convert it in the dataset, such as image.convert("RGB")')
+    array = np.asarray(image)
+    if array.dtype == np.uint8 and array.ndim in (2, 3):
+        return torch.from_numpy(np.atleast_3d(array).transpose(2, 0, 1).copy())
+    if array.dtype.kind == "f":
+        return torch.from_numpy(array.copy())
+    raise TypeError(f"its image is {kind_of(image)} ({array.dtype}); give PIL images, uint8 arrays or tensors")
+
+
+def _plain(value: Any) -> Hashable:
+    """A label or an attribute as a text or a number."""
+    if hasattr(value, "item") and getattr(value, "size", 1) != 0:
+        try:
+            value = value.item()
+        except (ValueError, RuntimeError):
+            pass
+    if isinstance(value, (str, bool, int)) or isinstance(value, float) and value == value:
+        return int(value) if isinstance(value, bool) else value
+    raise TypeError(f"a label or an attribute is {shown(value)}; give a text or a number for each item")
+
+
+def _classes(datasets: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -> Sequence[str] | None:
+    """The names of labels that torchvision's datasets bring along, where all labels are numbers of them."""
+    for inner in (each for dataset in datasets.values() for each in _inner(dataset)):
+        names = getattr(inner, "classes", None)
+        if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
+            numbers = {label for part in labels.values() for label in part}
+            if len(set(names)) == len(names) >= 2 and numbers <= set(range(len(names))):
+                return names
+    return None
+
+
+def _inner(dataset: Any) -> Iterator[Any]:
+    """The dataset and those that it is made of."""
+    yield dataset
+    for each in [getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())]:
+        if each is not None:
+            yield from _inner(each)
+
+
+def _coded(
+    what: str, parts: Mapping[str, Sequence[Any]], names: Sequence[str] | None
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Values as numbers from 0, and their names."""
+    import pandas as pd
+
+    every = [value for part in parts.values() for value in part]
+    if names is None:
+        found, known = codes(pd.Series([str(value) for value in every]), what)
+    else:
+        known = tuple(names)
+        places = dict(zip(known, range(len(known)))) | dict(zip(range(len(known)), range(len(known))))
+        found = np.array([places.get(value, -1) for value in every])
+    if (found < 0).any():
+        odd = every[int((found < 0).argmax())]
+        of = f"one of the names {shown(known)}, nor a number of them" if names is not None else "a name or a number"
+        raise ValueError(f"a value of the {what} is {odd!r}, which is not {of}")
+    sizes = [len(part) for part in parts.values()]
+    return dict(zip(parts, torch.from_numpy(found).long().split(sizes))), known
