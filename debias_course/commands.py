@@ -9,13 +9,14 @@ import socket
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from .arguments import UsageError, nearest, parse_methods, parser, with_signs
+from .checks import choice
 from .contexts import isolated_randomness
 from .data import DATASETS, GroupedData, Splits
 from .methods import METHODS, knobs
@@ -107,16 +108,23 @@ def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:
         )
     from .data.folder import folder_source
 
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with noticing():
         data = folder_source(args.data, **options)
-    for warning in said:
-        print(f"debias-course: {warning.message}", file=sys.stderr)
     options = {"size": 64} | {name: value for name, value in options.items() if name != "memory"}
     if args.columns:
         options["columns"] = args.columns
     named = ", ".join(f"{name} {value}" for name, value in options.items())
     return data, f"{Path(args.data).expanduser().resolve()}, {named}"
+
+
+@contextlib.contextmanager
+def noticing() -> Iterator[None]:
+    """Inside, warnings are notices for the person who typed the command."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield
+    for warning in said:
+        print(f"debias-course: {warning.message}", file=sys.stderr)
 
 
 def folder_options(args: argparse.Namespace) -> dict:
@@ -152,12 +160,18 @@ def audit_answers(args: argparse.Namespace) -> int:
     from .audit import predictions, report
 
     how = folder_options(args)
-    found = predictions.audit_predictions(args.data, args.predictions, split=args.split, **how)
+    described = dict(data=args.data.resolve(), predictions=args.predictions.resolve(), split=args.split, **how)
+    facts = {name: str(value) for name, value in described.items()}
+    if args.out:
+        report.check(args.out, facts)
+    with noticing():
+        found = predictions.audit_predictions(args.data, args.predictions, split=args.split, **how)
+    if args.positive:
+        choice("--positive", args.positive, found.label_names)
     n, labels, attributes = found.counts.sum(), len(found.label_names), len(found.attribute_names)
     print(f"{args.predictions}, {args.split}: {n:,} predictions, {labels} labels × {attributes} attributes\n")
     print(report.text(found, args.positive))
     if args.out:
-        facts = dict(data=args.data.resolve(), predictions=args.predictions.resolve(), split=args.split, **how)
         print(f"\nwritten: {', '.join(map(str, report.write(args.out, found, facts, args.positive)))}")
     return 0
 

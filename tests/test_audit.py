@@ -59,7 +59,7 @@ def test_a_gap_of_two_has_newcombes_interval():
 def test_a_gap_is_never_below_zero_and_without_two_rates_there_is_none():
     same = gap((5, 5), (10, 10))
     assert same.value == same.low == 0 < same.high and (same.highest, same.lowest) == (0, 0)
-    assert gap((5, 0), (10, 0)) is None and gap((0, 0, 3), (0, 9, 3))[3:] == (2, 1)
+    assert gap((5, 0), (10, 0)) is None and gap((0, 0, 3), (0, 9, 3))[3:] == (2, 1, (1.0, 0.0), (3, 9))
     assert gap((0, 9), (9, 9)).high <= 1
 
 
@@ -91,15 +91,27 @@ def test_the_positive_label_of_two_can_be_chosen():
 
 
 def test_calibration_by_hand():
-    sure = np.array([0.9, 0.8, 0.6, 1.0])
-    found = counted(np.array([1, 1, 0, 0]), np.array([0, 0, 0, 1]), np.array([1, 0, 0, 0]), confidence=sure)
+    sure, labels = np.array([0.9, 0.8, 0.6] * 4 + [1.0]), np.array([1, 1, 0] * 4 + [0])
+    found = counted(labels, np.array([0] * 12 + [1]), np.array([1, 0, 0] * 4 + [0]), confidence=sure)
     first, second = found.calibration.to_dict("records")
     assert first["confidence"] == pytest.approx(2.3 / 3) and first["accuracy"] == pytest.approx(2 / 3)
     assert first["over_confidence"] == pytest.approx(0.1) and first["ece"] == pytest.approx((0.1 + 0.8 + 0.4) / 3)
-    half = 1.959964 * np.std([-0.1, 0.8, -0.4], ddof=1) / 3**0.5
-    assert first["high"] == pytest.approx(0.1 + half) and second["ece"] == 0 and math.isnan(second["low"])
+    half = 1.959964 * np.std([-0.1, 0.8, -0.4] * 4, ddof=1) / 12**0.5
+    assert (first["low"], first["high"]) == (pytest.approx(0.1 - half), pytest.approx(0.1 + half))
+    assert second["ece"] == 0 and math.isnan(second["low"])  # of one sample
     with pytest.raises(ValueError, match="confidence of the predictions is not known"):
         assert counted(*answers(0)).calibration
+
+
+def test_the_interval_of_many_labels_holds_for_all_of_them():
+    """A fair model: with ten labels, hardly ever does one have a gap that begins above zero."""
+    generator, surprised = np.random.default_rng(0), 0
+    for _ in range(60):
+        labels, attributes = generator.integers(10, size=2000), generator.integers(2, size=2000)
+        predictions = np.where(generator.random(2000) < 0.7, labels, generator.integers(10, size=2000))
+        gaps = counted(labels, attributes, predictions).gaps()
+        surprised += (gaps.loc[gaps["measure"] == "true positive rate", "low"] > 0).any()
+    assert surprised <= 0.05 * 60 + 2 * (60 * 0.05 * 0.95) ** 0.5
 
 
 def test_a_network_is_counted_as_it_is_evaluated():

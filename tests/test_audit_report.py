@@ -34,11 +34,12 @@ def test_the_command_says_for_whom_the_model_fails_and_leaves_a_page(folder, cap
     printed = capsys.readouterr().out
     assert "test: 72 predictions, 2 labels × 3 attributes" in printed
     assert re.search(r"ill, site C +12 +0\.000 \(0\.00 to 0\.24\)", printed.splitlines()[3])
-    gap = r"true positive rate \(equal opportunity\) +ill 1\.000 \(0\.\d\d to 1\.00\) +site A +site C"
+    gap = r"true positive rate \(equal opportunity\) +ill 1\.000 \(0\.\d\d to 1\.00\)"
+    gap += r" +site A 1\.000 \(n=12\) +site C 0\.000 \(n=12\)"
     assert re.search(gap, printed)
     assert re.search(r"selection rate \(demographic parity\) +ill 0\.500", printed)
     assert re.search(r"site C +24 +0\.75 +0\.5 \+0\.250 \(\+0\.\d\d to \+0\.\d\d\) +0\.25", printed)
-    for name in report.FILES:
+    for name in (*report.FILES, report.FACTS):
         assert f"{folder / 'out' / name}" in printed
     page = (folder / "out" / "audit.html").read_text(encoding="utf-8")
     assert "ill, site C" in page and "Calibration" in page and 'src="data:image/png' in page and "http" not in page
@@ -63,7 +64,9 @@ def test_mistakes_get_one_sentence(folder, capsys):
         return capsys.readouterr().err
 
     assert "positive is 'sick'; use one of 'healthy', 'ill'" in said("--positive", "sick")
-    assert "images has other files in it, such as metadata.csv; choose another" in said("--out", folder / "images")
+    assert "images has files of something else in it, such as metadata.csv; choose another" in said(
+        "--out", folder / "images"
+    )
     assert "did you mean place?" in said("--attribute", "plase")
     pd.read_csv(folder / "predictions.csv")[5:].to_csv(folder / "predictions.csv", index=False)
     assert "5 of 72 images of test have no prediction, such as '0.png'; predict them, too, or name another" in said()
@@ -77,7 +80,7 @@ def test_many_groups_and_labels_are_shown_by_their_worst():
     wrong = [0 if (y, a) == (3, 7) else y for y, a in zip(labels, attributes)]
     found = count(labels, attributes, wrong, list("abcde"), [f"site {i}" for i in range(20)])
     lines = report.text(found).splitlines()
-    assert "d, site 7" in lines[1] and lines[1 + report.SHOWN] == "and 88 groups that are better"
+    assert "d, site 7" in lines[1] and lines[1 + report.SHOWN] == "and 88 more groups, none worse"
     assert sum("true positive rate" in line for line in lines) == 1 and len(found.gaps()) == 1 + 4 * 5
     picture = report.picture(found)
     names = [text.get_text() for text in picture.axes[0].get_yticklabels()]
@@ -89,3 +92,32 @@ def test_where_one_attribute_is_all_there_is_no_gap():
     found = count([0, 1, 1], [0, 0, 0], [0, 1, 0], ("a", "b"), ("everybody",))
     assert found.gaps()["gap"].isna().all() and "b, everybody" in report.text(found)
     assert "Gaps: none known." in figures.alt_text(report.picture(found))
+
+
+def test_a_folder_keeps_its_audit_and_whatever_else_is_in_it(folder, capsys):
+    out = folder / "out"
+    out.mkdir()
+    (out / "groups.csv").write_text("precious")
+    assert run(folder, "--out", out) == 2 and (out / "groups.csv").read_text() == "precious"
+    assert "out has files of something else in it, such as groups.csv; choose another folder" in capsys.readouterr().err
+    (out / "groups.csv").unlink()
+    assert run(folder, "--out", out) == run(folder, "--out", out) == 0
+    assert run(folder, "--out", out, "--split", "all") == 2
+    said = capsys.readouterr().err
+    assert "out holds another audit (split: test, and now all); choose another folder, or delete that one" in said
+    assert run(folder, "--out", folder / "predictions.csv") == 2
+    assert "predictions.csv is a file; name a folder" in capsys.readouterr().err
+
+
+def test_without_an_attribute_there_is_no_empty_table(folder, capsys):
+    assert run(folder, "--no-attribute", "--out", folder / "out") == 0
+    printed = capsys.readouterr().out
+    assert report.ALONE in printed and "NaN" not in printed and "equal opportunity" not in printed
+    page = (folder / "out" / "audit.html").read_text(encoding="utf-8")
+    assert report.ALONE in page and "equal opportunity" not in page
+
+
+def test_at_a_tie_nobody_is_ahead():
+    found = count([0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 0, 1], ("no", "yes"), ("A", "B"))
+    row = report.readable(found.gaps()).iloc[0]
+    assert row["highest"] == "1.000 (n=2)" and row["lowest"] == "1.000 (n=2)"

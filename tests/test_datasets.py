@@ -1,5 +1,6 @@
 """Torch datasets as people have them: tuples or dicts, parts and unions, loaders, images of PIL, arrays and tensors."""
 
+import collections
 from functools import partial
 
 import numpy as np
@@ -165,12 +166,43 @@ GOOD = np.zeros((5, 4, 3), np.uint8)
             dict(image=GOOD, label="ill", sex="A"),
             "item 3 of dataset: it has no 2, but 'image', 'label', 'sex'; name",
         ),
+        (
+            (np.zeros((3, 5, 6), np.uint8), "ill", "A"),
+            r"item 3 of dataset: its image has the shape \(3, 5, 6\); give \[H, W\], or \[H, W, C\] with 1, 3",
+        ),
+        (
+            (torch.zeros(5, 6, 3), "ill", "A"),
+            r"item 3 .* the shape \(5, 6, 3\); bring channels to the front, \[C, H, W\]",
+        ),
+        ((GOOD, 0.25, "A"), "the label is measured, such as 'ill', and not one of a few: put the numbers into bins"),
+        (
+            (GOOD, "ill", [1, 2]),
+            r"item 3 of dataset: a label or an attribute is \[1, 2\].*take apart in the dataset what",
+        ),
         (GOOD, "item 3 of dataset: it is .*, in which there is no 0; give a dataset with len"),
     ],
 )
 def test_an_item_that_does_not_fit_is_named(item, said):
     with pytest.raises(ValueError, match=said):
         from_dataset(Strange(item), attribute=2)
+
+
+class Broken(Photos):
+    def __getitem__(self, i):
+        return {}["x"] if i == 4 else super().__getitem__(i)
+
+
+def test_a_dataset_that_fails_is_told_with_the_item():
+    with pytest.raises(ValueError, match="item 4 of dataset cannot be had \\(KeyError: 'x'\\); give a dataset"):
+        from_dataset(Broken())
+
+
+def test_items_may_have_names_and_names_of_labels_may_be_numbered():
+    pair = collections.namedtuple("Pair", "image sick place")
+    items = [pair(GOOD + i, i % 2, "AB"[i // 2]) for i in range(4)]
+    for names in ({0: "no", 1: "yes"}, np.array(["no", "yes"])):
+        data = from_dataset(items, image="image", label="sick", attribute="place", label_names=names)
+        assert data.group_names == ("no, A", "no, B", "yes, A", "yes, B") and data.counts.tolist() == [1] * 4
 
 
 class Endless(IterableDataset):
@@ -184,6 +216,28 @@ class Endless(IterableDataset):
         (lambda: from_dataset(Endless()), TypeError, "dataset is .*Endless.*; give a dataset with len"),
         (lambda: from_dataset("photos"), TypeError, "dataset is .*; give a dataset with len"),
         (lambda: from_dataset(dict(a=1)), TypeError, "dataset is .*; give a dataset with len"),
+        (lambda: from_dataset(Photos), TypeError, "dataset is .*; give a dataset with len"),
+        (lambda: from_dataset(iter([1])), TypeError, r"where it can only be walked through, give list\(dataset\)"),
+        (
+            lambda: from_dataset(Photos(), label=2, attribute=2),
+            ValueError,
+            "label and attribute are both read from 2; na",
+        ),
+        (
+            lambda: from_dataset(Photos(), attributes=dict.fromkeys(range(12))),
+            TypeError,
+            "attributes is .*dict.*give a lis",
+        ),
+        (
+            lambda: from_dataset(Photos(), attributes=set(range(12))),
+            TypeError,
+            "attributes is .*set.* give a list with on",
+        ),
+        (
+            lambda: from_dataset(Photos(), attributes=(i for i in "ab")),
+            TypeError,
+            "attributes is .*generator.* give a lis",
+        ),
         (lambda: from_dataset(Photos(0)), ValueError, "dataset has no item; give at least one"),
         (
             lambda: from_dataset(Photos(), memory=100),

@@ -117,3 +117,22 @@ def test_predictions_for_a_tree(tree):
     table.to_csv(tree.parent / "predictions.csv", index=False)
     found = audit_predictions(tree, tree.parent / "predictions.csv")
     assert found.report.overall.value == 7 / 8 and found.gaps()["gap"].isna().all()
+
+
+def test_what_is_hidden_is_no_class_and_splits_may_have_capitals(tree):
+    (tree / "train").rename(tree / "TRAIN")
+    for name in (".ipynb_checkpoints/0.png", "cat/._1.png", ".hidden/1.png", "dog/.thumbs/2.png"):
+        (tree / "TRAIN" / name).parent.mkdir(exist_ok=True)
+        (tree / "TRAIN" / name).write_text("no image")
+    with pytest.warns(UserWarning, match=ALONE):
+        data = image_folder(tree, size=SIDE)
+    assert data.train.label_names == ("cat", "dog") and len(data.train) == 24
+
+
+def test_a_tree_without_splits_and_a_file_instead_of_a_folder_say_what_to_do(tree):
+    with pytest.raises(
+        FileNotFoundError, match="has images in cat, dog, which look like labels, and no split: put these"
+    ):
+        image_folder(tree / "train")
+    with pytest.raises(FileNotFoundError, match="notes.txt is a file; name its folder"):
+        image_folder(tree / "train" / "notes.txt")

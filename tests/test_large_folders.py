@@ -52,7 +52,7 @@ def test_what_is_wrong_with_a_tree_is_said(tmp_path):
     assert "no sample is in split 2 (test); move some there" in str(problems(inside))
     (inside / "test").symlink_to(outside / "test")
     assert "a link leads out of the folder; copy the image into it" in str(problems(inside))
-    with pytest.raises(FileNotFoundError, match="or folders such as train/cat"):
+    with pytest.raises(FileNotFoundError, match="has images in seven, two, which look like labels, and no split"):
         image_folder(outside / "test")
 
 

@@ -58,7 +58,10 @@ def test_columns_may_have_other_names(birds, name, other):
     assert audited(birds, table).report.overall.value == 0.9
 
 
-@pytest.mark.parametrize("written", ["{folder}/birds/{i}.jpg", "{i}.jpg", "birds\\{i}.jpg", "./birds//{i}.jpg"])
+WRITTEN = "{folder}/birds/{i}.jpg", "{i}.jpg", "birds\\{i}.jpg", "./birds//{i}.jpg", "/mnt/x/birds/{i}.jpg"
+
+
+@pytest.mark.parametrize("written", WRITTEN)
 def test_an_image_may_be_named_by_its_whole_path_or_its_file(birds, written):
     table = predicted(birds)
     table["image"] = [written.format(folder=birds, i=name[6:-4]) for name in table["image"]]
@@ -93,7 +96,10 @@ def test_probabilities_of_the_labels_or_of_the_prediction(birds):
 
 def test_a_prediction_that_is_not_the_most_probable_label_stands(birds):
     table = predicted(birds).assign(landbird=0.9, waterbird=0.1)
-    found = audited(birds, table)
+    with pytest.warns(
+        UserWarning, match="in 10 of 20 rows the prediction is not the most probable label; what the column"
+    ):
+        found = audited(birds, table)
     assert found.report.overall.value == 0.9
     assert found.calibration["confidence"].between(0.1, 0.9, inclusive="neither").all()
 
@@ -120,14 +126,23 @@ def test_numbers_as_labels(birds):
             lambda t: t.replace("landbird", "bird"),
             "the prediction 'bird' is none of the labels landbird, waterbird;",
         ),
-        (lambda t: t.replace("landbird", "0"), "the prediction '0' is none of the labels"),
+        (
+            lambda t: t.replace("landbird", "0"),
+            "'0' is none of the labels landbird, waterbird; write the label's name, not its",
+        ),
         (lambda t: t.replace("landbird", ""), "the prediction '' is none of the labels"),
         (lambda t: t.drop(columns="image"), "no column says which image a row is for; call one image; there are pred"),
         (lambda t: t.drop(columns="prediction"), "no column says what is predicted; call one prediction, or give one"),
-        (lambda t: t.assign(probability=7), "row 2: probability is '7'; give a probability from 0 to 1"),
-        (lambda t: t.assign(probability="high"), "row 2: probability is 'high'; give a probability from 0 to 1"),
+        (
+            lambda t: t.assign(probability=7),
+            "in 20 rows, such as row 2, probability is '7', which is no probability; give numbers from 0",
+        ),
+        (lambda t: t.assign(probability="high"), "such as row 2, probability is 'high', which is no probability"),
         (lambda t: t.assign(landbird=0.9, waterbird=0.9), "row 21: the probabilities of the labels add up to 1.8, not"),
-        (lambda t: t.assign(landbird=0.9, waterbird="nan"), "waterbird is 'nan'; give a probability from 0 to 1"),
+        (
+            lambda t: t.assign(landbird=0.9, waterbird="nan"),
+            "waterbird is 'nan', which is no probability; give numbers from 0 to 1: softmax of logits",
+        ),
     ],
 )
 def test_a_bad_table_is_refused_row_by_row(birds, change, said):
@@ -152,4 +167,58 @@ def test_two_images_of_one_name_need_their_paths(birds):
     rows.loc[5, "img_filename"] = "other/2.jpg"
     rows.to_csv(birds / "metadata.csv", index=False)
     table = predicted(birds).assign(image=[f"{i}.jpg" for i in range(59, 1, -3)])
-    assert "two images are called '2.jpg'; write their paths" in refused(birds, table)
+    assert "row 21: '2.jpg' could be birds/2.jpg or other/2.jpg; write paths as the folder's table" in refused(
+        birds, table
+    )
+
+
+def test_images_of_another_split_with_the_same_names_are_not_taken_for_those_of_this_one(tmp_path):
+    """A tree in which every folder has a 0.jpg: predictions for train are none for test."""
+    files = [
+        f"{part}/{label}/{i}.jpg" for part in ("train", "val", "test") for label in ("cat", "dog") for i in range(3)
+    ]
+    rows = pd.DataFrame(
+        dict(img_filename=files, y=[f.split("/")[1] for f in files], split=[f.split("/")[0] for f in files])
+    )
+    rows.to_csv(tmp_path / "metadata.csv", index=False)
+    for before in ("", "/mnt/photos/", "elsewhere/"):
+        table = pd.DataFrame(dict(image=before + rows["img_filename"], prediction=rows["y"]))
+        assert audited(tmp_path, table, attribute="").counts.sum() == 6
+        wrong = "6 of 6 images of test have no prediction, such as 'test/cat/0.jpg'"
+        assert wrong in refused(tmp_path, table[:6], attribute="")
+    table = pd.DataFrame(dict(image=[f"{i}.jpg" for i in range(3)], prediction="cat"))
+    assert "row 2: '0.jpg' could be train/cat/0.jpg or train/dog/0.jpg; write" in refused(tmp_path, table, attribute="")
+    table = pd.DataFrame(dict(image=["/mnt/x/birds/9.jpg"] * 9, prediction="cat"))
+    assert "in 9 rows, such as row 2, '/mnt/x/birds/9.jpg' is no image of the folder; write paths as" in refused(
+        tmp_path, table, attribute=""
+    )
+
+
+def test_the_probability_of_one_label_is_not_that_of_the_prediction(birds):
+    table = predicted(birds)
+    sure = [0.9 if name == "waterbird" else 0.2 for name in table["prediction"]]
+    said = refused(birds, table.assign(probability=sure))
+    assert (
+        "in 10 rows, such as row" in said
+        and "the prediction has the probability 0.2, and the most probable of 2" in said
+    )
+    assert "not of one label: give 1 minus it, or a column for each label" in said
+
+
+def test_tables_of_a_german_excel_and_capital_headers(birds):
+    table = (
+        predicted(birds).assign(Probability=["0,75"] * 20).rename(columns=dict(image="Image", prediction="Prediction"))
+    )
+    table.to_csv(birds / "predictions.csv", index=False, sep=";", encoding="utf-8-sig")
+    found = audit_predictions(birds, birds / "predictions.csv")
+    assert found.report.overall.value == 0.9 and found.calibration["confidence"].tolist() == [0.75, 0.75]
+
+
+def test_an_empty_table_and_a_column_that_stands_there_twice(birds):
+    assert "there is no row; give one for each image of test" in refused(birds, predicted(birds)[:0])
+    (birds / "twice.csv").write_text("image,prediction, prediction\nbirds/2.jpg,landbird,waterbird\n")
+    with pytest.raises(PredictionsError, match="twice.csv has two columns 'prediction'; rename one of them"):
+        audit_predictions(birds, birds / "twice.csv")
+    (birds / "twice.csv").write_text("image,prediction,prediction\nbirds/2.jpg,landbird,waterbird\n")
+    with pytest.raises(PredictionsError, match="twice.csv has two columns 'prediction'; rename one of them"):
+        audit_predictions(birds, birds / "twice.csv")

@@ -15,8 +15,9 @@ For a label y against all others (a prediction ŷ, an attribute a):
 
 A gap is the rate of the attribute that has the highest, minus that of the one with the lowest: values as fairlearn's
 (`demographic_parity_difference` and its kin). Which two those are is chosen by looking, so the interval holds for all
-pairs of attributes at once: Newcombe's for each pair (1998, method 10), at the level 1 - 0.05/m for m pairs, with the
-largest lower and the largest upper end of any pair. Attributes without a sample to count are left out.
+pairs of attributes, and all labels that are shown, at once: Newcombe's for each pair (1998, method 10), at the level
+1 - 0.05/m for m pairs and labels, with the largest lower and the largest upper end of any pair. Attributes without a
+sample to count are left out.
 """
 
 from __future__ import annotations
@@ -42,13 +43,15 @@ LEVEL = 0.95
 
 
 class Gap(NamedTuple):
-    """A difference of rates between the attributes number `highest` and `lowest`, with its interval."""
+    """A difference of rates between the attributes number `highest` and `lowest`, with its interval, and both rates."""
 
     value: float
     low: float
     high: float
     highest: int
     lowest: int
+    rates: tuple[float, float] = (math.nan, math.nan)
+    trials: tuple[int, int] = (0, 0)
 
 
 def gap(successes: Sequence[int] | np.ndarray, trials: Sequence[int] | np.ndarray, level: float = LEVEL) -> Gap | None:
@@ -71,7 +74,9 @@ def gap(successes: Sequence[int] | np.ndarray, trials: Sequence[int] | np.ndarra
     up = np.hypot((high - p)[:, None], p - low)
     first, last = int(p.argmax()), int(p.argmin())
     lowest, highest = max(0.0, float((ahead - down).max())), float((ahead + up).max())
-    return Gap(float(p[first] - p[last]), lowest, min(1.0, highest), known[first], known[last])
+    ends_at = float(p[first] - p[last]), lowest, min(1.0, highest)
+    n = int(trials[known[first]]), int(trials[known[last]])
+    return Gap(*ends_at, known[first], known[last], (float(p[first]), float(p[last])), n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +101,10 @@ class Audit:
         return GroupReport(tuple(map(int, right)), tuple(map(int, n)), self.label_names, self.attribute_names)
 
     def gaps(self, positive: str | None = None) -> pd.DataFrame:
-        """Data frame with a row per measure and label: measure, label, gap, low, high, highest, lowest. Of two labels
-        only one is shown, the second or the `positive` one: the rates of the other follow. NaN where fewer than two
-        attributes have samples to count."""
+        """Data frame with a row per measure and label: measure, label, gap, low, high, and for the attributes with the
+        highest and the lowest rate: highest, highest_rate, highest_n, lowest, ... Of two labels only one is shown, the
+        second or the `positive` one: the rates of the other follow. NaN where fewer than two attributes have samples
+        to count."""
         import pandas as pd
 
         names = self.label_names
@@ -109,36 +115,41 @@ class Audit:
         n, right = self.counts.sum((1, 2)), self.counts.trace(axis1=1, axis2=2)
         rows = [("accuracy", "", gap(right, n))]
         for name in shown:
-            rows += [(measure, name, found) for measure, found in self._of(names.index(name)).items()]
-        columns = ["measure", "label", "gap", "low", "high", "highest", "lowest"]
+            level = 1 - (1 - LEVEL) / len(shown)
+            rows += [(measure, name, found) for measure, found in self._of(names.index(name), level).items()]
+        ends = [f"{end}{what}" for end in ("highest", "lowest") for what in ("", "_rate", "_n")]
+        columns = ["measure", "label", "gap", "low", "high", *ends]
         return pd.DataFrame([(m, y, *self._said(found)) for m, y, found in rows], columns=columns)
 
-    def _of(self, label: int) -> dict[str, Gap | None]:
+    def _of(self, label: int, level: float) -> dict[str, Gap | None]:
         """The gaps of one label against all others."""
         of_label, others = self.counts[:, label], np.delete(self.counts, label, axis=1).sum(1)
         chosen, every = self.counts[:, :, label].sum(1), self.counts.sum((1, 2))
         hits, alarms = np.stack([of_label[:, label], of_label.sum(1)]), np.stack([others[:, label], others.sum(1)])
-        both = [each for s, n in (hits, alarms) if (each := gap(s, n, level=1 - (1 - LEVEL) / 2))]
+        both = [each for s, n in (hits, alarms) if (each := gap(s, n, 1 - (1 - level) / 2))]
         odds = max(both, default=None, key=lambda each: each.value)
         if odds:  # two families of pairs, and the ends hold for both
             odds = odds._replace(low=max(each.low for each in both), high=max(each.high for each in both))
         return {
-            "selection rate": gap(chosen, every),
-            "true positive rate": gap(*hits),
-            "false positive rate": gap(*alarms),
+            "selection rate": gap(chosen, every, level),
+            "true positive rate": gap(hits[0], hits[1], level),
+            "false positive rate": gap(alarms[0], alarms[1], level),
             "equalised odds": odds,
         }
 
     def _said(self, found: Gap | None) -> tuple[Any, ...]:
         if found is None:
-            return (math.nan,) * 3 + ("", "")
-        return (*found[:3], self.attribute_names[found.highest], self.attribute_names[found.lowest])
+            return (math.nan,) * 3 + ("", math.nan, 0) * 2
+        numbers = found.highest, found.lowest
+        names = [self.attribute_names[i] if found.value else "" for i in numbers]  # at a tie, nobody is ahead
+        both = zip(names, found.rates, found.trials)
+        return (*found[:3], *(each for end in both for each in end))
 
     @property
     def calibration(self) -> pd.DataFrame:
         """Data frame with a row per attribute: n, confidence and accuracy (means), over_confidence (their difference)
-        with its 95 % interval low to high, and ece, the expected calibration error with 15 bins of equal width (Guo et
-        al. 2017, equation 3; it has no interval, and is too high where samples are few)."""
+        with its 95 % interval low to high (none below 10 samples), and ece, the expected calibration error with 15 bins
+        of equal width (Guo et al. 2017, equation 3; it has no interval, and is too high where samples are few)."""
         import pandas as pd
 
         if self.confidence is None:
@@ -146,12 +157,12 @@ class Audit:
         rows = []
         for name, (sure, right) in zip(self.attribute_names, self.confidence):
             n, over = len(sure), sure - right
-            half = Z95 * over.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan
+            half = Z95 * over.std(ddof=1) / math.sqrt(n) if n >= 10 else math.nan
             bins = np.minimum((sure * BINS).astype(int), BINS - 1)
             error = np.abs(np.bincount(bins, over, BINS)).sum() / n if n else math.nan
             mean = over.mean() if n else math.nan
             means = (sure.mean(), right.mean()) if n else (math.nan, math.nan)
-            rows.append((name, n, *means, mean, mean - half, mean + half, error))
+            rows.append((name, n, *means, mean, max(mean - half, -1.0), min(mean + half, 1.0), error))
         columns = ["attribute", "n", "confidence", "accuracy", "over_confidence", "low", "high", "ece"]
         return pd.DataFrame(rows, columns=columns)
 

@@ -11,6 +11,8 @@ the prediction, unless there is a column that says another. Other columns are no
 
 from __future__ import annotations
 
+import warnings
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ from . import Audit, count
 if TYPE_CHECKING:
     import pandas as pd
 
+FEW = 5  # rows with the same fault that are named one by one
 NAMES = {
     "image": ("image", "file", "filename", "path"),
     "prediction": ("prediction", "predicted", "pred", "y_pred"),
@@ -80,7 +83,8 @@ def audit_predictions(
 
 def _column(frame: pd.DataFrame, what: str, *first: str) -> str | None:
     """The name of the column with the images, the predictions or their probabilities, if there is one."""
-    return next((name for name in (*first, *NAMES[what]) if name in frame), None)
+    there = {name.lower(): name for name in reversed(frame.columns)}
+    return next((there[name.lower()] for name in (*first, *NAMES[what]) if name.lower() in there), None)
 
 
 def _of_images(frame: pd.DataFrame, table: Table, rows: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[Problem]]:
@@ -89,19 +93,16 @@ def _of_images(frame: pd.DataFrame, table: Table, rows: pd.DataFrame, where: str
     if column is None:
         there = f"there are {', '.join(frame.columns[:12])}"
         return frame, [Problem(None, f"no column says which image a row is for; call one image; {there}")]
-    given, known = file_names(frame[column], table.root), table.rows["file"]
-    if not given.isin(known).any():  # names without their folder will do where they are unique
-        given, known = (files.str.rpartition("/")[2] for files in (given, known))
-    wanted = known[rows.index]
-    checks = [
-        (given.duplicated() & given.isin(wanted), "{} stands there twice"),
-        (~given.isin(known), "{} is no image of the folder"),
-    ]
+    if not len(frame):
+        return frame, [Problem(None, f"there is no row; give one for each image of {where}")]
+    known, wanted = table.rows["file"], rows["file"]
+    given, problems = _matched(file_names(frame[column], table.root), known)
     shown = frame[column].map(repr)
-    problems = [Problem(int(row), text.format(shown[row])) for mask, text in checks for row in given[mask].index]
-    if wanted.duplicated().any():
-        name = wanted[wanted.duplicated()].iloc[0]
-        problems.append(Problem(None, f"two images are called {name!r}; write their paths as the folder's table does"))
+    for mask, what, remedy in (
+        (given.duplicated() & given.isin(wanted), "stands there twice", "leave one of the rows out"),
+        (given == "", "is no image of the folder", "write paths as the folder's table does"),
+    ):
+        problems += _few_or_all(shown[mask], what, remedy)
     missing = rows.loc[~wanted.isin(given), "file"]
     if len(missing):
         what = f"{len(missing):,} of {len(rows):,} images of {where} have no prediction, such as {missing.iloc[0]!r}"
@@ -110,6 +111,42 @@ def _of_images(frame: pd.DataFrame, table: Table, rows: pd.DataFrame, where: str
         return frame, problems
     lines = frame.index.to_series().set_axis(given)
     return frame.loc[lines[wanted]], []
+
+
+def _matched(given: pd.Series, known: pd.Series) -> tuple[pd.Series, list[Problem]]:
+    """For each path the one of the folder's table that it means, "" where there is none, and the paths that might be
+    several. One is the end of the other: /mnt/photos/test/1.jpg or 1.jpg for test/1.jpg."""
+    files, ends = set(known), defaultdict(list)
+    for file in known:
+        for end in _ends(file):
+            ends[end].append(file)
+    found, problems = [], []
+    for row, path in given.items():
+        whole = next((end for end in _ends(path) if end in files), None)
+        candidates = [whole] if whole else ends.get(path, [])
+        found.append(candidates[0] if len(candidates) == 1 else "")
+        if len(candidates) > 1:
+            one, other, *_ = candidates
+            what = f"{path!r} could be {one} or {other}; write paths as the folder's table does"
+            problems.append(Problem(int(row), what))
+    if problems:  # each is said once
+        return given, problems
+    return type(given)(found, index=given.index), []
+
+
+def _ends(path: str) -> list[str]:
+    """a/b/c.jpg, b/c.jpg and c.jpg."""
+    parts = path.split("/")
+    return ["/".join(parts[i:]) for i in range(len(parts))]
+
+
+def _few_or_all(shown: pd.Series, what: str, remedy: str) -> list[Problem]:
+    """A problem for each row, or one for all of them where they are many."""
+    rows = sorted((int(row), text) for row, text in shown.items())
+    if len(rows) <= FEW:
+        return [Problem(row, f"{text} {what}; {remedy}") for row, text in rows]
+    row, text = rows[0]
+    return [Problem(None, f"in {len(rows):,} rows, such as row {row}, {text} {what}; {remedy}")]
 
 
 def _answers(frame: pd.DataFrame, table: Table) -> tuple[np.ndarray, np.ndarray | None, list[Problem]]:
@@ -127,24 +164,44 @@ def _answers(frame: pd.DataFrame, table: Table) -> tuple[np.ndarray, np.ndarray 
         predicted = numbers.argmax(1)
     else:
         predicted = np.array([codes.get(each.strip(), _number(each, codes)) for each in frame[column]])
-        what = f"is none of the labels {', '.join(table.label_names[:12])}; write the label's name"
+        what = f"is none of the labels {', '.join(table.label_names[:12])}"
         unknown = frame[column][predicted < 0]
-        problems += [Problem(int(row), f"the prediction {each!r} {what}") for row, each in unknown.items()]
+        index = ", not its number" if unknown.str.strip().str.isdigit().all() else ""
+        problems += _few_or_all(
+            unknown.map(lambda each: f"the prediction {each!r}"), what, f"write the label's name{index}"
+        )
     if problems or not read:
         return predicted, None, problems
-    return predicted, numbers[np.arange(len(numbers)), predicted if every else 0], []
+    sure_of = numbers[np.arange(len(numbers)), predicted if every else 0]
+    if every and column is not None and (others := int((numbers.argmax(1) != predicted).sum())):
+        what = f"in {others:,} of {len(frame):,} rows the prediction is not the most probable label"
+        warnings.warn(f"{what}; what the column {column} says is taken", stacklevel=4)
+    least = 1 / len(table.label_names)
+    low = frame[read[0]][sure_of < least - 1e-6] if not every else frame[read[0]][:0]
+    what = f"and the most probable of {len(table.label_names)} labels has at least {least:.3g}"
+    remedy = "the column is that of the prediction, not of one label: give 1 minus it, or a column for each label"
+    return (
+        predicted,
+        sure_of,
+        _few_or_all(low.map(lambda each: f"the prediction has the probability {each},"), what, remedy),
+    )
 
 
 def _probabilities(frame: pd.DataFrame, total: bool) -> tuple[np.ndarray, list[Problem]]:
     """The columns as numbers, and what is wrong with them: with a `total`, those of a row add up to 1."""
     import pandas as pd
 
-    numbers = frame.apply(pd.to_numeric, errors="coerce")
+    comma = frame.map(lambda each: each.replace(",", ".", 1))  # where a German Excel wrote the table
+    numbers = comma.apply(pd.to_numeric, errors="coerce")
     bad = ~((numbers >= 0) & (numbers <= 1))
     problems = [
-        Problem(int(row), f"{name} is {frame.loc[row, name]!r}; give a probability from 0 to 1")
+        problem
         for name in frame
-        for row in frame.index[bad[name]]
+        for problem in _few_or_all(
+            frame[name][bad[name]].map(lambda each, name=name: f"{name} is {each!r}, which"),
+            "is no probability",
+            "give numbers from 0 to 1: softmax of logits, percents divided by 100",
+        )
     ]
     sums = numbers.sum(axis="columns")
     if total and not problems:

@@ -1,6 +1,7 @@
 """An audit to read: for whom the model fails, as text, as a picture, and as a page with tables beside it.
 
 audit.html        the page, which needs nothing else
+audit.json        what was audited: the folder is refused to another audit
 groups.csv        a row per group: samples, right answers, accuracy with its interval
 gaps.csv          a row per measure and label: the gap with its interval, and between which attributes
 calibration.csv   a row per attribute, where the predictions came with probabilities
@@ -8,6 +9,7 @@ calibration.csv   a row per attribute, where the predictions came with probabili
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,24 +25,42 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 12  # groups of a text or a picture: the worst
-FILES = ("audit.html", "groups.csv", "gaps.csv", "calibration.csv")
+FACTS, FILES = "audit.json", ("audit.html", "groups.csv", "gaps.csv", "calibration.csv")
 INTERVALS = """Brackets are 95 % intervals. A gap is between the attributes with the highest and the lowest rate, and
-its interval holds for all pairs of attributes at once; where it begins at 0, there may be no gap at all. The interval
-of a group is its own: the worst of many looks worse than it is."""
+its interval holds for all pairs of attributes, and all labels, at once; where it begins at 0, there may be no gap at
+all. Of many labels, the one whose gap is surest is shown. The interval of a group is its own: the worst of many looks
+worse than it is."""
+ALONE = "No attribute is known, or it is the same for all, so there are no gaps: add a column, such as place or sex."
+MEASURES = {
+    "accuracy": "how often the model is right",
+    "selection rate": "how often it gives this label (demographic parity: as often to all)",
+    "true positive rate": "of those with this label, how many get it (equal opportunity: as many of all)",
+    "false positive rate": "of those with another label, how many get this one",
+    "equalised odds": "the larger gap of the two before",
+    "confidence - accuracy": "above 0, the model is surer than it is right",
+    "calibration error": "how far confidence and accuracy lie apart, on average over samples that are as sure",
+}
 
 
 def text(found: Audit, positive: str | None = None) -> str:
     """The worst groups, the averages, the largest gap of each measure, and the calibration, for a terminal."""
     groups, report = worst_groups(found), found.report
     more = len(report.n) - report.n.count(0) - len(groups)
+    gaps = found.gaps(positive)
     parts = [
-        groups.to_string(index=False) + (f"\nand {more:,} groups that are better" if more else ""),
-        f"overall {report.overall} | group-balanced {report.group_balanced}",
-        largest(found.gaps(positive)).to_string(index=False),
+        groups.to_string(index=False) + (f"\nand {more:,} more groups, none worse" if more else ""),
+        averages(found),
+        ALONE if gaps["gap"].isna().all() else largest(gaps).to_string(index=False),
     ]
     if found.confidence is not None:
         parts.append(calibration(found).to_string(index=False))
     return "\n\n".join([*parts, textwrap.fill(INTERVALS, 110)])
+
+
+def averages(found: Audit) -> str:
+    """Accuracy on all samples, and as a mean over groups."""
+    report = found.report
+    return f"overall {report.overall} | group-balanced {report.group_balanced}"
 
 
 def bracketed(columns: pd.DataFrame, form: str = "{:.3f}") -> list[str]:
@@ -61,9 +81,14 @@ def worst_groups(found: Audit, most: int | None = SHOWN) -> pd.DataFrame:
 
 
 def largest(gaps: pd.DataFrame) -> pd.DataFrame:
-    """Of each measure the label with the largest gap, to read."""
-    first = gaps.sort_values("gap", ascending=False, kind="stable").drop_duplicates("measure").sort_index()
-    return readable(first)
+    """Of each measure the label whose gap is surely largest, to read."""
+    return readable(surest(gaps))
+
+
+def surest(gaps: pd.DataFrame) -> pd.DataFrame:
+    """Of each measure the label whose gap has the largest lower end, or else the largest gap."""
+    ordered = gaps.sort_values(["low", "gap"], ascending=False, kind="stable")
+    return ordered.drop_duplicates("measure").sort_index()
 
 
 def readable(gaps: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +96,10 @@ def readable(gaps: pd.DataFrame) -> pd.DataFrame:
     asked = {"selection rate": "demographic parity", "true positive rate": "equal opportunity"}
     named = [f"{each} ({asked[each]})" if each in asked else each for each in gaps["measure"]]
     shown = gaps[["measure", "label"]].assign(measure=named, gap=bracketed(gaps[["gap", "low", "high"]]))
-    return shown.assign(highest=gaps["highest"], lowest=gaps["lowest"])
+    for end in ("highest", "lowest"):
+        whole = zip(gaps[end], gaps[f"{end}_rate"], gaps[f"{end}_n"])
+        shown[end] = [f"{name} {rate:.3f} (n={n})".strip() if n else "" for name, rate, n in whole]
+    return shown
 
 
 def calibration(found: Audit) -> pd.DataFrame:
@@ -86,9 +114,11 @@ def picture(found: Audit, positive: str | None = None) -> Figure:
     """Left the accuracy of the worst groups, right the largest gap of each measure, with their intervals."""
     table, gaps = found.report.table(), found.gaps(positive).dropna(subset="gap")
     groups = table[table["n"] > 0].sort_values("accuracy", kind="stable")[:SHOWN]
-    gaps = gaps.sort_values("gap", ascending=False, kind="stable").drop_duplicates("measure").sort_index()
+    gaps = surest(gaps)
     named = [f"{m}: {y}" if y else m for m, y in zip(gaps["measure"], gaps["label"])]
-    figure, axes = figures.new_figure(9.5, 1.3 + 0.34 * max(len(groups), len(gaps)), 1, 2)
+    both = len(gaps) > 0
+    figure, axes = figures.new_figure(9.5 if both else 5.5, 1.3 + 0.34 * max(len(groups), len(gaps)), 1, 1 + both)
+    axes = axes if both else [axes]
     sides = (
         (groups["accuracy"], groups, groups["group"], "accuracy", "The worst groups"),
         (gaps["gap"], gaps, named, "highest minus lowest", "Gaps between attributes"),
@@ -111,10 +141,12 @@ def page(found: Audit, configuration: Mapping[str, Any], positive: str | None = 
     figure = picture(found, positive)
     shown = pages.image(figures.png(figure), figures.alt_text(figure))
     note = f"<p>{pages.lines(INTERVALS)}</p>"
+    gaps = found.gaps(positive)
+    words = pages.facts(MEASURES)
     sections = {
-        "For whom it fails": shown + note,
+        "For whom it fails": f"<p>{pages.lines(averages(found))}</p>{shown}{note}",
         "Groups, the worst first": pages.table(worst_groups(found, None)),
-        "Gaps": pages.table(readable(found.gaps(positive))),
+        "Gaps": f"<p>{ALONE}</p>" if gaps["gap"].isna().all() else pages.table(readable(gaps)) + words,
     }
     if found.confidence is not None:
         sections["Calibration"] = pages.table(calibration(found))
@@ -122,13 +154,35 @@ def page(found: Audit, configuration: Mapping[str, Any], positive: str | None = 
     return pages.page("Audit of predictions", sections)
 
 
-def write(folder: Path, found: Audit, configuration: Mapping[str, Any], positive: str | None = None) -> list[Path]:
-    """Write the files, each in one move; returns their paths. FileExistsError for a folder with something else in it,
-    OSError where it cannot be written."""
-    strange = [each for each in (folder.iterdir() if folder.is_dir() else ()) if each.name not in FILES]
-    if strange:
-        raise FileExistsError(f"{folder} has other files in it, such as {strange[0].name}; choose another folder")
+def check(folder: Path, configuration: Mapping[str, Any]) -> None:
+    """FileExistsError where the folder has something else in it, or another audit; OSError where it is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; name a folder")
+    there = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+    if not there:
+        return
+    try:
+        other = json.loads((folder / FACTS).read_bytes())
+        strange = [name for name in there if name not in (FACTS, *FILES)]
+    except (OSError, ValueError):
+        other, strange = None, there
+    if strange or not isinstance(other, dict):
+        raise FileExistsError(
+            f"{folder} has files of something else in it, such as {sorted(strange)[0]}; choose another folder"
+        )
+    changed = [name for name in {**configuration, **other} if other.get(name) != configuration.get(name)]
+    if changed:
+        was, now = (each.get(changed[0]) for each in (other, configuration))
+        what = f"{folder} holds another audit ({changed[0]}: {was}, and now {now})"
+        raise FileExistsError(f"{what}; choose another folder, or delete that one")
+
+
+def write(folder: Path, found: Audit, configuration: Mapping[str, str], positive: str | None = None) -> list[Path]:
+    """Write the files, each in one move, into a folder that is new or holds the same audit; returns their paths. Raises
+    what `check` raises, and OSError where it cannot be written."""
+    check(folder, configuration)
     contents = {
+        FACTS: pages.as_json(configuration),
         "groups.csv": pages.csv(found.report.table()),
         "gaps.csv": pages.csv(found.gaps(positive)),
         "audit.html": page(found, configuration, positive).encode(),
@@ -138,7 +192,7 @@ def write(folder: Path, found: Audit, configuration: Mapping[str, Any], positive
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         if name not in contents:
-            (folder / name).unlink(missing_ok=True)  # of an audit with probabilities
+            (folder / name).unlink(missing_ok=True)  # of the same audit, before the probabilities went
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return [folder / name for name in contents]

@@ -28,6 +28,7 @@ from .tree import UNKNOWN
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader, Dataset
 
+CHANNELS = (1, 3, 4)  # that an image may have
 GIVE = "give a dataset with len() whose items are tuples such as (image, label, attribute), or dicts"
 
 
@@ -86,17 +87,21 @@ def _grouped(
     memory: float,
 ) -> dict[str, GroupedData]:
     number("memory", memory, 0)
+    if where["attribute"] is not None and where["attribute"] == where["label"]:
+        raise ValueError(f"label and attribute are both read from {where['label']!r}; name another one for one of them")
     datasets = {name: _map_style(name, each) for name, each in parts.items()}
     images, labels, kinds = {}, {}, {}
     for name, dataset in datasets.items():
         images[name], labels[name], kinds[name] = _items(name, dataset, where, memory)
         if (given := attributes[name]) is not None:
+            given = _listed("attributes", given)
             if where["attribute"] is not None or len(given) != len(dataset):
                 what = "name the attribute of the items, or give attributes: one value for each item, and not both"
                 raise ValueError(f"{name} has {len(dataset):,} items and {len(given):,} attributes; {what}")
             kinds[name] = [_plain(each) for each in given]
-    label_codes, label_names = _coded("label", labels, named["label_names"] or _classes(datasets, labels))
-    attribute_codes, attribute_names = _coded("attribute", kinds, named["attribute_names"])
+    names = {what: None if given is None else _listed(what, given) for what, given in named.items()}
+    label_codes, label_names = _coded("label", labels, names["label_names"] or _classes(datasets, labels))
+    attribute_codes, attribute_names = _coded("attribute", kinds, names["attribute_names"])
     return {
         name: GroupedData(images[name], label_codes[name], attribute_codes[name], label_names, attribute_names)
         for name in datasets
@@ -108,8 +113,10 @@ def _map_style(name: str, dataset: Any) -> Any:
     from torch.utils.data import DataLoader
 
     dataset = dataset.dataset if isinstance(dataset, DataLoader) else dataset
-    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__") or isinstance(dataset, (str, Mapping)):
-        raise TypeError(f"{name} is {kind_of(dataset)}; {GIVE}")
+    odd = isinstance(dataset, (type, str, Mapping))
+    if odd or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        walked = "; where it can only be walked through, give list(dataset)" if hasattr(dataset, "__iter__") else ""
+        raise TypeError(f"{name} is {kind_of(dataset)}; {GIVE}{walked}")
     if not len(dataset):
         raise ValueError(f"{name} has no item; give at least one")
     return dataset
@@ -120,7 +127,11 @@ def _items(name: str, dataset: Any, where: Mapping[str, Any], memory: float) -> 
     images: Tensor | None = None
     labels, attributes = [], []
     for i in range(len(dataset)):
-        item = dataset[i]
+        try:
+            item = dataset[i]
+        except Exception as error:  # whatever somebody's dataset says
+            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            raise ValueError(f"item {i} of {name} cannot be had ({what}); {GIVE}") from error
         try:
             image = _tensor(_part(item, where["image"]))
             labels.append(_plain(_part(item, where["label"])))
@@ -146,6 +157,8 @@ def _part(item: Any, where: int | str) -> Any:
     """What stands there in a tuple, a list or a dict."""
     if isinstance(item, (tuple, list)) and isinstance(where, int) and -len(item) <= where < len(item):
         return item[where]
+    if isinstance(where, str) and hasattr(item, where) and not isinstance(item, Mapping):
+        return getattr(item, where)  # of a named tuple, or an object
     if isinstance(item, Mapping):
         if where in item:
             return item[where]
@@ -159,15 +172,20 @@ def _part(item: Any, where: int | str) -> Any:
 def _tensor(image: Any) -> Tensor:
     """An image or features as `GroupedData` takes them."""
     if isinstance(image, Tensor):
+        channels = image.shape[0] if image.ndim == 3 else 1
+        if channels not in CHANNELS and image.shape[-1] in CHANNELS:
+            raise ValueError(f"its image has the shape {tuple(image.shape)}; bring channels to the front, [C, H, W]")
         return image.detach().cpu()
     mode = getattr(image, "mode", None)  # of PIL
     if mode is not None and mode not in ("L", "RGB"):
         raise ValueError(f'its image has the mode {mode}; convert it in the dataset, such as image.convert("RGB")')
     array = np.asarray(image)
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] not in CHANNELS:
+        raise ValueError(f"its image has the shape {array.shape}; give [H, W], or [H, W, C] with 1, 3 or 4 channels")
     if array.dtype == np.uint8 and array.ndim in (2, 3):
         return torch.from_numpy(np.atleast_3d(array).transpose(2, 0, 1).copy())
     if array.dtype.kind == "f":
-        return torch.from_numpy(array.copy())
+        return _tensor(torch.from_numpy(array.copy()))
     raise TypeError(f"its image is {kind_of(image)} ({array.dtype}); give PIL images, uint8 arrays or tensors")
 
 
@@ -180,7 +198,23 @@ def _plain(value: Any) -> Hashable:
             pass
     if isinstance(value, (str, bool, int)) or isinstance(value, float) and value == value:
         return int(value) if isinstance(value, bool) else value
-    raise TypeError(f"a label or an attribute is {shown(value)}; give a text or a number for each item")
+    raise TypeError(
+        f"a label or an attribute is {shown(value)}; give a text or a number for each item: take apart in the dataset "
+        "what holds several, and one-hot labels by argmax()"
+    )
+
+
+def _listed(name: str, given: Any) -> list[Any]:
+    """A list, an array, a tensor or a column as a list."""
+    if isinstance(given, Mapping) and name.endswith("names"):
+        given = [given[number] for number in sorted(given)]  # id2label
+    if (
+        isinstance(given, (str, Mapping, set, frozenset))
+        or not hasattr(given, "__len__")
+        or getattr(given, "ndim", 1) != 1
+    ):
+        raise TypeError(f"{name} is {kind_of(given)}; give a list with one value for each, in their order")
+    return list(given)
 
 
 def _classes(datasets: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -> Sequence[str] | None:
@@ -209,6 +243,10 @@ def _coded(
     import pandas as pd
 
     every = [value for part in parts.values() for value in part]
+    if names is None and any(isinstance(value, float) and not value.is_integer() for value in every):
+        raise ValueError(
+            f"the {what} is measured, such as {every[0]!r}, and not one of a few: put the numbers into bins"
+        )
     if names is None:
         found, known = codes(pd.Series([str(value) for value in every]), what)
     else:

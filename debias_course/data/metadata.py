@@ -20,7 +20,7 @@ import numpy as np
 
 from ..checks import folder, isa, shown
 from .grouped import PARTS, group_names
-from .tree import TREE, UNKNOWN, read_tree
+from .tree import TREE, UNKNOWN, flat, read_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,14 +104,17 @@ def read_csv(path: Path) -> pd.DataFrame:
             header = re.sub(r'"[^"]*"', "", file.read(2**16)).partition("\n")[0]  # without what stands in quotes
             file.seek(0)
             how = dict(sep=max(",;\t", key=header.count), dtype=str, keep_default_na=False, index_col=False)
+            named = pd.read_csv(file, header=None, nrows=1, **how).iloc[0].fillna("").str.strip()
+            file.seek(0)
             frame = pd.read_csv(file, skip_blank_lines=False, **how).fillna("")
     except (ValueError, pd.errors.ParserWarning) as error:
-        what = "it is not UTF-8; save it as such" if isinstance(error, UnicodeDecodeError) else str(error).strip()
+        what = "it is not UTF-8; save it as such (in Excel: CSV UTF-8)"
+        what = what if isinstance(error, UnicodeDecodeError) else str(error).strip()
         raise FolderError(path, [Problem(None, f"{path.name} cannot be read: {what}")]) from error
     frame.index += 2
     frame.columns = frame.columns.str.strip()
-    if frame.columns.has_duplicates:
-        twice = frame.columns[frame.columns.duplicated()][0]
+    if named.duplicated().any():  # pandas numbers them
+        twice = named[named.duplicated()].iloc[0]
         raise FolderError(path, [Problem(None, f"{path.name} has two columns {twice!r}; rename one of them")])
     return frame[(frame != "").any(axis=1)].copy()
 
@@ -119,7 +122,8 @@ def read_csv(path: Path) -> pd.DataFrame:
 def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, str], str, list[Problem]]:
     """The data frame, which of its columns is what, the folder in it that holds the images, and problems."""
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path}")
+        what = f"{path} is a file; name its folder" if path.exists() else f"there is no folder {path}"
+        raise FileNotFoundError(what)
     if (path / "metadata.csv").is_file():
         frame, name, inside, problems = read_csv(path / "metadata.csv"), "metadata.csv", "", []
         columns = (BALANCING if "filename" in frame and "img_filename" not in frame else WATERBIRDS) | chosen
@@ -130,6 +134,9 @@ def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, 
         problems = _join(frame, partition, columns["file"], columns["split"])
     elif (tree := read_tree(path)) is not None:
         frame, name, inside, problems, columns = tree, "the tree of folders", "", [], TREE | chosen
+    elif labels := flat(path):
+        what = f"{path} has images in {', '.join(labels[:5])}, which look like labels, and no split"
+        raise FileNotFoundError(f"{what}: put these folders into train, val and test, each with a part of the images")
     else:
         known = "metadata.csv, or list_attr_celeba.csv with list_eval_partition.csv, or folders such as train/cat"
         raise FileNotFoundError(f"{path} has no table of its images: put in {known} (see debias_course.data.folder)")
