@@ -29,6 +29,14 @@ def cache_folder() -> Path:
         ) from error
 
 
+def places(path: Path) -> list[Path]:
+    """Where what belongs at `path` in the cache folder may be kept: there, and in a folder that is only read, such as
+    that of a class whose baselines were computed before; the environment variable DEBIAS_COURSE_SHARED_CACHE names it.
+    Whoever reads checks what is there."""
+    shared = os.environ.get("DEBIAS_COURSE_SHARED_CACHE")
+    return [path, *([Path(shared, path.relative_to(cache_folder()))] if shared else [])]
+
+
 @contextmanager
 def keeping_in(folder: Path) -> Iterator[None]:
     """With `folder` as the cache folder: a worker may have started under another one than the process that asks."""

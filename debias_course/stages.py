@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from .cache import cache_folder, keep
+from .cache import cache_folder, keep, places
 from .contexts import isolated_randomness
 from .data import GroupedData
 from .fingerprints import NoFingerprint, fingerprint
@@ -56,7 +56,7 @@ def stage(
     if path is None:
         return loop.run(model, data, {}).model
     with _alone(path):
-        kept = _read(path, loop, model, data)
+        kept = next(filter(None, (_read(each, loop, model, data) for each in places(path))), None)
         if kept is None:
             run = loop.run(model, data, {})
             file = io.BytesIO()
@@ -101,7 +101,9 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _read(path: Path, loop: Loop, model: nn.Module, data: GroupedData) -> tuple[nn.Module, float] | None:
     """The trained model that is kept, and the seconds that it took; None where there is none, or a damaged one."""
-    if not path.exists():
+    try:
+        path.stat()  # before a network is built
+    except OSError:
         return None
     with loop.under_way(model):
         trained = loop.built(model, data)

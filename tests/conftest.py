@@ -11,7 +11,8 @@ import pytest
 OFFLINE = str(Path(__file__).parent / "offline")
 CACHE = tempfile.mkdtemp(prefix="debias-course-tests-")
 os.environ["DEBIAS_COURSE_CACHE"] = CACHE
-os.environ.pop("DEBIAS_COURSE_SOLVED", None)  # a test solves nothing for a student
+for each in ("DEBIAS_COURSE_SOLVED", "DEBIAS_COURSE_SHARED_CACHE"):  # a test solves nothing for a student
+    os.environ.pop(each, None)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [OFFLINE, os.environ.get("PYTHONPATH")]))
 sys.path.insert(0, OFFLINE)
 sys.modules.pop("sitecustomize", None)

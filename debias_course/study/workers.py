@@ -15,7 +15,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cache import cache_folder, keep
+from ..cache import cache_folder, keep, places
 from ..training import pick_device
 from .clusters import Cluster, cluster
 from .gpus import gpus, take_one
@@ -73,7 +73,7 @@ def _kept(jobs: Sequence[Job]) -> tuple[list[dict[str, Any]], list[Missing]]:
     missing = []
     for job, each in zip(jobs, keyed(jobs)):
         path = folder / f"{each.key}.json"
-        records.append(read(path) or {})
+        records.append(next(filter(None, map(read, places(path))), {}))
         if "diverged" in records[-1] and not job.may_diverge:
             raise FloatingPointError(f"{job.name!r} with seed {job.seed}: {records[-1]['diverged']}")
         if not records[-1]:
