@@ -4,11 +4,14 @@
 # make setup  only set up: a virtual environment in .venv; a second call returns at once
 # make site   the lectures as web pages, in site/: open site/index.html
 # make slides a deck for each lecture, in slides/
+# make class  an nbgrader course with the lectures as assignments, in class/, or in a folder: make class OUT=~/course
 # make notebooks   execute the notebooks from their text twins and store the outputs
 
 PYTHON ?= python3
 VENV   ?= .venv
 PORT   ?=
+OUT    ?= class
+REVEAL ?=
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
@@ -18,7 +21,7 @@ export OMP_NUM_THREADS ?= 1
 # Tests on all cores; those of one file or notebook stay together, in their order, where they are slow.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8
 
-.PHONY: setup lab check test site slides notebooks
+.PHONY: setup lab check test site slides class notebooks
 
 setup: $(READY)
 
@@ -51,6 +54,10 @@ site: $(READY)
 
 slides: $(READY)
 	@$(BIN)/python assets/site/slides.py
+
+# REVEAL=yes leaves the exercises' reveal() on, which prints their solutions.
+class: $(READY)
+	@$(BIN)/python assets/class/course.py $(if $(REVEAL),--reveal) "$(OUT)"
 
 notebooks: $(READY)
 	@$(BIN)/python notebooks/execute.py

@@ -29,6 +29,7 @@ SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"kernelShutdown": True, "codeCellConfig": {"lineWrap": True}},
     "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": False},
 }
+WITHOUT = {"disabledExtensions": {"@jupyter/nbgrader": True}}  # whose menu is an instructor's
 
 
 def copy_lectures(course: Path, mine: Path) -> list[str]:
@@ -89,6 +90,7 @@ def open_lab(course: Path, mine: Path, options: list[str]) -> NoReturn:
     home = mine / ".lab"  # hidden in the file browser; what the student sets in this JupyterLab is kept here, too
     try:
         write_atomically(home / "settings" / "overrides.json", json.dumps(SETTINGS, indent=1).encode())
+        write_atomically(home / "settings" / "page_config.json", json.dumps(WITHOUT).encode())
         edited = copy_lectures(course, mine)
     except OSError as error:
         raise OSError(

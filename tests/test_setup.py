@@ -19,16 +19,21 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
+CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # where conda-forge's name is another
+
+
 def test_environment_yml_agrees_with_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
-    python, pip, nested = environment["dependencies"]
-    assert python == f"python{PROJECT['requires-python']}" and pip == "pip"
-    *packages, course = nested["pip"]
-    assert packages == PROJECT["dependencies"] and course == "-e ."
+    python, *packages, pip, nested = environment["dependencies"]
+    assert python == f"python{PROJECT['requires-python']}" and pip == "pip" and nested == {"pip": ["-e ."]}
+    needed = [re.fullmatch(r"([a-z-]+)(>=[\d.]+)", each).groups() for each in PROJECT["dependencies"]]
+    assert sorted(packages) == sorted(f"{CONDA.get(name, name)}{bound}" for name, bound in needed)
+    assert environment["channels"] == ["conda-forge"]
 
 
 def test_bounds_are_open_above():
-    needed = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["site"]
+    extras = PROJECT["optional-dependencies"]
+    needed = PROJECT["dependencies"] + extras["site"] + extras["class"]
     assert all(re.fullmatch(r"[a-z-]+>=[\d.]+", each) for each in needed)
 
 

@@ -247,6 +247,7 @@ def test_the_menu_names_every_lecture_and_every_page_of_the_library():
     text = make.front_page(ROOT, [path.stem for path in NOTEBOOKS])
     listed = text.split("```{toctree}", 1)[1].split()
     assert {f"notebooks/{path.stem}" for path in NOTEBOOKS} | {"CLAIMS", "CHANGELOG", "CONTRIBUTING"} <= set(listed)
+    assert {"INSTRUCTORS", "assets/class/SERVER"} <= set(listed)
     assert all(f"api/{path.stem}" in listed for path in (ROOT / "assets" / "site" / "api").glob("*.md"))
 
 

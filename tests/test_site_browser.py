@@ -20,6 +20,7 @@ import slides  # noqa: E402
 
 LECTURES = [f"notebooks/{path.stem}.html" for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
 PAGES = ["index.html", "CLAIMS.html", "CONTRIBUTING.html", "CHANGELOG.html", "genindex.html", "search.html?q=shortcut"]
+PAGES += ["INSTRUCTORS.html", "assets/class/SERVER.html"]
 PAGES += [f"api/{path.stem}.html" for path in sorted((ROOT / "assets" / "site" / "api").glob("*.md"))] + LECTURES
 FEW = {  # stops of the panels, fewer than on the site, so that there is less to draw
     "draw_shortcut": dict(by=("group", "label"), power=(0.5,), aligned_share=(0.8,)),

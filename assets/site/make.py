@@ -14,7 +14,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))  # workers import what is beside this file
-DOCUMENTS = ("CLAIMS.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "assets/*.png")
+DOCUMENTS = ("CLAIMS.md", "CHANGELOG.md", "CONTRIBUTING.md", "INSTRUCTORS.md", "LICENSE", "assets/*.png")
+DOCUMENTS += ("assets/class/SERVER.md",)
 API = sorted((HERE / "api").glob("*.md"))
 WIDE = b"---\nhtml_theme.sidebar_secondary.remove: true\n---\n\n"  # no list of contents beside a page of wide tables
 MENU = """
@@ -65,6 +66,7 @@ def front_page(root: Path, names: list[str]) -> str:
         "Lectures": [f"notebooks/{name}" for name in names],
         "Results": ["CLAIMS"],
         "Library": [f"api/{path.stem}" for path in API],
+        "To teach": ["INSTRUCTORS", "assets/class/SERVER"],
         "The course": ["CONTRIBUTING", "CHANGELOG"],
     }
     text = (root / "README.md").read_text(encoding="utf-8")

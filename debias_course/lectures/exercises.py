@@ -7,7 +7,8 @@
 One module per topic. An unsolved stub returns None, so that a notebook runs from top to bottom at any time.
 
 `debias-course lab` names a folder in the environment variable DEBIAS_COURSE_SOLVED, in which solved exercises are
-remembered, each as an empty file: nothing that two kernels could write at once, or that could be damaged.
+remembered, each as an empty file: nothing that two kernels could write at once, or that could be damaged. The notebooks
+of a class set DEBIAS_COURSE_REVEAL to "no" where its instructor keeps the solutions.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ..methods import Method
 
 RECORD = "DEBIAS_COURSE_SOLVED"
+REVEAL = "DEBIAS_COURSE_REVEAL"
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +65,10 @@ class Exercise:
         print(textwrap.fill(self.clue, 100))
 
     def reveal(self) -> None:
-        """Print the solution."""
+        """Print the solution, or where it is."""
+        if os.environ.get(REVEAL) == "no":
+            print("In this class the solutions are with your instructor; hint() helps.")
+            return
         print(textwrap.dedent(inspect.getsource(self.solution)))
 
 
