@@ -138,7 +138,9 @@ def _at_a_time(devices: Sequence[str], n_jobs: int | None) -> int:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    import joblib
+
+    return int(joblib.cpu_count())  # knows what a container may use, and LOKY_MAX_CPU_COUNT
 
 
 def in_workers(calls: Sequence[tuple], *, n_jobs: int | None = None, what: str = "runs") -> list[Any]:
