@@ -50,9 +50,8 @@ def files(reveal: bool) -> dict[str, bytes]:
 def without_solutions(folder: Path) -> None:
     """Write the package, installable, with stand-ins for the solutions of all exercises."""
     made = folder / "debias_course"
-    if made.exists():
-        shutil.rmtree(made)
-    shutil.copytree(ROOT / "debias_course", made, ignore=shutil.ignore_patterns("__pycache__"))
+    skipped = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "debias_course", made, ignore=skipped, dirs_exist_ok=True)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     for lecture in topics():

@@ -8,10 +8,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "grading"))
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # for alembic
 
-from nbgrader.converters import Autograde  # noqa: E402
-from nbgrader.preprocessors import Execute  # noqa: E402
+try:
+    from nbgrader.converters import Autograde
+    from nbgrader.preprocessors import Execute, OverwriteCells
 
-from grader import Grader  # noqa: E402
+    from grader import Grader, Restore
+except ImportError as error:  # nbgrader would go on with its own settings
+    sys.exit(f"the grader cannot be loaded ({error}); activate the environment in which the course is installed")
 
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "debias_course"
@@ -20,8 +23,10 @@ c.CourseDirectory.root = str(HERE)
 c.ClearSolutions.code_stub = {"python": "..."}  # an exercise that is not solved returns None, so Run All passes
 c.ClearSolutions.text_stub = "*Your answer*"
 
-steps = Autograde.class_traits()["autograde_preprocessors"].default()
-c.Autograde.autograde_preprocessors = [Grader if each is Execute else each for each in steps]
+first, then = (Autograde.class_traits()[f"{each}_preprocessors"].default() for each in ("sanitize", "autograde"))
+first.insert(first.index(OverwriteCells), Restore)
+c.Autograde.sanitize_preprocessors = first
+c.Autograde.autograde_preprocessors = [Grader if each is Execute else each for each in then]
 c.OverwriteCells.add_missing_cells = True  # a test that was deleted comes back
 
 c.Grader.timeout = 120  # seconds for a cell

@@ -24,7 +24,7 @@ from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbformat import v4
 from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.preprocessors import Execute
+from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 from traitlets import Bool, Integer, Unicode
 
 import hidden
@@ -52,7 +52,6 @@ class Grader(Execute):
     ).tag(config=True)
 
     def preprocess(self, nb: Any, resources: Any, km: Any = None) -> tuple[Any, Any]:
-        restore(nb, resources["nbgrader"])
         for cell in nb.cells:
             if is_test(cell):
                 cell.outputs = [failure("the submission ended before this cell")]
@@ -192,19 +191,24 @@ def environment(package: str, folder: str) -> dict[str, str]:
     }
 
 
-def restore(nb: Any, about: dict[str, str]) -> None:
-    """Give each cell the kind that the gradebook knows, whatever the submission says of it."""
-    with Gradebook(about["db_url"]) as book:
-        for cell in nb.cells:
-            kept = cell.metadata.get("nbgrader", {})
-            if "grade_id" in kept:
-                where = kept["grade_id"], about["notebook"], about["assignment"]
-                kept["grade"] = found(book.find_graded_cell, where)
-                kept["solution"] = found(book.find_solution_cell, where)
+class Restore(NbGraderPreprocessor):
+    """Gives each cell the kind and the points that the gradebook knows, whatever the submission says of it."""
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        about = resources["nbgrader"]
+        with Gradebook(about["db_url"]) as book:
+            for cell in nb.cells:
+                kept = cell.metadata.get("nbgrader", {})
+                where = kept.get("grade_id"), about["notebook"], about["assignment"]
+                if known(book.find_source_cell, where):
+                    graded = known(book.find_graded_cell, where)
+                    kept |= dict(grade=bool(graded), solution=bool(known(book.find_solution_cell, where)), task=False)
+                    kept |= dict(points=graded.max_score) if graded else {}
+        return nb, resources
 
 
-def found(find: Any, where: tuple[str, str, str]) -> bool:
+def known(find: Any, where: tuple[Any, ...]) -> Any:
     try:
-        return bool(find(*where))
+        return find(*where)
     except MissingEntry:
-        return False
+        return None
