@@ -29,7 +29,8 @@ SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"kernelShutdown": True, "codeCellConfig": {"lineWrap": True}},
     "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": False},
 }
-WITHOUT = {"disabledExtensions": {"@jupyter/nbgrader": True}}  # whose menu is an instructor's
+CLASS = ("@jupyter/nbgrader", "@jupyter-notebook/lab-extension")  # whose menus are an instructor's
+WITHOUT = {"disabledExtensions": dict.fromkeys(CLASS, True)}
 
 
 def copy_lectures(course: Path, mine: Path) -> list[str]:

@@ -78,6 +78,12 @@ SECOND = {name: 2 for name in ATTACKS} | {  # the other exercise is right, and c
 }
 
 
+def brief(book):
+    """A submission without what the lecture shows and explains: the exercises, and the imports."""
+    kept = [cell for cell in book.cells if "nbgrader" in cell.metadata or "setup" in cell.metadata.get("tags", [])]
+    return nbformat.v4.new_notebook(metadata=book.metadata, cells=kept)
+
+
 def solutions(book):
     return [cell for cell in book.cells if "### BEGIN SOLUTION" in cell.source]
 
@@ -162,14 +168,14 @@ def hand_in(folder):
 
     for lecture in topics():
         submit(folder, "perfect", lecture, read("source", lecture))
-        submit(folder, "empty", lecture, read("release", lecture))
-        submit(folder, "wrong", lecture, wrong(read("source", lecture), lecture))
-        submit(folder, "malicious", lecture, malicious(read("source", lecture), lecture, inside))
+        submit(folder, "empty", lecture, brief(read("release", lecture)))
+        submit(folder, "wrong", lecture, wrong(brief(read("source", lecture)), lecture))
+        submit(folder, "malicious", lecture, malicious(brief(read("source", lecture)), lecture, inside))
     for name, code in ATTACKS.items():
-        book = read("source", ONE)
+        book = brief(read("source", ONE))
         solutions(book)[0].source = code.format(inside=inside, lecture=ONE) if code is DELETES else code
         submit(folder, name.replace(" ", "-"), ONE, book)
-    submit(folder, "edits", ONE, edited(read("source", ONE)))
+    submit(folder, "edits", ONE, edited(brief(read("source", ONE))))
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +226,8 @@ def test_feedback_says_what_is_wrong(graded):
     read = lambda student: (folder / "feedback" / student / ONE / f"{ONE}.html").read_text()  # noqa: E731
     assert "your function returns None; return one weight per group" in read("empty")
     assert "right on the examples of the check, and wrong on another: given" in read("wrong")
-    assert "solved" in read("perfect")
+    assert "it raised TimeoutError: no answer after 3 seconds" in read("loops-when-called")
+    assert "the solution is with your instructor" in read("calls-the-solution") and "solved" in read("perfect")
 
 
 @pytest.mark.parametrize("lecture", topics(), ids=lambda each: each[:2])

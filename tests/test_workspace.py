@@ -222,6 +222,7 @@ def test_the_lab_keeps_all_that_is_its_own_in_the_folder_of_the_copies(start, tm
     for each in ("app_settings_dir", "user_settings_dir", "workspaces_dir"):
         assert Path(options[f"LabApp.{each}"]).is_relative_to(mine / ".lab")
     assert json.loads((mine / ".lab" / "settings" / "overrides.json").read_text()) == workspace.SETTINGS
+    assert json.loads((mine / ".lab" / "settings" / "page_config.json").read_text()) == workspace.WITHOUT
     assert sorted(path.name for path in mine.iterdir()) == [".lab", *NAMES]
     assert options["LabApp.default_url"] == f"/lab/tree/{FIRST}"
     assert f"your lectures: {mine}\n" in capfd.readouterr().out

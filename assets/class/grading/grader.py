@@ -139,8 +139,10 @@ class Answer:
         for each in reversed(outputs):
             if text := each.get("data", {}).get(submission.MIME):
                 return read(text)
-        ended = next((each for each in outputs if each.output_type == "error"), None)
-        raise RuntimeError(f"{ended.ename} {ended.evalue}" if ended else "it gave no answer")
+        ended = [f"{each.ename} {each.evalue}" for each in outputs if each.output_type == "error"]
+        if any(each.startswith(self.grader.error_on_timeout["ename"]) for each in ended):
+            raise TimeoutError(f"no answer after {self.grader.call_timeout} seconds")
+        raise RuntimeError(ended[0] if ended else "no answer")
 
 
 class Through(torch.autograd.Function):
