@@ -16,6 +16,9 @@ try:
 except ImportError as error:  # nbgrader would go on with its own settings
     sys.exit(f"the grader cannot be loaded ({error}); activate the environment in which the course is installed")
 
+if hasattr(os, "geteuid") and os.geteuid() == 0:
+    print("You grade as root: a submission may delete everything here. See INSTRUCTORS.md.", file=sys.stderr)
+
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "debias_course"
 c.CourseDirectory.root = str(HERE)
