@@ -170,9 +170,7 @@ def test_every_lecture_has_its_entry_in_the_guide(lecture):
     entry = guide.entry(lecture)
     assert tuple(entry) == guide.SECTIONS
     cells = guide.cells_of(lecture)
-    assert re.findall(r"^- \*\*([LB]\d\d\.\d+)\*\*", entry["At the guesses"], re.MULTILINE) == list(
-        guide.guesses(cells)
-    )
+    assert guide.guesses(cells).keys() <= guide.discussed(lecture).keys()
     assert entry["Usual wrong answers"].count("\n- *") >= 2
     questions, solutions = (re.findall(r"^(\d)\. ", entry[each], re.MULTILINE) for each in ("Exam", "Solutions"))
     assert len(questions) >= 2 and questions == solutions

@@ -70,6 +70,12 @@ def guesses(cells: list[dict[str, Any]]) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
+def discussed(lecture: str) -> dict[str, str]:
+    """What to discuss at each guess, by its claim."""
+    items = re.split(r"^(?=- )", entry(lecture).get(SECTIONS[0], ""), flags=re.MULTILINE)
+    return {found[1]: each.strip() for each in items if (found := re.match(r"- \*\*([LB][\d.]+)\*\*", each))}
+
+
 def exercises(cells: list[dict[str, Any]]) -> str:
     """What the exercises ask, as a list."""
     found = []
@@ -83,7 +89,9 @@ def exercises(cells: list[dict[str, Any]]) -> str:
 def section(lecture: str) -> str:
     """A lecture's part of the guide."""
     cells, found = cells_of(lecture), entry(lecture)
-    asked = "\n".join(f"| {id} | {words} | {' · '.join(answers)} |" for id, (words, answers) in guesses(cells).items())
+    asked, said = guesses(cells), discussed(lecture)
+    rows = "\n".join(f"| {id} | {words} | {' · '.join(answers)} |" for id, (words, answers) in asked.items())
+    talk = "\n".join(said[id] for id in asked if id in said)
     return f"""## {title(cells)}
 
 [The lecture](notebooks/{lecture}.ipynb){minutes(lecture)}. Afterwards students can say:
@@ -94,9 +102,9 @@ def section(lecture: str) -> str:
 
 | claim | question | answers |
 |---|---|---|
-{asked}
+{rows}
 
-{found.get(SECTIONS[0], "Nobody has written yet what to discuss at them.")}
+{talk or "Nobody has written yet what to discuss at them."}
 
 **Exercises**
 

@@ -86,6 +86,8 @@ INPUTS: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "dann.label_loss": lambda d: (uniform(d, 12), both(d, 12)),
     "method_comparison.paired": lambda d: (uniform(d, 6).double(), uniform(d, 6).double(), number(d, 2, 3)),
     "method_comparison.reported": lambda d: (with_gap(uniform(d, 6, 3)), uniform(d, 6)),
+    "partners.product_losses": lambda d: (2 * normal(d, 9, 4), 2 * normal(d, 9, 4), whole(d, 0, 3, 9)),
+    "partners.precision_and_recall": lambda d: (uniform(d, 30) > 0.4, uniform(d, 30) > 0.6),
 }
 
 
