@@ -9,6 +9,7 @@ from torch import nn
 
 from debias_course import models, train
 from debias_course.data import Batch, colored_digits, toys
+from debias_course.evaluation import predict
 from debias_course.method import State
 from debias_course.methods import ERM, LearnedMixin, ProductOfExperts, Unsuitable
 from debias_course.methods.partners import networks
@@ -41,6 +42,7 @@ def with_partner(kind, partner):
         def start(self, model, data):
             state = State() if kind is ProductOfExperts else super().start(model, data)
             state.partner = partner.requires_grad_(False)
+            state.told = predict(partner, data)
             return state
 
     return Told
@@ -127,6 +129,18 @@ def test_the_partner_is_trained_first_stands_still_and_gets_no_gradient(kind):
     assert not torch.equal(model.head.weight, start.head.weight)
 
 
+@pytest.mark.parametrize("kind", [ProductOfExperts, LearnedMixin])
+def test_the_partner_is_asked_once_about_each_sample(kind):
+    """No step needs it any more, and a step is told what belongs to its own samples."""
+    method = kind(partner="coarse")
+    model, state, batch = ready(method)
+    torch.testing.assert_close(state.told, predict(state.partner, SPLITS.train))
+    state.partner = None
+    others = batch._replace(indices=batch.indices.flip(0))
+    losses = [float(method.loss(model, each, state).detach()) for each in (batch, others)]
+    assert losses[0] != losses[1]
+
+
 def test_a_partner_is_shared_by_all_who_ask_for_the_same():
     """Whatever their other knobs and their learning rate; trained by plain cross-entropy, as by hand."""
     model = models.mlp(SPLITS.train, hidden=(8,), seed=1)
@@ -165,7 +179,7 @@ def test_the_learned_mixin_by_hand():
     model = models.Classifier(features, nn.Linear(1, 2, bias=False))
     nn.init.zeros_(model.head.weight)
     state = State()
-    state.partner, state.gate = Says(math.log(0.8), math.log(0.2)), nn.Linear(1, 1)
+    state.told, state.gate = torch.tensor([[math.log(0.8), math.log(0.2)]]), nn.Linear(1, 1)
     nn.init.zeros_(state.gate.weight)
     nn.init.constant_(state.gate.bias, math.log(math.e**2 - 1))
     ids = torch.zeros(1, dtype=torch.int64)
@@ -189,7 +203,7 @@ def test_a_gate_of_one_is_the_product_of_experts():
 def test_the_entropy_keeps_the_gate_open():
     """It pulls against the cross-entropy, which would rather have no partner where that is sure and wrong."""
     state = ready(LearnedMixin(partner="coarse"))[1]
-    state.partner = Says(2.0, -2.0)
+    state.told = torch.tensor([[2.0, -2.0]]).expand(len(SPLITS.train), -1)
     model, _, batch = ready(ERM())
     batch = batch._replace(labels=torch.ones_like(batch.labels))  # the partner is wrong throughout
     gradients = []

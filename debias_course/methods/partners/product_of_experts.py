@@ -12,6 +12,8 @@ takes out again. So what the partner says is added to the logits as it is.
 
 The partner is asked about the samples that it was trained on. One that has learnt them by heart is sure and right
 throughout, and nothing is left for the model; one that sees too little is the uniform expert, which is plain training.
+As it stands still it is asked once, before the first epoch, about each sample as it is, so that a step costs what one
+of plain training does; where a run augments its images, the partner's answer is that of the image before.
 
 Differences from the papers: theirs are networks of language, with a partner of the same kind but smaller (Sanh et al.)
 or one that reads hand-made features (Clark et al.); here it sees coarse pixels or colours only.
@@ -29,6 +31,7 @@ from torch import Tensor, nn
 from ... import checks
 from ...contexts import fresh_layers
 from ...data import Batch, GroupedData
+from ...evaluation import predict
 from ...method import Method, State, knob
 from ...stages import stage
 from .networks import (
@@ -58,7 +61,7 @@ def product_losses(logits: Tensor, partner: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class _WithFrozenPartner(Method):
-    """min_θ (1/B) Σ_i ℓ(what θ and a frozen partner φ say of x_i, y_i)"""
+    """min_θ (1/B) Σ_i ℓ(what θ and a frozen partner φ say of x_i, y_i); `state.told` are φ's logits, [N, C]"""
 
     partner: str = knob("pointwise", choices=KINDS, help="sees colours without places, or squares of 4×4 pixels")
     width: int = knob(8, low=1, high=256, search=(2, 32), help="units of the partner's hidden layer: how strong it is")
@@ -74,16 +77,12 @@ class _WithFrozenPartner(Method):
         state, how = State(), dict[str, Any](epochs=self.partner_epochs, lr=self.partner_lr)
         fresh = weak(data, self.partner, width=self.width)
         state.partner = frozen(stage(fresh, data, **how)).to(data.device)
+        state.register_buffer("told", predict(state.partner, data).clone())
         return state
 
     def parameters(self, model: nn.Module, state: State) -> list[dict[str, Any]]:
         own = [each for each in state.parameters() if each.requires_grad]
         return [dict(params=[*model.parameters(), *own])]
-
-    def asked(self, batch: Batch, state: State) -> Tensor:
-        """The partner's logits [B, C], without a graph."""
-        with torch.no_grad():
-            return state.partner(batch.inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +103,7 @@ class ProductOfExperts(_WithFrozenPartner):
     alone: float = knob(0.0, low=0.0, high=10.0, search=(1.0,), help="α: weight of the model's own cross-entropy")
 
     def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
-        told = self.asked(batch, state)
+        told = state.told[batch.indices]
         logits = model(batch.inputs)
         together = product_losses(logits, told, batch.labels).mean()
         if self.alone == 0:
@@ -142,7 +141,7 @@ class LearnedMixin(_WithFrozenPartner):
         return state
 
     def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
-        told = self.asked(batch, state).log_softmax(1)
+        told = state.told[batch.indices].log_softmax(1)
         features, logits = features_and_logits(model, batch.inputs)
         trust = F.softplus(state.gate(features))
         state.trust = trust.detach()[:, 0]
