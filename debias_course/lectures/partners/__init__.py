@@ -1,0 +1,1 @@
+"""Lecture 11: a partner that is wrong on purpose."""

@@ -1,0 +1,145 @@
+"""Four ways to be weak, the pull of a product, whom a partner points at, and how strong it should be (lecture 11)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ... import figures
+from ...contexts import isolated_randomness
+from ...data import GroupedData
+from ...evaluation import predict
+from ...figures.canvas import MARKERS, PALETTE
+from ...figures.marks import draw_levels, legend_above
+from ...figures.schematics import ACCENT, COMMON, INK, LINE, RARE, arrow, box, caption, samples
+from ...figures.words import describe, listed
+from ...methods.partners.networks import weak
+from ...training import train
+from .bench import PARTNER_EPOCHS, SETTINGS, WIDTH
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def partner_says(part: GroupedData, epochs: int = PARTNER_EPOCHS, seed: int = 0) -> torch.Tensor:
+    """Logits [N, C] of a partner of 1×1 convolutions that was trained on `part`, about `part`."""
+    with isolated_randomness(seed):
+        start = weak(part, "pointwise", width=WIDTH)
+    return predict(train(start, part, epochs=epochs, seed=seed, **SETTINGS).model, part).cpu()
+
+
+def surest_errors(part: GroupedData, logits: torch.Tensor, show: int = 12) -> Figure:
+    """The samples that a partner is surest and wrong about, the surest first, with what it takes them for."""
+    labels = part.labels.cpu()
+    taken = logits.argmax(1)
+    sure = torch.where(taken == labels, -1.0, logits.softmax(1).max(1).values)
+    rows = sure.argsort(descending=True)[:show]
+    figure, axes = figures.new_figure(8.0, 3.2, 2, (show + 1) // 2)
+    for axis, row in zip(axes.flat, rows.tolist()):
+        axis.imshow(part.batch(torch.tensor([row], device=part.device)).inputs[0].permute(1, 2, 0).cpu().numpy())
+        axis.set(xticks=[], yticks=[], title=f"a {int(labels[row])}; it says {int(taken[row])}")
+        axis.title.set_fontsize(9)
+    describe(
+        axes.flat[0], f"{len(rows)} small white digits on coloured ground, each with its label and another answer."
+    )
+    return figure
+
+
+def pull() -> Figure:
+    """How much a sample pulls the logit of its label up, by what the partner says of it: two classes, and a model that
+    is undecided."""
+    margins = [each / 4 for each in range(-24, 25)]
+    product = [1 - 1 / (1 + math.exp(-each)) for each in margins]
+    lines = {
+        "product of experts": product,
+        "product + own loss": [each + 0.5 for each in product],
+        "plain training": [0.5] * len(margins),
+    }
+    figure, axis = figures.new_figure(7.2, 3.8)
+    words = "the partner is: sure and wrong (left), unsure (middle), sure and right (right)"
+    said: dict[str, Any] = dict(x=f"partner's margin of the label\n{words}", y="pull on the model", ylim=(0, 1.6))
+    figures.curves({name: (margins, ys) for name, ys in lines.items()}, axis=axis, **said)
+    return figure
+
+
+def compared(table: pd.DataFrame) -> Figure:
+    """Table T11.2: conflicting digits that are right, with intervals; references above, those with a partner below."""
+    figure, axis = figures.new_figure(7.6, 1.2 + 0.34 * len(table))
+    kinds = ["told nothing" if told == "nothing" else "told who conflicts" for told in table["told"]]
+    for i, row in enumerate(table.itertuples()):
+        kind = int(kinds[i] != "told nothing")
+        error = [[row.conflicting - row.low], [row.high - row.conflicting]]
+        style: dict[str, Any] = dict(color=PALETTE[kind], marker=MARKERS[kind], markersize=8, capsize=4)
+        label = kinds[i] if kinds.index(kinds[i]) == i else None
+        axis.errorbar([row.conflicting], [-i], xerr=error, linestyle="none", label=label, **style)
+    axis.set(yticks=[-i for i in range(len(table))], yticklabels=table["method"].tolist(), xlim=(0, 1))
+    axis.set_xlabel("conflicting test digits that are right")
+    plain = float(table.loc[table["method"] == "plain", "conflicting"].iloc[0])
+    axis.axvline(plain, color="#888888", linewidth=1, linestyle=":")
+    legend_above(axis)
+    said = listed(dict(zip(table["method"], table["conflicting"])))
+    describe(axis, f"Conflicting test digits that are right, by method, with intervals: {said}.")
+    return figure
+
+
+def found(table: pd.DataFrame) -> Figure:
+    """Table T11.4: precision and recall of whom a method points at, by epochs of its partner."""
+    figure, axes = figures.new_figure(9.0, 3.8, 1, 2, sharey=True)
+    for axis, what in zip(axes, ("precision", "recall")):
+        lines = {
+            name: (rows["epoch"].tolist(), rows[what].tolist()) for name, rows in table.groupby("method", sort=False)
+        }
+        figures.curves(lines, x="epochs of the partner", y=what, axis=axis, ylim=(-0.02, 1.04))
+        draw_levels(axis, {"half": 0.5})
+    return figure
+
+
+def by_size(table: pd.DataFrame) -> Figure:
+    """Table T11.3: aligned and conflicting digits that are right, by the partner."""
+    figure, axis = figures.new_figure(8.0, 3.8)
+    places = [name.replace(", ", ",\n").replace("product of experts", "1×1,\n8 channels") for name in table["partner"]]
+    heights = {kind: table[kind].tolist() for kind in ("aligned", "conflicting")}
+    figures.bars(heights, places=places, y="test digits that are right", axis=axis, ylim=(0, 1.02))
+    return figure
+
+
+def schematic() -> Figure:
+    """Four ways to make a partner weak, and what it is for."""
+
+    def glyph(axis: Axes, top: float) -> None:
+        """Four partners in a row: one of few units, one that sees single pixels, one that trains for a short time, and
+        one that turns away from what is hard. Each is right about the common samples, and wrong about the rare one,
+        which then counts more for the model."""
+        middles = (1.0, 2.75, 4.5, 6.25)
+        for middle, name in zip(middles, ("too small", "near-sighted", "stopped early", "turns away")):
+            caption(axis, middle, top + 0.1, name, fontweight="bold", color=INK, fontsize=12)
+        box(axis, 0.86, top + 0.34, 0.28, 0.3, color=ACCENT, strong=True)
+        for i in range(9):
+            x, y = 2.57 + 0.13 * (i % 3), top + 0.3 + 0.13 * (i // 3)
+            box(axis, x, y, 0.11, 0.11, color=ACCENT if i == 4 else LINE, strong=i == 4)
+        axis.plot(
+            [4.2 + 0.03 * i for i in range(21)], [top + 0.66 - 0.36 * math.exp(-i / 5) for i in range(21)], color=LINE
+        )
+        axis.plot(
+            [4.2 + 0.03 * i for i in range(6)],
+            [top + 0.66 - 0.36 * math.exp(-i / 5) for i in range(6)],
+            color=ACCENT,
+            lw=3,
+        )
+        axis.plot([4.36, 4.36], [top + 0.26, top + 0.7], color=ACCENT, linestyle=":")
+        arrow(axis, (6.2, top + 0.48), (5.85, top + 0.48), color=ACCENT, linewidth=2)
+        samples(axis, [6.55], top + 0.48, rare=True)
+        for middle in middles:
+            samples(axis, [middle - 0.45 + 0.25 * i for i in range(3)], top + 0.95)
+            samples(axis, [middle + 0.4], top + 0.95, rare=True)
+            caption(axis, middle - 0.2, top + 1.2, "right", color=COMMON)
+            caption(axis, middle + 0.42, top + 1.2, "wrong", color=RARE)
+        caption(axis, 7.4, top + 0.95, "count more", color=RARE, fontweight="bold")
+        arrow(axis, (6.8, top + 0.95), (6.95, top + 0.95))
+
+    how = "A weak partner learns the shortcut and little else. Whom it serves counts less for the model, the rest more."
+    return figures.schematic(("data", "loss"), how=how, title="A partner", glyph=glyph)
