@@ -194,7 +194,7 @@ figures.picture(
 panel(
     draw_partner,
     ProductOfExperts(),
-    aligned_share=Knob(0.99, low=0.5, high=0.997, help="share of training digits on their own colour"),
+    aligned_share=Knob(0.95, low=0.5, high=0.99, help="share of training digits on their own colour"),
 )
 
 # %% [markdown]

@@ -31,9 +31,9 @@ def sureness(told: Tensor, labels: Tensor) -> dict[str, Tensor]:
     return {"sure and right": sure & right, "unsure": ~sure, "sure and wrong": sure & ~right}
 
 
-@drawing(width=replace(KNOBS["width"], high=64), partner_epochs=replace(KNOBS["partner_epochs"], high=20))
+@drawing(width=replace(KNOBS["width"], high=32), partner_epochs=replace(KNOBS["partner_epochs"], high=10))
 def draw_partner(
-    method: ProductOfExperts, *, aligned_share: float = 0.99, epochs: int = SHORT, progress: Progress | None = None
+    method: ProductOfExperts, *, aligned_share: float = 0.95, epochs: int = SHORT, progress: Progress | None = None
 ) -> tuple[Figure, str]:
     """How sure a partner is of aligned and of conflicting digits, and which of those the model gets right on test,
     epoch by epoch. Trained in short: for a few epochs on half of the images."""
@@ -51,7 +51,7 @@ def draw_partner(
         rows.append(right(now[0], data.test))
         told(done, of)
 
-    how: dict[str, Any] = SETTINGS | dict(epochs=epochs, on_step=look, progress=after)
+    how: dict[str, Any] = SETTINGS | dict(epochs=epochs, batch_size=32, on_step=look, progress=after)
     training.train(models.staged(part), part, method, **how)
     aligned, conflicting = rows[-1]
     said = f"on test, of the conflicting digits {conflicting:.2f} are right, of the aligned {aligned:.2f}"

@@ -114,32 +114,29 @@ def schematic() -> Figure:
         """Four partners in a row: one of few units, one that sees single pixels, one that trains for a short time, and
         one that turns away from what is hard. Each is right about the common samples, and wrong about the rare one,
         which then counts more for the model."""
-        middles = (1.0, 2.75, 4.5, 6.25)
+        from matplotlib.patches import Rectangle
+
+        middles = (0.85, 2.5, 4.15, 5.8)
         for middle, name in zip(middles, ("too small", "near-sighted", "stopped early", "turns away")):
             caption(axis, middle, top + 0.1, name, fontweight="bold", color=INK, fontsize=12)
-        box(axis, 0.86, top + 0.34, 0.28, 0.3, color=ACCENT, strong=True)
+        box(axis, 0.71, top + 0.34, 0.28, 0.3, color=ACCENT, strong=True)
         for i in range(9):
-            x, y = 2.57 + 0.13 * (i % 3), top + 0.3 + 0.13 * (i // 3)
-            box(axis, x, y, 0.11, 0.11, color=ACCENT if i == 4 else LINE, strong=i == 4)
-        axis.plot(
-            [4.2 + 0.03 * i for i in range(21)], [top + 0.66 - 0.36 * math.exp(-i / 5) for i in range(21)], color=LINE
-        )
-        axis.plot(
-            [4.2 + 0.03 * i for i in range(6)],
-            [top + 0.66 - 0.36 * math.exp(-i / 5) for i in range(6)],
-            color=ACCENT,
-            lw=3,
-        )
-        axis.plot([4.36, 4.36], [top + 0.26, top + 0.7], color=ACCENT, linestyle=":")
-        arrow(axis, (6.2, top + 0.48), (5.85, top + 0.48), color=ACCENT, linewidth=2)
-        samples(axis, [6.55], top + 0.48, rare=True)
+            corner = 2.31 + 0.13 * (i % 3), top + 0.3 + 0.13 * (i // 3)
+            axis.add_patch(Rectangle(corner, 0.11, 0.11, color=ACCENT if i == 4 else "#d5d5d5"))
+        xs = [3.85 + 0.03 * i for i in range(21)]
+        ys = [top + 0.66 - 0.36 * math.exp(-i / 5) for i in range(21)]
+        axis.plot(xs, ys, color=LINE)
+        axis.plot(xs[:6], ys[:6], color=ACCENT, linewidth=3)
+        axis.plot([4.01, 4.01], [top + 0.26, top + 0.7], color=ACCENT, linestyle=":")
+        arrow(axis, (5.75, top + 0.48), (5.4, top + 0.48), color=ACCENT, linewidth=2)
+        samples(axis, [6.05], top + 0.48, rare=True)
         for middle in middles:
             samples(axis, [middle - 0.45 + 0.25 * i for i in range(3)], top + 0.95)
             samples(axis, [middle + 0.4], top + 0.95, rare=True)
             caption(axis, middle - 0.2, top + 1.2, "right", color=COMMON)
             caption(axis, middle + 0.42, top + 1.2, "wrong", color=RARE)
-        caption(axis, 7.4, top + 0.95, "count more", color=RARE, fontweight="bold")
-        arrow(axis, (6.8, top + 0.95), (6.95, top + 0.95))
+        arrow(axis, (6.4, top + 0.95), (6.65, top + 0.95))
+        caption(axis, 7.18, top + 0.95, "count more", color=INK, fontweight="bold")
 
     how = "A weak partner learns the shortcut and little else. Whom it serves counts less for the model, the rest more."
     return figures.schematic(("data", "loss"), how=how, title="A partner", glyph=glyph)
