@@ -25,7 +25,7 @@ import torch
 from debias_course import figures
 from debias_course.lectures.panels import panel
 from debias_course.lectures.partners import exercises, pictures
-from debias_course.lectures.partners.bench import TwinPartner, ground_digits, met, trials
+from debias_course.lectures.partners.bench import ground_digits, met, trials
 from debias_course.lectures.partners.measurements import PartnersLesson
 from debias_course.lectures.partners.panel import draw_partner
 from debias_course.lectures.partners.published import rebias_table
@@ -297,9 +297,6 @@ figures.picture(
 # strongest, a twin of the model, on the right.
 
 # %%
-source(TwinPartner)
-
-# %%
 figures.picture(
     pictures.by_size(here.kept("T11.3")),
     takeaway="Compare the conflicting bars from left to right, then the aligned ones: what does a partner that is too strong cost?",
@@ -318,9 +315,6 @@ here.claim("B11.6")
 
 # %% tags=["claim"]
 here.claim("B11.7", "B11.8", "B11.10", "B11.9")
-
-# %%
-here.where("B11.9")
 
 # %% [markdown]
 # What we have not measured: *partition and debias* (Li et al. 2023), with experts at several depths. In a first trial on these
