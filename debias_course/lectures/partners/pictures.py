@@ -67,22 +67,24 @@ def pull() -> Figure:
 
 
 def compared(table: pd.DataFrame) -> Figure:
-    """Table T11.2: conflicting digits that are right, with intervals; references above, those with a partner below."""
+    """Table T11.2: conflicting digits that are right, with intervals, and in grey the aligned ones; references above,
+    those with a partner below."""
     figure, axis = figures.new_figure(7.6, 1.2 + 0.34 * len(table))
     kinds = ["told nothing" if told == "nothing" else "told who conflicts" for told in table["told"]]
     for i, row in enumerate(table.itertuples()):
         kind = int(kinds[i] != "told nothing")
         error = [[row.conflicting - row.low], [row.high - row.conflicting]]
         style: dict[str, Any] = dict(color=PALETTE[kind], marker=MARKERS[kind], markersize=8, capsize=4)
-        label = kinds[i] if kinds.index(kinds[i]) == i else None
+        label = f"conflicting, {kinds[i]}" if kinds.index(kinds[i]) == i else None
         axis.errorbar([row.conflicting], [-i], xerr=error, linestyle="none", label=label, **style)
-    axis.set(yticks=[-i for i in range(len(table))], yticklabels=table["method"].tolist(), xlim=(0, 1))
-    axis.set_xlabel("conflicting test digits that are right")
+    rows = [-i for i in range(len(table))]
+    axis.plot(table["aligned"], rows, "|", color="#888888", markersize=14, markeredgewidth=2.5, label="aligned")
+    axis.set(yticks=rows, yticklabels=table["method"].tolist(), xlim=(0, 1.02), xlabel="test digits that are right")
     plain = float(table.loc[table["method"] == "plain", "conflicting"].iloc[0])
     axis.axvline(plain, color="#888888", linewidth=1, linestyle=":")
     legend_above(axis)
-    said = listed(dict(zip(table["method"], table["conflicting"])))
-    describe(axis, f"Conflicting test digits that are right, by method, with intervals: {said}.")
+    said = [listed(dict(zip(table["method"], table[kind]))) for kind in ("conflicting", "aligned")]
+    describe(axis, f"Test digits that are right, by method. Conflicting: {said[0]}. Aligned: {said[1]}.")
     return figure
 
 
