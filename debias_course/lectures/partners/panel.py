@@ -31,7 +31,17 @@ def sureness(told: Tensor, labels: Tensor) -> dict[str, Tensor]:
     return {"sure and right": sure & right, "unsure": ~sure, "sure and wrong": sure & ~right}
 
 
-@drawing(width=replace(KNOBS["width"], high=32), partner_epochs=replace(KNOBS["partner_epochs"], high=10))
+def hidden(method: ProductOfExperts, **_: Any) -> dict[str, str]:
+    """Knobs that are not shown: how weak a partner is, others tell better."""
+    return dict(partner_lr="")
+
+
+@drawing(
+    idle=hidden,
+    width=replace(KNOBS["width"], high=32),
+    partner_epochs=replace(KNOBS["partner_epochs"], high=10),
+    alone=replace(KNOBS["alone"], high=1.0),
+)
 def draw_partner(
     method: ProductOfExperts, *, aligned_share: float = 0.95, epochs: int = SHORT, progress: Progress | None = None
 ) -> tuple[Figure, str]:
