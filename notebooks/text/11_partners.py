@@ -30,7 +30,7 @@ from debias_course.lectures.partners.measurements import PartnersLesson
 from debias_course.lectures.partners.panel import draw_partner
 from debias_course.lectures.partners.published import rebias_table
 from debias_course.lectures.sources import source
-from debias_course.methods import ProductOfExperts
+from debias_course.methods import ProductOfExperts, ReBias
 from debias_course.methods.partners import just_train_twice, learning_from_failure, product_of_experts, rebias, voronoi
 
 here = PartnersLesson()
@@ -154,7 +154,8 @@ source(product_of_experts.product_losses, ProductOfExperts.loss)
 # turn that into weights.
 
 # %%
-source(rebias.hsic, learning_from_failure.relative_difficulty, just_train_twice.error_weights, voronoi.alignment_weights)
+time_tells = learning_from_failure.relative_difficulty, just_train_twice.error_weights, voronoi.alignment_weights
+source(rebias.hsic, ReBias.step, *time_tells)
 
 # %% [markdown]
 # ## By hand
