@@ -128,7 +128,7 @@ loss = torch.nn.functional.cross_entropy(model + told, batch.labels)
 loss.backward()
 pulled = model.grad.abs().sum(1) * 128
 for kind, name in enumerate(("aligned", "conflicting")):
-    print(f"pull of an {name} digit: {float(pulled[batch.attributes == kind].mean()):.2f}".replace("an c", "a c"))
+    print(f"pull of {name} digits, on average: {float(pulled[batch.attributes == kind].mean()):.2f}")
 
 # %% [markdown]
 # And the library's own code. Two variants go with it: the model's own loss may be added, weighted by `alone`; and in the
@@ -199,8 +199,9 @@ panel(draw_partner, ProductOfExperts())
 # ## Measure it
 #
 # All methods train the same small network of convolutions, from the same start, with the same batches, for as many epochs.
-# What comes before, such as the training of a partner, comes on top. Each has the settings of its paper, and the last epoch
-# is tested. What is compared is the share of conflicting test digits that are right; ten points more count as a gain.
+# What comes before, such as the training of a partner, comes on top. Each has its defaults, which are the paper's where they
+# carry over to few digits, and the last epoch is tested. What is compared is the share of conflicting test digits that are
+# right; ten points more count as a gain.
 #
 # What we expected is what the papers say, and is printed with each claim. A look at one seed came first, though. It decided
 # the network, the learning rate and the numbers of epochs, and no sentence below.
