@@ -310,9 +310,9 @@ figures.picture(
 here.claim("B11.6")
 
 # %% [markdown]
-# **No bias, wrong labels, two biases.** Nobody tells these methods that there is a shortcut, so they take something away
-# when there is none, too. A wrong label is hard for a partner just as a conflicting digit is. And where the ground has a
-# colour on either side, one of them a weaker sign than the other, the partner may see to one only.
+# **No bias, wrong labels, two biases.** Nobody tells these methods that there is a shortcut. What do they take away where
+# there is none? A partner errs on a wrong label just as on a conflicting digit, and points at both. And where the ground has
+# a colour on either side, one of them a weaker sign than the other, the partner may see to one only.
 #
 # **When to stop?** With group labels on validation one takes the epoch that serves the conflicting digits best. Who has none
 # takes the last epoch, or what looks best on digits that are mixed as in training. What does that cost?
@@ -370,7 +370,9 @@ exercises.open_experiment.check(without_a_product)
 # - Sight is knowledge: who builds a partner that sees colours only has said that colour is the shortcut. Time needs no such
 #   knowledge, and says less.
 # - A partner can be too weak and too strong. Nobody without group labels can see which.
-# - A wrong label looks like a conflicting sample. A number from a paper holds for its size of data and its length of training.
+# - A wrong label looks like a conflicting sample to a partner. A number from a paper holds for its size of data and its
+#   length of training.
+# - Look at the aligned digits, too. What the partner knows, the model may never learn.
 #
 # **Quiz**
 #
