@@ -42,7 +42,7 @@ SEARCH_SEEDS = tuple(SEARCH_SEED + i for i in range(2))
 
 class PartnersLesson(Lesson):
     topic = "11_partners"
-    central = ("B11.1", "B11.2", "B11.3", "B11.4", "B11.6")
+    central = ("B11.1", "B11.2", "B11.4", "B11.5", "B11.6")
     full_seeds = 5
 
     @once
