@@ -137,6 +137,7 @@ def test_every_picture_of_the_lecture_is_drawn():
     drawings = [pictures.surest_errors(part, pictures.partner_says(part, epochs=1))]
     drawings += [pictures.pull(), pictures.schematic(), pictures.compared(here.kept("T11.2"))]
     drawings += [pictures.found(here.kept("T11.4")), pictures.by_size(here.kept("T11.3"))]
+    drawings += [pictures.by_epoch(here.kept("T11.1"))]
     assert all(len(figures.alt_text(each)) > 40 for each in drawings)
     figure, said = draw_partner(ProductOfExperts(partner_epochs=2), epochs=2)
     assert figures.alt_text(figure) and "of the conflicting digits" in said

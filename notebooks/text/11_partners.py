@@ -236,7 +236,7 @@ here.where("B11.3")
 
 # %%
 figures.picture(
-    figures.over_epochs(here.kept("T11.1"), levels={"chance": 0.1}, y="conflicting digits right", log=True),
+    pictures.by_epoch(here.kept("T11.1")),
     takeaway="Compare all with plain training at the right end. Whose line is still rising, and whose band is wide?",
 )
 

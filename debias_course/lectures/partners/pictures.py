@@ -66,6 +66,14 @@ def pull() -> Figure:
     return figure
 
 
+def by_epoch(table: pd.DataFrame) -> Figure:
+    """Table T11.1: conflicting digits that are right over training length, with bands."""
+    figure, axis = figures.new_figure(9.0, 4.2)
+    how: dict[str, Any] = dict(levels={"chance": 0.1}, y="conflicting digits right", log=True, ylim=(0, 0.8))
+    figures.over_epochs(table, axis=axis, **how)
+    return figure
+
+
 def compared(table: pd.DataFrame) -> Figure:
     """Table T11.2: conflicting digits that are right, with intervals, and in grey the aligned ones; references above,
     those with a partner below."""
