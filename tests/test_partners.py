@@ -134,7 +134,7 @@ def test_the_pull_is_half_where_the_partner_is_unsure_and_one_where_it_is_sure_a
 def test_every_picture_of_the_lecture_is_drawn():
     here = PartnersLesson(seeds=2)
     part = ground_digits(0).train
-    drawings = [pictures.surest_errors(part, pictures.partner_says(part, epochs=1))]
+    drawings = [pictures.surest_errors(part, pictures.partner_says(part, epochs=1)), pictures.grounds(part)]
     drawings += [pictures.pull(), pictures.schematic(), pictures.compared(here.kept("T11.2"))]
     drawings += [pictures.found(here.kept("T11.4")), pictures.by_size(here.kept("T11.3"))]
     drawings += [pictures.by_epoch(here.kept("T11.1"))]

@@ -53,7 +53,7 @@ here = PartnersLesson()
 splits = ground_digits(0, aligned_share=0.99)
 print(splits.train, "\nconflicting in training:", int((splits.train.attributes == 1).sum()))
 figures.picture(
-    figures.sample_grid(splits.train, groups=[0, 1, 6, 7]),
+    pictures.grounds(splits.train),
     alt="Small white digits on coloured ground: zeros on their own colour and on others, threes likewise.",
     takeaway="A row of digits on their own colour, and one of digits on another. Which would you learn to read first?",
 )
@@ -162,7 +162,8 @@ source(rebias.hsic, ReBias.step, *time_tells)
 #
 # Six samples of two classes, with the margin of the label in the partner's logits: 4, 4, 4, 0, −4, −4. The model is
 # undecided. Then a sample pulls by 1 − σ(margin), where σ is the logistic function: 0.018 where the partner is sure and
-# right, 0.5 where it is unsure, and 0.982 where it is sure and wrong. So the last two samples have two thirds of it all.
+# right, 0.5 where it is unsure, and 0.982 where it is sure and wrong. So the last two samples have more than three quarters of it
+# all.
 #
 # The partner is wrong about samples 5 and 6. If 4 and 6 are conflicting, precision is one half (of the two pointed at, one is
 # conflicting), and so is recall (of the two conflicting, one is pointed at).

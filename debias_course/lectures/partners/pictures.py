@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+def grounds(part: GroupedData, digits: Sequence[int] = (0, 3)) -> Figure:
+    """Some digits on ground of their own colour, and on others."""
+    shorter = replace(part, attribute_names=("own", "other"))
+    return figures.sample_grid(shorter, groups=[2 * digit + kind for digit in digits for kind in (0, 1)])
 
 
 def partner_says(part: GroupedData, epochs: int = PARTNER_EPOCHS, seed: int = 0) -> torch.Tensor:
