@@ -162,8 +162,8 @@ source(rebias.hsic, ReBias.step, *time_tells)
 #
 # Six samples of two classes, with the margin of the label in the partner's logits: 4, 4, 4, 0, −4, −4. The model is
 # undecided. Then a sample pulls by 1 − σ(margin), where σ is the logistic function: 0.018 where the partner is sure and
-# right, 0.5 where it is unsure, and 0.982 where it is sure and wrong. So the last two samples have more than three quarters of it
-# all.
+# right, 0.5 where it is unsure, and 0.982 where it is sure and wrong. So the last two samples have more than three quarters
+# of it all.
 #
 # The partner is wrong about samples 5 and 6. If 4 and 6 are conflicting, precision is one half (of the two pointed at, one is
 # conflicting), and so is recall (of the two conflicting, one is pointed at).
@@ -174,7 +174,8 @@ partner = torch.stack([margin, torch.zeros(6)], 1)
 model = torch.zeros(6, 2, requires_grad=True)
 product_of_experts.product_losses(model, partner, torch.zeros(6, dtype=torch.int64)).sum().backward()
 pulled = -model.grad[:, 0]
-print("pull", [round(each, 3) for each in pulled.tolist()], "share of the last two", round(float(pulled[4:].sum() / pulled.sum()), 2))
+last_two = float(pulled[4:].sum() / pulled.sum())
+print("pull", [round(each, 3) for each in pulled.tolist()], f"share of the last two {last_two:.2f}")
 print("precision and recall", met(margin < 0, torch.tensor([0, 0, 0, 1, 0, 1]).bool()))
 
 # %% [markdown]
