@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ... import data
+from ... import data, models
 from ...comparison import SEARCH_SEED, Trial, candidates, mean_score
 from ...data import Splits
 from ...methods import (
@@ -48,9 +48,12 @@ def long_tail(seed: int) -> Splits:
 
 DATA: dict[str, Callable[..., Splits]] = {
     "four groups": four_groups,
+    "four groups, 99 % aligned": partial(four_groups, aligned_share=0.99),
+    "four groups, conv net": four_groups,
     "textures": textures,
     "long tail": long_tail,
 }
+NETWORKS = {"four groups, conv net": models.cnn}  # elsewhere one with a hidden layer
 WRONG: dict[str, Callable[..., Splits]] = {f"wrong labels {w:g}": partial(four_groups, wrong=w) for w in (0.1, 0.2)}
 
 
@@ -115,9 +118,10 @@ def length(name: str, where: str, epochs: int) -> int:
 
 def trained(of: Sequence[tuple[str, Trial]], where: str, epochs: int, seeds: Sequence[int]) -> Study:
     """One study of named trials that share learning rate, weight decay and length."""
+    network = NETWORKS.get(where, models.mlp)
     methods = {name: trial.method for name, trial in of}
     how: dict[str, Any] = dict(lr=of[0][1].lr, weight_decay=of[0][1].weight_decay, epochs=epochs)
-    return study(methods, (DATA | WRONG)[where], seeds=seeds, test_every_epoch=True, **how)
+    return study(methods, (DATA | WRONG)[where], model=network, seeds=seeds, test_every_epoch=True, **how)
 
 
 def search(where: str, epochs: int) -> dict[str, list[Study]]:
