@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from debias_course import figures, models, study
+from debias_course import figures, models
 from debias_course.comparison import SEARCH_SEED, Trial
 from debias_course.data import toys
 from debias_course.evaluation import evaluate

@@ -106,7 +106,8 @@ class MethodComparisonLesson(Lesson):
         "Robust risk and architecture methods make models rely on what generalises",
         holds=above(0.0),
         matters=0.02,  # points of the worst group, or of the mean where groups are many, over what it is held against
-        expected="confirmed against plain training; against balanced batches for none; the same at 99 % and with a conv net",
+        expected="confirmed against plain training; against balanced batches for none; "
+        "the same at 99 % and with a conv net",
         over=grid(method=ROBUST, data=(FOUR,), epochs=(SHORT,), against=("plain",))
         + grid(method=ROBUST, data=(FOUR, *OTHER_FOUR), epochs=(30,), against=("plain", "balanced batches"))
         + grid(method=ROBUST, data=("textures",), epochs=(15,), against=("plain",))
@@ -129,7 +130,8 @@ class MethodComparisonLesson(Lesson):
         "Where groups are known in training, balancing them beats plain training",
         holds=above(0.0),
         matters=0.05,
-        expected="confirmed where groups are few and where classes are rare; not by under-sampling a hundred groups, nor at 99 %",
+        expected="confirmed where groups are few and where classes are rare; "
+        "not by under-sampling a hundred groups, nor at 99 %",
         over=everywhere(method=tuple(balancing())),
     )
     def gain_by_balancing(
@@ -156,7 +158,8 @@ class MethodComparisonLesson(Lesson):
         "The order of the methods with four groups is much the same elsewhere",
         holds=above(0.5),  # rank correlation, between one seed there and the next one here
         expected="with other seeds, at 99 % and with a conv net; elsewhere not",
-        over=grid(data=("other seeds", *OTHER_FOUR, "long tail"), epochs=(30,)) + grid(data=("textures",), epochs=(15,)),
+        over=grid(data=("other seeds", *OTHER_FOUR, "long tail"), epochs=(30,))
+        + grid(data=("textures",), epochs=(15,)),
         costly=True,
     )
     def same_order(self, seed: int, *, data: str = "textures", epochs: int = 15) -> float:
