@@ -37,7 +37,10 @@ class Example(Method):
     twice: bool = knob(False, help="a yes or no")
 
 
-@drawing(idle=lambda method, **extra: {} if method.step else dict(kind="nothing moves.", twice=""))
+@drawing(
+    idle=lambda method, **extra: {} if method.step else dict(kind="nothing moves.", twice=""),
+    stops=dict(step=(0.0, 1.0), kind=("a", "c"), level=(9,)),
+)
 def line(method, *, level=1):
     """A line. Of some height."""
     if level == 9:
@@ -55,7 +58,6 @@ def grid(monkeypatch, tmp_path):
     """Of an example, drawn in this process, with a cache of its own; counts what is drawn."""
     drawn = []
     monkeypatch.setenv("DEBIAS_COURSE_CACHE", str(tmp_path))
-    monkeypatch.setattr(grids, "STOPS", {"line": dict(step=(0.0, 1.0), kind=("a", "c"), level=(9,))})
     monkeypatch.setattr(grids, "in_workers", lambda calls, what: [f(*g) for f, g, _ in calls if not drawn.append(g)])
     made = Grid(line, Example(), LEVEL)
     vars(made)["drawn"] = drawn
@@ -92,7 +94,7 @@ def test_pictures_are_kept_and_a_damaged_one_is_drawn_again(grid):
 
 
 def test_a_panel_whose_stops_nobody_chose_has_few_pictures(monkeypatch):
-    monkeypatch.setattr(grids, "STOPS", {})
+    monkeypatch.setattr(grids, "chosen_for", lambda draw: {})
     stops = Grid(line, Example(), LEVEL).stops
     assert stops == dict(kind=("a", "b", "c"), twice=(True, False), level=(0, 1, 9))
 
@@ -110,7 +112,7 @@ def test_every_panel_is_found_and_its_stops_are_those_that_were_chosen(path):
     ]
     assert found
     for each in found:
-        chosen = grids.STOPS[each.draw.__name__]
+        chosen = grids.chosen_for(each.draw)
         assert len(each.stops) >= 2 and set(each.stops) <= set(chosen)
         ours = {name for name in chosen if name in each.knobs or name not in ("by", "power")}
         assert set(each.stops) == ours and len(each.settings()) <= 81

@@ -43,7 +43,7 @@ def site(tmp_path_factory):
     """The whole site, with fewer pictures for the panels, and the slides, served from here; yields the address."""
     home = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grids, "STOPS", FEW)
+        patch.setattr(grids, "chosen_for", lambda draw: FEW.get(draw.__name__, {}))
         make.prepare(home / "sources")
     command = [sys.executable, "-m", "sphinx", *make.arguments(home)]
     done = subprocess.run(command, capture_output=True, text=True)

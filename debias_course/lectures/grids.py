@@ -30,21 +30,6 @@ from . import panels
 
 PICTURES = 27  # of a panel whose stops nobody has chosen, at most
 
-# The values over which knobs move, by the name of the drawing: those that a lecture asks for beside its panel. () means
-# all choices, and the panel's first value is added.
-STOPS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "draw_shortcut": dict(by=(), power=(0.0, 0.5, 1.0), aligned_share=(0.5, 0.8, 0.95), hidden=(0, 4, 32)),
-    "draw_digits": dict(power=(0.0, 0.5, 1.0), aligned_share=(0.8, 0.95), epochs=(3, 10, 60)),
-    "draw_mining": dict(keep=(0.1, 0.3, 1.0), wrong=(0.0, 0.1), network=()),
-    "draw_smote": dict(k=(1, 5, 10), interpolation=(), rare=(8, 20, 60)),
-    "draw_group_dro": dict(adjustment=(0.0, 1.0, 4.0), step_size=(0.01, 0.1, 1.0), weight_decay=(0.0, 3.0)),
-    "draw_moons": dict(strength=(0.0, 0.1, 1.0), variant=(), gap=(0.1, 0.4, 1.0)),
-    "draw_occam_nets": dict(exits=(), suppression=(0.0, 0.1), threshold=(0.5, 0.8, 0.95)),
-    "draw_adversarial_training": dict(radius=(0.0, 0.05, 0.1, 0.2, 0.3), digit=(1, 4, 7, 8), done=(0.15, 1.0)),
-    "draw_dann": dict(strength=(0.0, 0.3, 1.0), schedule=(), digits=()),
-    "draw_comparison": dict(ours=(), theirs=("erm", "loss-reweighting", "group-dro"), seeds=(3, 10)),
-}
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -89,7 +74,7 @@ class Grid:
     @cached_property
     def stops(self) -> dict[str, tuple[Any, ...]]:
         """The values of the knobs that move, in the order of the panel."""
-        chosen = STOPS.get(self.draw.__name__, {})
+        chosen = chosen_for(self.draw)
         hidden = [name for name, reason in self.idle(self.first).items() if not reason]
         shown = {name: each for name, each in self.knobs.items() if name not in hidden}
         if not any(name in shown for name in chosen):
@@ -153,6 +138,11 @@ class Grid:
     def _key(self, values: Mapping[str, Any]) -> str:
         how = sorted(values.items()), list(self.extra), numerics(str(pick_device()))
         return fingerprint(Grid.picture, self.draw, self.method, how)
+
+
+def chosen_for(draw: Callable[..., Any]) -> Mapping[str, Sequence[Any]]:
+    """The stops that a lecture asks for beside its drawing."""
+    return getattr(draw, "stops", {})
 
 
 def with_first(knob: Knob, values: Sequence[Any]) -> tuple[Any, ...]:

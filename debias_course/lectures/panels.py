@@ -64,9 +64,14 @@ row.querySelectorAll('.noUi-handle')) each.setAttribute('aria-label', row.queryS
 if (tries) setTimeout(name, 300, tries - 1)}; name(10)">"""
 
 
-def drawing(idle: Callable[..., Mapping[str, str]] | None = None, **ranges: Knob) -> Callable[[Draw], Draw]:
+def drawing(
+    idle: Callable[..., Mapping[str, str]] | None = None,
+    stops: Mapping[str, Sequence[Any]] | None = None,
+    **ranges: Knob,
+) -> Callable[[Draw], Draw]:
     """For a drawing: `idle(method, **extra)` says which knobs do nothing at a setting, and why (an empty reason: the
-    knob is not shown); `ranges` are of fields for which the method's own range is too wide here."""
+    knob is not shown); `stops` are the values over which knobs move where there is no kernel (`grids`), () for all
+    choices; `ranges` are of fields for which the method's own range is too wide here."""
 
     def told(draw: Draw) -> Draw:
         defaults = {name: each.default for name, each in inspect.signature(draw).parameters.items() if name != "method"}
@@ -74,7 +79,7 @@ def drawing(idle: Callable[..., Mapping[str, str]] | None = None, **ranges: Knob
         def of(method: Method, **extra: Any) -> Mapping[str, str]:
             return idle(method, **(defaults | extra)) if idle else {}
 
-        vars(draw).update(idle=of, ranges=ranges)
+        vars(draw).update(idle=of, stops=stops or {}, ranges=ranges)
         return draw
 
     return told

@@ -46,7 +46,7 @@ def no_attack(method: AdversarialTraining, *, done: float, **_: Any) -> dict[str
     return idle
 
 
-@drawing(idle=no_attack)
+@drawing(idle=no_attack, stops=dict(radius=(0.0, 0.05, 0.1, 0.2, 0.3), digit=(1, 4, 7, 8), done=(0.15, 1.0)))
 def draw_adversarial_training(
     method: AdversarialTraining, *, digit: int = 7, done: float = 1.0, progress: Progress | None = None
 ) -> tuple[Figure, str]:

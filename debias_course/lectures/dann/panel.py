@@ -26,7 +26,7 @@ def not_against(method: DANN, **_: Any) -> dict[str, str]:
     return {} if method.strength else dict(schedule="a λ of 0 is always 0.")
 
 
-@drawing(idle=not_against)
+@drawing(idle=not_against, stops=dict(strength=(0.0, 0.3, 1.0), schedule=(), digits=()))
 def draw_dann(
     method: DANN, *, digits: str = "coloured", epochs: int = 8, progress: Progress | None = None
 ) -> tuple[Figure, str]:

@@ -49,7 +49,10 @@ def equal_weights(splits: Callable[..., Splits]) -> Callable[..., dict[str, str]
     return idle
 
 
-@drawing(idle=equal_weights(toys.shortcut))
+@drawing(
+    idle=equal_weights(toys.shortcut),
+    stops=dict(by=(), power=(0.0, 0.5, 1.0), aligned_share=(0.5, 0.8, 0.95), hidden=(0, 4, 32)),
+)
 def draw_shortcut(
     method: Method, *, aligned_share: float = 0.95, hidden: int = 0, progress: Progress | None = None
 ) -> tuple[Figure, str]:
@@ -81,7 +84,10 @@ def _shortcut_figure(data: Splits, trained: Mapping[str, nn.Module], more: Seque
     return figure, " · ".join([*(worst(name, report) for name, report in reports.items()), *more])
 
 
-@drawing(idle=equal_weights(colored_digits))
+@drawing(
+    idle=equal_weights(colored_digits),
+    stops=dict(power=(0.0, 0.5, 1.0), aligned_share=(0.8, 0.95), epochs=(3, 10, 60)),
+)
 def draw_digits(
     method: Method, *, aligned_share: float = 0.95, epochs: int = 10, progress: Progress | None = None
 ) -> tuple[Figure, str]:

@@ -13,7 +13,7 @@ from ...data import Batch, colored_digits
 from ...evaluation import GroupReport, evaluate
 from ...method import State
 from ...methods import GroupDRO
-from ..panels import WIDTH, Progress, while_training, worst
+from ..panels import WIDTH, Progress, drawing, while_training, worst
 from .game import FrozenWeights
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def frozen(sampling: str, weight_decay: float, epochs: int) -> GroupReport:
     return evaluate(run.model, data.test)
 
 
+@drawing(stops=dict(adjustment=(0.0, 1.0, 4.0), step_size=(0.01, 0.1, 1.0), weight_decay=(0.0, 3.0)))
 def draw_group_dro(
     method: GroupDRO, *, weight_decay: float = 0.0, epochs: int = 10, progress: Progress | None = None
 ) -> tuple[Figure, str]:

@@ -30,7 +30,7 @@ def nothing_chosen(method: HardMining | DrawnMining, *, epochs: int, **_: Any) -
     return idle
 
 
-@drawing(idle=nothing_chosen)
+@drawing(idle=nothing_chosen, stops=dict(keep=(0.1, 0.3, 1.0), wrong=(0.0, 0.1), network=()))
 def draw_mining(
     method: HardMining | DrawnMining,
     *,

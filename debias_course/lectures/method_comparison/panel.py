@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...data import Splits, colored_digits, half_size, long_tailed_digits, textured_digits
 from ...methods import METHODS, Method
 from ...study import Mean, Study, study
-from ..panels import WIDTH, Progress, before_training
+from ..panels import WIDTH, Progress, before_training, drawing
 from .pictures import correlation, duel
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def small_digits(name: str, seed: int) -> Splits:
     return half_size(COMPARED[name][0](seed=seed))
 
 
+@drawing(stops=dict(ours=(), theirs=("erm", "loss-reweighting", "group-dro"), seeds=(3, 10)))
 def draw_comparison(
     _: Method,
     *,

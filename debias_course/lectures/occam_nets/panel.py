@@ -59,7 +59,11 @@ def settled(method: OccamNets, *, epochs: int, **_: Any) -> dict[str, str]:
     return {}
 
 
-@drawing(idle=settled, live_epochs=dataclasses.replace(knobs(OccamNets)["live_epochs"], high=SHORT))
+@drawing(
+    idle=settled,
+    stops=dict(exits=(), suppression=(0.0, 0.1), threshold=(0.5, 0.8, 0.95)),
+    live_epochs=dataclasses.replace(knobs(OccamNets)["live_epochs"], high=SHORT),
+)
 def draw_occam_nets(method: OccamNets, *, epochs: int = SHORT, progress: Progress | None = None) -> tuple[Figure, str]:
     """By which exit coloured digits leave, and how often each exit is right, in two bar charts. Trained in short: for a
     few epochs on half of the images."""

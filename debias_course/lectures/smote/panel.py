@@ -23,7 +23,7 @@ def copies(method: SMOTE | InputSMOTE, **_: Any) -> dict[str, str]:
     return dict(k="a copy has no neighbour.") if method.interpolation == "repeat" else {}
 
 
-@drawing(idle=copies)
+@drawing(idle=copies, stops=dict(k=(1, 5, 10), interpolation=(), rare=(8, 20, 60)))
 def draw_smote(method: SMOTE | InputSMOTE, *, rare: int = 20) -> tuple[Figure, str]:
     """New samples on the plane of two islands, and what a small network makes of them."""
     data = toys.islands(rare=rare)

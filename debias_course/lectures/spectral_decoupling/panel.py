@@ -23,7 +23,7 @@ def no_penalty(method: SpectralDecoupling, **_: Any) -> dict[str, str]:
     return {} if method.strength else dict.fromkeys(("variant", "per_class"), "a strength of 0 is plain training.")
 
 
-@drawing(idle=no_penalty)
+@drawing(idle=no_penalty, stops=dict(strength=(0.0, 0.1, 1.0), variant=(), gap=(0.1, 0.4, 1.0)))
 def draw_moons(method: SpectralDecoupling, *, gap: float = 0.1, progress: Progress | None = None) -> tuple[Figure, str]:
     """Plain training beside this `method` on two half circles that were pulled apart, and the right answers where they
     interlock again."""
