@@ -278,6 +278,11 @@ def test_the_pictures_show_what_they_say():
     columns = pictures.leads(TABLE).axes
     assert len(columns) == 5 and "DANN" in [text.get_text() for text in columns[0].get_yticklabels()]
     assert "re-weighting +0.2" in figures.alt_text(columns[0].figure)
+    assert pictures.single_runs({"a": [0.5, 0.2], "b": [0.4, 0.5]}).splitlines() == [
+        "student 1: a is better, by 0.10",
+        "student 2: b is better, by 0.30",
+        "correlation of the two over seeds: -1.00",
+    ]
     rows = [
         at | dict(method=name, trial=1, setting="keep=0.1", lr=3e-3, weight_decay=10.0 * n, score=0.7, untried=0.4)
         for at in CHOICES
@@ -287,3 +292,15 @@ def test_the_pictures_show_what_they_say():
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words == ["rate 0.003, keep=0.1", "rate 0.003, weight decay 10"]
     assert "plain from 0.40 to 0.70" in figures.alt_text(figure)
+
+
+def test_favourites_are_named_for_each_place():
+    rows = [
+        dict(CHOICES[i], method=n, score=s, untried=0) for i in (0, 1) for n, s in (("SMOTE", 0.3), ("Group DRO", 0.2))
+    ]
+    rows += [dict(CHOICES[1], method="hard mining", score=0.4, untried=0)]
+    found = pictures.favourites(pd.DataFrame(rows))
+    assert found["without group labels"].tolist() == ["SMOTE", "hard mining"]
+    assert found["balancing"].tolist() == ["Group DRO"] * 2 and found["data"].tolist() == [
+        at["data"] for at in CHOICES[:2]
+    ]

@@ -15,7 +15,7 @@ from ...figures.marks import legend_above
 from ...figures.schematics import ACCENT, COMMON, INK, LINE, RARE, WIDTH, arrow, box, caption
 from ...figures.words import describe
 from ...study import Mean, Study, mean_over_seeds
-from .search import balancing, unaided
+from .search import balancing, favourite, unaided
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,16 @@ def kept(table: pd.DataFrame, data: str = "four groups") -> Kept:
 def correlation(values: Mapping[str, Sequence[float]]) -> float:
     """Of two methods over seeds: Pearson's."""
     return float(torch.corrcoef(torch.tensor(list(values.values()), dtype=torch.float64))[0, 1])
+
+
+def single_runs(values: Mapping[str, Sequence[float]]) -> str:
+    """Who is better by how much in each pair of runs, a line for each seed, and the correlation of the two methods."""
+    (one, ours), (other, theirs) = values.items()
+    lines = [
+        f"student {i}: {one if a > b else other} is better, by {abs(a - b):.2f}"
+        for i, (a, b) in enumerate(zip(ours, theirs), 1)
+    ]
+    return "\n".join([*lines, f"correlation of the two over seeds: {correlation(values):.2f}"])
 
 
 def half_widths(values: Mapping[str, Sequence[float]], level: float = 0.95) -> tuple[float, float]:
@@ -158,6 +168,17 @@ def searched(table: pd.DataFrame, data: str = "four groups", epochs: int = 30) -
     return figure
 
 
+def favourites(table: pd.DataFrame) -> pd.DataFrame:
+    """Of table T10.1: in each place, whom validation likes best without group labels, and of those that balance."""
+    import pandas as pd
+
+    rows = [
+        [*at, *(favourite(each.to_dict("records"), names) for names in (unaided(), balancing()))]
+        for at, each in table.groupby(["data", "epochs", "chosen_by"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["data", "epochs", "chosen by", "without group labels", "balancing"])
+
+
 def _setting(row: Any) -> str:
     return f"weight decay {row.weight_decay:g}" if row.weight_decay else row.setting.replace("_", " ")
 
@@ -180,7 +201,7 @@ def leads(table: pd.DataFrame) -> Figure:
                 style: dict[str, Any] = dict(color=figures.PALETTE[color], marker=figures.MARKERS[marker], capsize=3)
                 axis.errorbar([row["difference"]], [-i], xerr=ends, linestyle="none", **style)
         axis.axvline(0, color="black", linewidth=1)
-        axis.set_title(data, fontsize=12)
+        axis.set_title(data.replace(", ", "\n"), fontsize=12)
         axis.set(yticks=[-i for i in range(len(order))], yticklabels=order)
         told.append(f"{data}: " + ", ".join(f"{n} {rows.loc[n, 'difference']:+.2f}" for n in rows.index))
     axes[len(places) // 2].set_xlabel("test accuracy minus plain training's")
