@@ -69,9 +69,9 @@ def sources(book: dict[str, Any]) -> str:
 
 
 def make_calm(book: dict[str, Any]) -> None:
-    """Fold the cells that measure, and the results until they are run, as they would give a guess away (a click unfolds
-    both); and name the kernel in JupyterLab's own words: it would write them into a lecture that is only read, and ask
-    whether to save it."""
+    """Fold the cells that measure, which a click unfolds; leave out the results until they are run, as they would give
+    a guess away; and name the kernel in JupyterLab's own words: it would write them into a lecture that is only read,
+    and ask whether to save it."""
     from ipykernel.ipkernel import IPythonKernel
     from ipykernel.kernelspec import KERNEL_NAME, get_kernel_dict
 
@@ -79,7 +79,7 @@ def make_calm(book: dict[str, Any]) -> None:
         if "measure" in cell["metadata"].get("tags", ()):
             cell["metadata"].setdefault("jupyter", {})["source_hidden"] = True
         if cell["cell_type"] == "code" and RESULT.search("".join(cell["source"])):
-            cell["metadata"].setdefault("jupyter", {})["outputs_hidden"] = True
+            cell |= {"outputs": [], "execution_count": None}
     kernel = get_kernel_dict()
     book["metadata"]["kernelspec"] = {"name": KERNEL_NAME} | {key: kernel[key] for key in ("display_name", "language")}
     book["metadata"]["language_info"] = dict(IPythonKernel.language_info)
