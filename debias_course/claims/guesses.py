@@ -59,9 +59,9 @@ class Answers:
     def _repr_html_(self) -> str:
         lines = []
         for found, guess in self.rows:
-            guessed = html.escape(guess.made if guess and guess.made else "no guess")
+            guessed = "not asked"
             if guess:
-                guessed += f"<br><small>{html.escape(guess.question)}</small>"
+                guessed = f"{html.escape(guess.made or 'no guess')}<br><small>{html.escape(guess.question)}</small>"
             color = shown.COLORS[found.verdict]
             answer = f'<strong style="color:{color}">{shown.MARKS[found.verdict]} {html.escape(found.answer)}</strong>'
             cells = (

@@ -133,7 +133,7 @@ class Lesson:
             for c in found.cells
         ]
         picture(
-            strip(cells, middle=said(found.middle), points=points),
+            strip(cells, middle=said(found.middle), points=points, fails=found.cells[0].fails(points)),
             takeaway=f"{id}, circumstance by circumstance: {found.answer}.",
         )
 

@@ -96,6 +96,14 @@ class Cell:
         error = 0.0 if max(self.values) - min(self.values) < 1e-9 else half / student(n)  # then it has no spread
         return CODES[int(self.codes(center, half, error, n))]
 
+    def fails(self, points: bool = True) -> str:
+        """When it fails, in words: in `points` of accuracy, or as a number."""
+        least, most = self.holds.low + self.matters, self.holds.high - self.matters
+        written = [f"{100 * each:+.3g}" if points else f"{each:.3g}" for each in (least, most)]
+        words = [f"surely less than {written[0]}"] * math.isfinite(least)
+        words += [f"surely more than {written[1]}"] * math.isfinite(most)
+        return " or ".join(words)
+
     def codes(self, center: Any, half: Any, error: Any, n: int) -> Any:
         """Places in CODES, for means, or arrays of them, with intervals that reach `half` to both sides, and their
         standard errors, from n seeds each."""
