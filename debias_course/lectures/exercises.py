@@ -115,6 +115,11 @@ def no_method(method: Any) -> str | None:
     return f"{method.__name__} is a class; write {method.__name__}()" if kind else f"{method!r} is no Method"
 
 
+def no_settings(settings: Any) -> str | None:
+    """What is wrong with what should be settings of a training."""
+    return None if isinstance(settings, dict) else f"{settings!r} are no settings; write such as dict(epochs=6)"
+
+
 def falls_short(least: float, method: Method | None = None, seeds: int = 1, **settings: Any) -> str | None:
     """Train the MLP on the coloured digits, with each of so many seeds: what is wrong with its worst group on test if
     it is not above `least`."""

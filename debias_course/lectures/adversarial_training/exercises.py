@@ -9,7 +9,7 @@ from ...evaluation import evaluate
 from ...methods import AdversarialTraining, BatchSampling
 from ...methods.adversarial_training import robust_evaluate
 from ...training import train
-from ..exercises import Exercise, differs, no_method, no_pair
+from ..exercises import Exercise, differs, no_method, no_pair, no_settings
 from .attacked import SETTINGS, digits
 
 
@@ -25,14 +25,14 @@ def _try_moved(answer):
         return "your function returns None; return the moved pixels"
     if not differs(got, [0.26, 0.5, 0.87, 0.0]):
         return "the loss should grow, not fall; look at the sign"
-    if not differs(got, [0.1, 0.5, 1.0, 0.0]):
+    if not differs(got, [0.1, 0.5, 1.0, 0.0]) or not differs(got, [0.1, 0.5, 1.05, 0.0]):
         return "that is the step of the cube: here the whole change has a length of 0.1, not every pixel's"
     if not differs(got, x + 0.1 * gradient) or not differs(got, (x + 0.1 * gradient).clamp(0, 1)):
         return "however small the gradient is, the step has the length of the radius; divide by the gradient's length"
     if not differs(got, [0.14, 0.5, 1.03, 0.0]):
         return "a pixel lies between 0 and 1; cut off what is beyond"
     if differs(got, [0.14, 0.5, 1.0, 0.0]):
-        return f"pixels 0.2, 0.5, 0.95 and 0 should become 0.14, 0.5, 1 and 0, not {got!r}"
+        return f"pixels 0.2, 0.5, 0.95 and 0 should become 0.14, 0.5, 1 and 0, not {torch.as_tensor(got).tolist()}"
     if differs(answer(x.clone(), torch.zeros(4), 0.1), x):
         return "where the gradient is zero there is no way up, and nothing should move (nor become nan)"
     return None
@@ -64,7 +64,7 @@ def _try_robust(answer):
     if not differs(got, right.float().mean(1).min()):
         return "that is the accuracy under the best single attack; the attacker may choose for each sample"
     if differs(got, 0.4):
-        return f"two of five samples are right after all three attacks: 0.4, not {got!r}"
+        return f"two of five samples are right after all three attacks: 0.4, not {torch.as_tensor(got).tolist()}"
     if differs(answer(torch.ones(2, 4, dtype=torch.bool)), 1.0):
         return "right here; where all is right, the robust accuracy should be 1"
     return None
@@ -89,7 +89,7 @@ def _try_open_experiment(answer):
     if wrong := no_pair(got, "(AdversarialTraining(radius=0.1), dict(epochs=6))"):
         return wrong
     method, settings = got
-    if wrong := no_method(method):
+    if wrong := no_method(method) or no_settings(settings):
         return wrong
     print("training ...", flush=True)
     parts = digits("0.95", 0)

@@ -36,7 +36,8 @@ def _try_reversal(answer):
     if not differs(gradient, [0.7, 1.4, 2.1]):
         return "the gradient is scaled but not turned round; look at the sign"
     if differs(gradient, [-0.7, -1.4, -2.1]):
-        return f"with λ = 0.7 a gradient of 1, 2, 3 should come back as -0.7, -1.4, -2.1, not {gradient.tolist()}"
+        came = [round(each, 3) for each in gradient.tolist()]
+        return f"with λ = 0.7 a gradient of 1, 2, 3 should come back as -0.7, -1.4, -2.1, not {came}"
     if differs(both(2.0)[1], [-2.0, -4.0, -6.0]) or differs(both(2.0)[0], [1.0, -2.0, 3.0]):
         return "right for λ = 0.7; try λ = 2"
     return None

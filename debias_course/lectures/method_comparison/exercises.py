@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ...methods import HardMining
-from ..exercises import Exercise, differs, falls_short, no_method, no_pair
+from ..exercises import Exercise, differs, falls_short, no_method, no_pair, no_settings
 
 BAR = 0.52  # of the worst group in the open experiment
 
@@ -22,9 +22,9 @@ def _try_paired(answer):
     got = answer(ours.clone(), theirs.clone(), 3.1824)
     if got is None:
         return "your function returns None; return the mean, the lower and the upper end"
+    if not isinstance(got, (tuple, list, torch.Tensor)) or torch.as_tensor(got).shape != (3,):
+        return f"return three numbers: mean, lower end, upper end; yours is {got!r}"
     got = torch.as_tensor([float(each) for each in got], dtype=torch.float64)
-    if got.shape != (3,):
-        return f"return three numbers: mean, lower end, upper end; yours are {len(got)}"
     if abs(float(got[0]) + 0.04) < 1e-6:
         return "the difference is ours minus theirs, not the other way round"
     if abs(float(got[0]) - 0.04) > 1e-6:
@@ -95,10 +95,10 @@ def _without_labels():
 
 def _try_open_experiment(answer):
     got = answer()
-    if wrong := no_pair(got, "(HardMining(), dict(lr=1e-3, epochs=20))"):
+    if wrong := no_pair(got, "(methods.HardMining(), dict(lr=1e-3, epochs=20))"):
         return wrong
     method, settings = got
-    if wrong := no_method(method):
+    if wrong := no_method(method) or no_settings(settings):
         return wrong
     if method.needs != "nothing":
         return f"{type(method).__name__} needs {method.needs} in training; do without"

@@ -113,7 +113,8 @@ def _try_open_experiment(answer):
 
 
 open_experiment = Exercise(
-    "With group labels it is not hard: count each group the same, with smooth=2.0 for groups of a single sample. "
+    "With group labels it is not hard: LossReweighting, from debias_course.methods, with smooth=2.0 for groups of a "
+    "single sample. "
     "Then try it without: which knob of OccamNets lets gates learn more of what they see?",
     _better_than_an_occam_net,
     _try_open_experiment,
