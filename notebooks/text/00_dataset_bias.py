@@ -232,7 +232,10 @@ panel(
 # - **confirmed**: in every circumstance the whole interval lies on the claimed side, and leaves room for effects that matter;
 # - **only** …: in some of them, and it says in which;
 # - **refuted**: in every circumstance the effect is absent, too small to matter, or the other way round;
-# - **open**: too uncertain to say, or other seeds might well answer differently.
+# - **open**: too uncertain to say, or other seeds might well answer differently. That can be so even where all circumstances
+#   say the same: each would probably say it again, but many at once are hard to promise.
+#
+# Claims whose number begins with L are statements of the lecture that this course goes with. B marks those that we add.
 #
 # What we expected was written down before the run, and you will see where we were wrong.
 
@@ -253,7 +256,8 @@ here.claim("L00.1", "B00.1", "B00.2")
 
 # %% [markdown]
 # To save time, this notebook measured only the circumstance with the black frame. We measured the others earlier, and the
-# notebook reads them from a stored file. Each box is one circumstance, with the effect in points (hundredths).
+# notebook reads them from a stored file, the **receipt**. The picture is called a **strip**. Each of its boxes is one
+# circumstance, with the effect in points (hundredths).
 
 # %%
 here.where("L00.1")

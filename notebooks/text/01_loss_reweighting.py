@@ -190,8 +190,9 @@ figures.picture(
 )
 
 # %% [markdown]
-# **Which labels?** Keep only a quarter of the high digits, so that there is something to even out between the classes as
-# well, and weight by label and by group. Then a problem whose only fault is that one class is rare, with colours that say
+# **Which labels?** Label, colour, or both: the lecture calls the colour a *covariate*, something that varies along with the
+# label. Does one need to know it? Keep only a quarter of the high digits, so that there is something to even out between
+# the classes as well, and weight by label and by group. Then a problem whose only fault is that one class is rare, with colours that say
 # nothing.
 
 # %%

@@ -9,9 +9,10 @@
 # %% [markdown]
 # # 07 · OccamNets
 #
-# **It happened.** A network was trained to tell cows from camels. On photographs of beaches it lost the cows: it had learned
-# the pasture behind them (Beery et al. 2018, *Recognition in terra incognita*, tell it, and show it for animals at camera
-# traps). The grass fills the picture, and a few layers see it. The cow is small, and takes many.
+# **It happened.** Beery et al. (2018, *Recognition in terra incognita*) showed cows to a commercial image tagger. On a pasture
+# it said "cow", and was sure of it. On a beach it said "water" and "seashore", and among its first five words there was no
+# cow. They found the same at camera traps: what a network knew of animals in some places was lost in others. The grass fills
+# the picture, and a few layers see it. The cow is small, and takes many.
 #
 # **The question.** So far a method changed weights, batches or the loss. Can the *architecture* help? Shrestha et al. (2022)
 # build a network that prefers the simplest solution for each image: few layers, and little evidence. They call it an
@@ -111,9 +112,7 @@ print("weights", [round(each, 3) for each in (weights + 0.1).tolist()])
 print("weighted loss of exit 1:", round(float(((weights + 0.1) * losses).mean()), 4))
 
 # %%
-source(library.exit_weights)
-source(library.suppression)
-source(OccamNets.loss)
+source(library.exit_weights, library.suppression, OccamNets.loss)
 
 # %% [markdown]
 # ## By hand
@@ -155,8 +154,8 @@ figures.picture(
 )
 
 # %% [markdown]
-# The panel trains with your setting for a few seconds, on half of the images. Then it moves the threshold at once. What
-# happens without suppression? And with light exits, which have no convolutions of their own?
+# The panel trains with your setting for a few seconds, on half of the images. Once trained, it moves the threshold
+# without training again. What happens without suppression? And with light exits, which have no convolutions of their own?
 
 # %% tags=["widget", "nbval-ignore-output"]
 panel(draw_occam_nets, occam)
@@ -235,12 +234,15 @@ here.guess(
 here.claim("B07.3", "B07.4", "B07.5")
 
 # %%
+here.where("B07.3", points=False)
+
+# %%
 here.where("B07.4", points=False)
 
 # %%
 figures.picture(
     pictures.gates(here.kept("T07.2")),
-    takeaway="Left: the dotted line is the share of conflicting digits in the data. Which gate comes nearer to a perfect one?",
+    takeaway="Left: dotted, the share of conflicting digits in the data. Right: on *training* digits; the claim is of new ones.",
 )
 
 # %% [markdown]

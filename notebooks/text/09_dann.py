@@ -88,8 +88,9 @@ figures.picture(
 #
 # $L_y$ is the cross-entropy of the digits, a mean over the samples whose labels are known. $L_d$ is the cross-entropy of the
 # domains. It needs no label, so the target takes part in it. $R$ is the **reversal**: on the way forward it does nothing,
-# on the way back it multiplies the gradient by $-\lambda$. Nothing that is computed forward has such a derivative; the
-# layer simply says so.
+# on the way back it multiplies the gradient by $-\lambda$. No function of one piece has such a
+# derivative: forward and backward have to be told apart. The library's layer does it in so many words; the code below, with
+# `detach`.
 #
 # So the discriminator learns at full speed, whatever $\lambda$ is. The features get its gradient with the wrong sign. The core
 # of it, on one batch:
@@ -156,7 +157,7 @@ figures.picture(
 
 # %% [markdown]
 # The panel trains with your setting. Then three readers are asked: the head for the label, the discriminator for the domain, and
-# a fresh probe. Find a setting in which the discriminator is near chance. Is the probe?
+# a fresh probe. Find a setting in which the head still reads the label and the discriminator is near chance. Is the probe?
 
 # %% tags=["widget", "nbval-ignore-output"]
 panel(
@@ -202,6 +203,9 @@ here.claim("L09.1", "B09.1", "B09.2")
 
 # %%
 here.where("B09.1")
+
+# %%
+here.where("B09.2")
 
 # %% tags=["measure", "nbval-ignore-output"]
 figures.picture(
@@ -268,7 +272,7 @@ here.where("B09.3")
 # %%
 figures.picture(
     figures.over_epochs(here.kept("T09.1"), levels={"chance": 0.1}, y="probe of the colour", ylim=(0, 1.02)),
-    takeaway="Which step down is the larger one: from plain training to balancing, or from balancing to the reversal?",
+    takeaway="Two steps: from plain training to balancing, and from there to the reversal. Which goes down, and which not?",
 )
 
 # %% [markdown]

@@ -17,18 +17,18 @@ def tree() -> Figure:
     axis = new_page(WIDTH, 5.3)
     caption(axis, 0.1, 0.2, "Always: the worst group, over several seeds, beside searched plain training.", ha="left")
     questions = {
-        "what is\nrare?": (0.1, 2.0),
-        "groups known\nin training?": (1.75, 2.75),
-        "how\nmany?": (3.55, 1.75),
-        "known in\nvalidation?": (3.55, 3.85),
+        "what is\nrare?": (0.1, 2.0, 1.2),
+        "groups known\nin training?": (1.65, 2.75, 1.4),
+        "how\nmany?": (3.55, 1.75, 1.2),
+        "known in\nvalidation?": (3.55, 3.85, 1.2),
     }
-    for text, (x, y) in questions.items():
-        box(axis, x, y, 1.2, 0.62, text, color=COMMON)
+    for text, (x, y, width) in questions.items():
+        box(axis, x, y, width, 0.62, text, color=COMMON)
     ways = (
         ("classes", (0.7, 2.0), (5.25, 0.85), (2.5, 1.28)),
-        ("groups", (1.3, 2.4), (1.73, 2.95), (1.25, 2.78)),
-        ("yes", (2.95, 2.9), (3.53, 2.15), (3.0, 2.4)),
-        ("no", (2.95, 3.2), (3.53, 4.05), (3.05, 3.8)),
+        ("groups", (1.3, 2.4), (1.63, 2.9), (1.25, 2.78)),
+        ("yes", (3.07, 2.9), (3.53, 2.15), (3.0, 2.4)),
+        ("no", (3.07, 3.2), (3.53, 4.05), (3.05, 3.8)),
         ("few", (4.75, 1.95), (5.25, 1.85), (5.0, 1.72)),
         ("many", (4.75, 2.2), (5.25, 2.75), (4.85, 2.65)),
         ("yes", (4.75, 4.05), (5.25, 3.75), (4.95, 3.72)),

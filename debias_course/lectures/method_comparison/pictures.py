@@ -228,7 +228,8 @@ def ranked(table: pd.DataFrame, data: str = "four groups") -> pd.DataFrame:
         more = frame.loc[name].to_dict() if name in frame.index else {}
         rows.append(dict(method=name, mean=mean, **more, ranks="{} to {}".format(*ranks[name])))
     columns = ["method", "mean", "difference", "low", "high", "ranks"]
-    return pd.DataFrame(rows, columns=columns).sort_values("mean", ascending=False).set_index("method").round(3)
+    table = pd.DataFrame(rows, columns=columns).sort_values("mean", ascending=False).set_index("method")
+    return table.round(3).astype(object).fillna("")
 
 
 MARKS = {"plain": (COMMON, "o"), "A": (RARE, "s"), "B": (ACCENT, "^")}
