@@ -389,7 +389,8 @@ exercises.open_experiment.check(without_labels)
 # - Hold a method against a control that isolates what is credited, not against plain training only.
 # - Say where you measured. An order of methods is one of data, network and search.
 #
-# That was the last lecture. The methods are `debias_course.methods`: each is one file, and yours can be the next.
+# That is where the lecture ends. The methods are `debias_course.methods`: each is one file, and yours can be the next.
+# [Lecture 11](11_partners.ipynb) goes beyond it, to methods that need no group labels at all.
 #
 # **Quiz**
 #
