@@ -277,7 +277,7 @@ figures.picture(
 # %% [markdown]
 # The paper trains a ResNet-18 for 90 epochs on 50,000 scenes. Ours has an eighth of its width, exits after its four stages,
 # and 6,000 scenes, so that a laptop can do it. Even so it takes half an hour for four seeds, so what you see is kept from
-# then. A digit is right here if it is read, whatever the hints say.
+# then. Here a digit counts as right if its shape is read, whatever the hints say.
 
 # %%
 here.guess(
@@ -296,7 +296,8 @@ here.where("B07.1")
 
 # %% [markdown]
 # On its own scenes, in which each hint goes along with the digit in 95 of 100, the paper reports that 37 in a hundred are
-# right with a ResNet, and 65 with the OccamNet. On COCO-on-Places it is 36 and 43, on BAR 51 and 53. What differs from our
+# right with a ResNet, and 65 with the OccamNet. On COCO-on-Places (objects pasted onto other scenes) it is
+# 36 and 43, on BAR (photographs of actions in unusual places) 51 and 53. What differs from our
 # trial: depth of training, width, size of the pictures, and how many hints there are. Our trial can't say which of these
 # the lead needs. `followed` of `debias_course.lectures.occam_nets.exits` is one such training; on a GPU, try a wider one.
 #

@@ -16,7 +16,7 @@
 #
 # **The question.** The lecture says: add such examples to training, and the model becomes more robust. Robust to what? To
 # the change that was trained on, or to a stronger one? And is it robust to a *bias*, too? This lecture is part of a course
-# on bias, so that both are asked.
+# on bias, so both are asked.
 
 # %% tags=["setup", "nbval-ignore-output"]
 import torch
@@ -260,12 +260,12 @@ here.where("B08.2")
 # %%
 figures.picture(
     pictures.groups(here.kept("T08.2"), {"clean": "clean", "PGD-10": "under PGD-10"}),
-    takeaway="Compare the groups in the middle, whose colour is against the rule, with those at the ends. Then look below.",
+    takeaway="Compare the groups in the middle, the rare ones, whose colour is against the rule, with those at the ends. Then look below.",
 )
 
 # %% [markdown]
 # An average under attack hides all this: a network that goes by the colour alone keeps its common groups, attacked or not.
-# Say a robust accuracy by group, or not at all.
+# Report robust accuracy by group, or not at all.
 #
 # Where balanced batches and attacks gain together, ask for a control. Attacks make new versions of the few rare images, and
 # so does the augmentation of lecture 02. Which of the two helps is not measured here. And is the bias all that harms? The

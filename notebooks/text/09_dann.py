@@ -11,7 +11,7 @@
 #
 # **It happened.** No radiologist is known to tell a patient's race from an X-ray of the chest. Researchers trained networks
 # to do it, and they could, in one data set after another. They still could when the images were filtered so hard that a
-# person would not recognise an X-ray. Nobody found out what the networks look at (Gichoya et al. 2022). So a network that is
+# person would not recognise an X-ray. Nobody has found out what the networks look at (Gichoya et al. 2022). So a network that is
 # trained to find a disease may read a patient's race without being told, and may use it.
 #
 # **The question.** So far we changed samples, losses and layers. Now we change what the network *knows*. If its
@@ -171,14 +171,14 @@ panel(
 # ## Measure it
 #
 # **Two domains.** A small convolutional network is trained with stochastic gradient descent (SGD) and momentum, as in the
-# paper, with λ at a fifth; and, as circumstances, with λ at a half and with AdamW. The last epoch is tested. "Without a
+# paper, with λ = 0.2; and, as circumstances, with λ = 0.5 and with AdamW. The last epoch is tested. "Without a
 # reversal" is the same run with λ = 0: same batches, same steps, but the discriminator only looks on.
 #
 # How would you choose λ, if the target has no labels? You cannot look at the target's accuracy. The paper chooses by *reverse
 # validation*: train a second network on the target with the first one's answers as labels, and see how well that one does on
-# the source, whose labels are known. We did not do that. The fifth was found *with* labels of the target, in an earlier
-# edition. That is a help which a real user would not have. The paper's own value is λ = 1. A first attempt at this measurement had it, and stopped:
-# on some seeds the loss became infinite at our learning rate, which has no schedule, so the largest here is a half.
+# the source, whose labels are known. We did not do that. The value 0.2 was found *with* labels of the target, in an
+# earlier version of this course. That is a help which a real user would not have. The paper's own value is λ = 1. A first attempt at this measurement had it, and stopped:
+# on some seeds the loss became infinite at our learning rate, which has no schedule, so the largest here is 0.5.
 
 # %%
 here.guess(

@@ -70,8 +70,8 @@ figures.picture(
 #
 # Four rules make a comparison fair.
 #
-# 1. **The same care for all.** Each method, plain training too, is tried in equally many settings, and so that its own knob
-#    is among what is tried. Training is as long for all, and validation chooses the epoch. The setting is chosen on
+# 1. **The same care for all.** Each method, plain training too, is tried in equally many settings, with its own knob among
+#    what is tried. Training is as long for all, and validation chooses the epoch. The setting is chosen on
 #    validation, on several seeds, and then tested on others.
 # 2. **Pair.** A seed fixes the colours of the data, the start of the network and the order of the samples, for every method
 #    alike. So take the difference $d_s$ of two methods on each seed $s$.
@@ -182,8 +182,7 @@ panel(
 # **How.** Five settings each: the defaults; a learning rate three times as large; and with that rate, one change at a time: the
 # first value of each of the method's own knobs and a strong weight decay, then the second values. In one place a run is as
 # long for all, in epochs, and validation chooses one of them. (An epoch of under-sampling is short: with a hundred groups it is
-# a step or two.) Three seeds choose the setting, and others test it. (Our two blocks of test
-# seeds share one search.) With four groups, validation chooses by the worst group, and that is what we report. A hundred
+# a step or two.) Three seeds choose the setting, and others test it. With four groups, validation chooses by the worst group, and that is what we report. A hundred
 # groups have ten test digits each, so that the worst of them is mostly chance: there, and on the long tail, it is the mean
 # over groups.
 #
@@ -278,7 +277,7 @@ pictures.favourites(choices)
 # %%
 here.guess(
     "B10.3",
-    "The order with four groups comes again (rank correlation above one half)",
+    "The order with four groups recurs (rank correlation above one half)",
     "on other seeds and on other data",
     "on other seeds only",
     "not even on other seeds",
@@ -298,9 +297,9 @@ here.where("B10.3", points=False)
 here.claim("B10.4")
 
 # %% [markdown]
-# Whoever searches for a new method only, and takes the others as they are, measures the search.
+# If you tune only the new method and leave the others at their defaults, what you measure is the tuning.
 #
-# **What group labels are worth, and where.** Labels for all training images are dear, for a small validation set less so. So
+# **What group labels are worth, and where.** Labels for all training images are expensive, for a small validation set less so. So
 # compare two people. One knows the groups in training only, balances them, and chooses by the mean accuracy on validation.
 # The other knows them in validation only, trains without, and chooses by the worst group. (Our validation sets hold all groups
 # alike, which somebody who knew them had to arrange.)
