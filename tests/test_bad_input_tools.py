@@ -83,7 +83,7 @@ COMMANDS = {
     "compare --nonsense": "unrecognized arguments: --nonsense",
     "inspect nowhere": "there is no folder",
     "inspect ''": "path is empty; give it a value",
-    "inspect TMP/file": "there is no folder",
+    "inspect TMP/file": "is a file; name its folder",
     "inspect . --columns x": "columns are 'x'; write file=NAME,label=NAME",
     "claims --topic nonsense": "unknown topic 'nonsense'; there are 00_dataset_bias",
     "claims --topic ''": "--topic is empty; give it a value",

@@ -73,7 +73,7 @@ def test_the_site_needs_nothing_but_setup(clone):
     assert make(clone, "site", "PYTHON=./python").returncode == 0
     *_, install, last = (clone / "log").read_text().splitlines()
     assert "-e .[test]" in install and last == "assets/site/make.py"
-    assert "debias-course[class,site]" in PROJECT["optional-dependencies"]["test"]
+    assert "debias-course[class,dask,ray,site]" in PROJECT["optional-dependencies"]["test"]
 
 
 def test_the_class_needs_nothing_but_setup_and_goes_where_it_is_told(clone):

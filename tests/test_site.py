@@ -260,7 +260,7 @@ def test_a_deck_goes_from_the_question_over_guesses_and_results_to_the_recap():
         dict(
             cells=[
                 markdown(opening),
-                code("figures.picture(figures.a_schematic())", "SCHEMATIC"),
+                code("figures.picture(pictures.schematic())", "SCHEMATIC"),
                 code('here.guess("L01.1", "q", "a")', "GUESS"),
                 code('here.claim("L01.1")', claim),
                 code('here.where("L01.1")', "STRIP"),

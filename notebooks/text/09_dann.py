@@ -171,14 +171,14 @@ panel(
 # ## Measure it
 #
 # **Two domains.** A small convolutional network is trained with stochastic gradient descent (SGD) and momentum, as in the
-# paper, with λ = 0.2; and, as circumstances, with λ = 0.5 and with AdamW. The last epoch is tested. "Without a
+# paper, with λ = `0.2`; and, as circumstances, with λ = `0.5` and with AdamW. The last epoch is tested. "Without a
 # reversal" is the same run with λ = 0: same batches, same steps, but the discriminator only looks on.
 #
 # How would you choose λ, if the target has no labels? You cannot look at the target's accuracy. The paper chooses by *reverse
 # validation*: train a second network on the target with the first one's answers as labels, and see how well that one does on
-# the source, whose labels are known. We did not do that. The value 0.2 was found *with* labels of the target, in an
+# the source, whose labels are known. We did not do that. The value `0.2` was found *with* labels of the target, in an
 # earlier version of this course. That is a help which a real user would not have. The paper's own value is λ = 1. A first attempt at this measurement had it, and stopped:
-# on some seeds the loss became infinite at our learning rate, which has no schedule, so the largest here is 0.5.
+# on some seeds the loss became infinite at our learning rate, which has no schedule, so the largest here is `0.5`.
 
 # %%
 here.guess(

@@ -323,8 +323,8 @@ here.claim("B11.6")
 here.claim("B11.7", "B11.8", "B11.10", "B11.9")
 
 # %% [markdown]
-# What we have not measured: *partition and debias* (Li et al. 2023), with experts at several depths. In a first trial on these
-# digits it was behind plain training, and we did not search for settings that are fair to it. Nor did we train with the wide
+# What we have not measured: *partition and debias* (Li et al. 2023), with experts at several depths, of which we have no
+# trial that is fair to it. Nor did we train with the wide
 # kernels and the eighty epochs of the papers. And at the strongest of their biases not one of three thousand digits would
 # conflict.
 #

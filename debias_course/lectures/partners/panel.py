@@ -38,6 +38,7 @@ def hidden(method: ProductOfExperts, **_: Any) -> dict[str, str]:
 
 @drawing(
     idle=hidden,
+    stops=dict(partner=(), width=(1, 8, 32), partner_epochs=(1, 5, 10)),
     width=replace(KNOBS["width"], high=32),
     partner_epochs=replace(KNOBS["partner_epochs"], high=10),
     alone=replace(KNOBS["alone"], high=1.0),
