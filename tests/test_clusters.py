@@ -19,6 +19,7 @@ import torch
 from debias_course import cli, models, study
 from debias_course.cache import cache_folder
 from debias_course.data import toys
+from debias_course.fingerprints import fingerprint
 from debias_course.methods import ERM, GroupDRO, JustTrainTwice
 from debias_course.study import WorkerDied, in_workers
 from debias_course.study.clusters import DaskCluster
@@ -255,3 +256,8 @@ def test_the_job_script_of_a_slurm_queue():
     for line in ("#SBATCH -p short", "#SBATCH -A me", "#SBATCH -n 1", "#SBATCH --cpus-per-task=1", "#SBATCH --mem=2G"):
         assert line in script
     assert "#SBATCH -t 00:30:00" in script and "--nthreads 1" in script
+
+
+def test_what_reaches_a_study_has_a_fingerprint():
+    """As that of a golden run: no lock stands in its way."""
+    assert len(fingerprint(study, in_workers)) == 64

@@ -10,6 +10,7 @@ all with one worker, and that of Dask keeps data that were sent on one worker, w
 
 from __future__ import annotations
 
+import functools
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]  # as `joblib.delayed` makes it
 AGAIN = 3  # times that a call is given to another worker before it is taken to be what ends them
-one_by_one = threading.Lock()  # in a worker with several threads, which share random generators
+
+
+@functools.cache  # and no name of the module: a lock has no fingerprint, nor has a study that reaches one
+def one_by_one() -> threading.Lock:
+    """What a worker with several threads does its runs with: they share random generators."""
+    return threading.Lock()
 
 
 class Cluster(Protocol):
@@ -47,7 +53,7 @@ def cluster() -> Cluster | None:
 
 def alone(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
     """The call in a worker, which does one at a time."""
-    with one_by_one:
+    with one_by_one():
         return function(*given, **named)
 
 

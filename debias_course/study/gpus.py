@@ -5,6 +5,7 @@ A worker sees one GPU, as if it were the only one: so a run is the same on each,
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from pathlib import Path
@@ -13,7 +14,11 @@ import torch
 
 from ..training import pick_device
 
-held: list[object] = []  # this process's hold on its place, until it ends
+
+@functools.cache
+def held() -> list[object]:
+    """This process's hold on its place, until it ends."""
+    return []
 
 
 def gpus() -> list[str]:
@@ -36,6 +41,6 @@ def take_one(places: str, names: list[str], workers: int) -> None:
             lock.acquire()
         except Timeout:
             continue
-        held.append(lock)
+        held().append(lock)
         os.environ["CUDA_VISIBLE_DEVICES"] = names[place % len(names)]
         return
