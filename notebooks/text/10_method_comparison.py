@@ -107,10 +107,10 @@ for name, method in {"plain": ERM(), "re-weighting": LossReweighting()}.items():
     print(f"{name}: {[f'{s:.2f}' for s in scores]} on validation, then {tested.mean(name)} on test")
 
 # %% [markdown]
-# And the library's own code: which settings are tried, and how differences and ranks are made.
+# And the library's own code: which settings are tried, and how ranks are made.
 
 # %%
-source(library.candidates, Study.differences, Study.ranks)
+source(library.candidates, Study.ranks)
 
 # %% [markdown]
 # ## By hand
@@ -244,10 +244,9 @@ here.guess(
 # %% tags=["claim"]
 here.claim("B10.1")
 
-# %%
-here.where("B10.1")
-
 # %% [markdown]
+# The blue squares of the picture above are these five, place by place.
+#
 # **Without group labels.** Now take the favourite of those that need none in training, and the favourite of the five. The
 # favourite is the one that *validation* likes best; the test has no say. First with default settings, then searched.
 
@@ -315,9 +314,6 @@ here.claim("B10.5", "B10.6", "B10.7")
 
 # %% tags=["claim"]
 here.claim("B10.8")
-
-# %%
-here.where("B10.8")
 
 # %% [markdown]
 # **What this cannot say.** How the methods rank on *your* data. B10.3 tells how far an order travels. Nor is our search the last

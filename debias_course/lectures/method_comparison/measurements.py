@@ -32,7 +32,7 @@ from .search import (
 )
 
 FOUR, SEARCHED = "four groups", "a search"
-OTHER_FOUR = ("four groups, 99 % aligned", "four groups, conv net")
+OTHER_FOUR = ("99 % aligned", "conv net")
 ROBUST = ("Group DRO", "spectral decoupling", "adversarial training", "DANN")
 
 

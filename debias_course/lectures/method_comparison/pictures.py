@@ -15,7 +15,7 @@ from ...figures.marks import legend_above
 from ...figures.schematics import ACCENT, COMMON, INK, LINE, RARE, WIDTH, arrow, box, caption
 from ...figures.words import describe
 from ...study import Mean, Study, mean_over_seeds
-from .search import balancing, favourite, unaided
+from .search import balancing, favourite, rule, unaided
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,7 +149,7 @@ def by_seeds(table: pd.DataFrame, ours: str, theirs: str) -> Figure:
 
 def searched(table: pd.DataFrame, data: str = "four groups", epochs: int = 30) -> Figure:
     """What validation says of each method's defaults, and of its best setting: a line for each."""
-    chosen_by = "worst group" if "groups" in data else "mean"
+    chosen_by = rule(data)
     rows = table[(table["data"] == data) & (table["epochs"] == epochs)]
     rows = rows[rows["chosen_by"] == chosen_by].sort_values("score", ascending=False)
     figure, axis = figures.new_figure(8.0, 1.4 + 0.36 * len(rows))

@@ -48,12 +48,12 @@ def long_tail(seed: int) -> Splits:
 
 DATA: dict[str, Callable[..., Splits]] = {
     "four groups": four_groups,
-    "four groups, 99 % aligned": partial(four_groups, aligned_share=0.99),
-    "four groups, conv net": four_groups,
+    "99 % aligned": partial(four_groups, aligned_share=0.99),
+    "conv net": four_groups,
     "textures": textures,
     "long tail": long_tail,
 }
-NETWORKS = {"four groups, conv net": models.cnn}  # elsewhere one with a hidden layer
+NETWORKS = {"conv net": models.cnn}  # elsewhere one with a hidden layer
 WRONG: dict[str, Callable[..., Splits]] = {f"wrong labels {w:g}": partial(four_groups, wrong=w) for w in (0.1, 0.2)}
 
 
