@@ -175,7 +175,7 @@ panel(
 #
 # **Who takes part.** Plain training and ten methods of the lectures, with their defaults to start from. (OccamNets need a network
 # with stages; [lecture 07](07_occam_nets.ipynb) compares them.) **Where.** On four groups, as above; then with fewer exceptions,
-# where 99 % of the training images follow the pattern instead of 95 %; and with a convolutional network instead of one hidden
+# where one training image in a hundred breaks the pattern instead of five; and with a convolutional network instead of one hidden
 # layer, which all other places have. On ten digits with ten *textures*, which makes a hundred groups. On a *long tail*, where
 # some digits are a hundred times as rare as others; there a group is a class, and DANN has no domain to hide.
 #
