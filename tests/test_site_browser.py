@@ -33,7 +33,7 @@ FEW = {  # stops of the panels, fewer than on the site, so that there is less to
     "draw_adversarial_training": dict(radius=(0.2,)),
     "draw_dann": dict(epochs=(2,)),
     "draw_comparison": dict(at_once=(66,)),
-    "draw_partner": dict(width=(8,)),
+    "draw_partner": dict(width=(1,)),
 }
 
 pytestmark = NEEDED
