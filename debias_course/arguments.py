@@ -153,20 +153,7 @@ def parser() -> Parser:
     train_arguments(each)
 
     each = commands.add_parser("evaluate", help="for whom do a model's predictions fail? From any framework")
-    each.add_argument(
-        "--data",
-        type=path,
-        required=True,
-        help="a folder with metadata.csv, with CelebA's two tables, or with train/class/...",
-    )
-    what = "a table with the columns image and prediction, and probability where it is known"
-    each.add_argument("--predictions", type=path, required=True, help=what)
-    each.add_argument("--split", default="test", choices=(*PARTS, "all"), help="the images that were predicted")
-    each.add_argument(
-        "--positive", type=text, help="of two labels, the one whose rates are shown; the second by default"
-    )
-    each.add_argument("--out", type=path, help="folder for a page, with all numbers as CSV")
-    columns_arguments(each)
+    evaluate_arguments(each)
 
     each = commands.add_parser("inspect", help="look at a folder of images: its groups, their bias, broken files")
     each.add_argument("path", type=path, help="a folder with metadata.csv, CelebA's two tables, or train/class/...")
@@ -214,6 +201,24 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
     each.add_argument("--metric", default=usual["metric"], choices=METRICS, help="of the differences and ranks")
     each.add_argument("--jobs", type=whole(1), help="runs at a time; one for each core, or for each GPU, by default")
     each.add_argument("--on", type=text, help=CLUSTERS)
+
+
+def evaluate_arguments(each: argparse.ArgumentParser) -> None:
+    """The options of `evaluate`."""
+    each.add_argument(
+        "--data",
+        type=path,
+        required=True,
+        help="a folder with metadata.csv, with CelebA's two tables, or with train/class/...",
+    )
+    what = "a table with the columns image and prediction, and probability where it is known"
+    each.add_argument("--predictions", type=path, required=True, help=what)
+    each.add_argument("--split", default="test", choices=(*PARTS, "all"), help="the images that were predicted")
+    each.add_argument(
+        "--positive", type=text, help="of two labels, the one whose rates are shown; the second by default"
+    )
+    each.add_argument("--out", type=path, help="folder for a page, with all numbers as CSV")
+    columns_arguments(each)
 
 
 def train_arguments(each: argparse.ArgumentParser) -> None:

@@ -97,6 +97,8 @@ def _of_images(frame: pd.DataFrame, table: Table, rows: pd.DataFrame, where: str
         return frame, [Problem(None, f"there is no row; give one for each image of {where}")]
     known, wanted = table.rows["file"], rows["file"]
     given, problems = _matched(file_names(frame[column], table.root), known)
+    if problems:
+        return frame, problems
     shown = frame[column].map(repr)
     for mask, what, remedy in (
         (given.duplicated() & given.isin(wanted), "stands there twice", "leave one of the rows out"),
@@ -129,9 +131,7 @@ def _matched(given: pd.Series, known: pd.Series) -> tuple[pd.Series, list[Proble
             one, other, *_ = candidates
             what = f"{path!r} could be {one} or {other}; write paths as the folder's table does"
             problems.append(Problem(int(row), what))
-    if problems:  # each is said once
-        return given, problems
-    return type(given)(found, index=given.index), []
+    return type(given)(found, index=given.index), problems
 
 
 def _ends(path: str) -> list[str]:
@@ -176,15 +176,15 @@ def _answers(frame: pd.DataFrame, table: Table) -> tuple[np.ndarray, np.ndarray 
     if every and column is not None and (others := int((numbers.argmax(1) != predicted).sum())):
         what = f"in {others:,} of {len(frame):,} rows the prediction is not the most probable label"
         warnings.warn(f"{what}; what the column {column} says is taken", stacklevel=4)
-    least = 1 / len(table.label_names)
-    low = frame[read[0]][sure_of < least - 1e-6] if not every else frame[read[0]][:0]
-    what = f"and the most probable of {len(table.label_names)} labels has at least {least:.3g}"
+    return predicted, sure_of, [] if every else _unlikely(frame[read[0]], sure_of, len(table.label_names))
+
+
+def _unlikely(column: pd.Series, sure: np.ndarray, labels: int) -> list[Problem]:
+    """What is wrong with probabilities that cannot be those of the prediction, but may be those of one label."""
+    low = column[sure < 1 / labels - 1e-6].map(lambda each: f"the prediction has the probability {each},")
+    what = f"and the most probable of {labels} labels has at least {1 / labels:.3g}"
     remedy = "the column is that of the prediction, not of one label: give 1 minus it, or a column for each label"
-    return (
-        predicted,
-        sure_of,
-        _few_or_all(low.map(lambda each: f"the prediction has the probability {each},"), what, remedy),
-    )
+    return _few_or_all(low, what, remedy)
 
 
 def _probabilities(frame: pd.DataFrame, total: bool) -> tuple[np.ndarray, list[Problem]]:
