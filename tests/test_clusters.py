@@ -29,6 +29,7 @@ from debias_course.study.records import Sent
 METHODS = {"plain": ERM(), "robust": GroupDRO(), "twice": JustTrainTwice(first_epochs=2)}
 small = partial(study, METHODS, partial(toys.shortcut, n=400), seeds=4, model=models.linear, epochs=30, progress=False)
 quick = partial(small, seeds=2, epochs=2)
+FAILED = r"'(plain|robust|twice)' with seed [0-3]: the (training )?loss .*lower lr"  # whichever run fails first
 
 
 @pytest.fixture(autouse=True)
@@ -201,7 +202,7 @@ def test_three_dask_workers_of_which_one_is_killed_give_the_table_of_one_process
         found = table(small())
         thread.join(60)
         assert workers[0].wait(10) == -signal.SIGKILL
-        with pytest.raises(FloatingPointError, match="'plain' with seed 0: the training loss is"):
+        with pytest.raises(FloatingPointError, match=FAILED):
             small(lr=1e38)
     assert found.equals(home) and len(list((tmp_path / "other" / "runs").glob("*.json"))) == 12
     caches = [tmp_path / f"worker-{n}" / "cache" for n in range(3)]
@@ -227,7 +228,7 @@ with joblib.parallel_config("ray"):
     thread = t.kill_half_way(some_worker)
     t.table(t.small()).to_pickle(folder / "table")
     thread.join(60)
-    with t.pytest.raises(FloatingPointError, match="'plain' with seed 0: the training loss is"):
+    with t.pytest.raises(FloatingPointError, match=t.FAILED):
         t.small(lr=1e38)
 assert not thread.is_alive()
 ray.shutdown()
