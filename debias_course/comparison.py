@@ -279,13 +279,13 @@ def objection(job: Built) -> str | None:
     """What the method of a built job says against its data or its network up to the end of its first step, and of that
     of its `first_epoch`; None where it has nothing against them."""
     splits, settings = job.data, training.checked_settings(dict(job.settings, seed=job.seed))
-    watched = training.watched_data(job.model, splits.train, job.method, splits.validation, None, settings["select"])
     method = copy.deepcopy(job.method)  # what it remembers of the rehearsal is no part of the play
     loop = training.Loop(method, settings, torch.device(job.device), rehearsal=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the runs will say it again
         try:
-            loop.run(job.model, splits.train, watched)
+            given = job.model, splits.train, job.method, splits.validation, None, settings["select"]
+            loop.run(job.model, splits.train, training.watched_data(*given))
         except Unsuitable as error:
             return str(error)
         except FloatingPointError:  # as the run will say, if it is chosen

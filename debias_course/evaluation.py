@@ -257,20 +257,17 @@ def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
 def evaluate(
     model: nn.Module, data: GroupedData, *, train: GroupedData | None = None, batch_size: int = 1024
 ) -> GroupReport:
-    """Group accuracies of `model` on `data`; `train` gives the train-weighted average its weights."""
+    """Group accuracies of `model` on `data`; `train` gives the train-weighted average its weights. Whether a sample is
+    right, its label decides; each counts once, whatever weight it has in training."""
     grouped(data)
+    if data.unlabelled:
+        what = f"{data.unlabelled:,} of {len(data):,} samples have no label, so nobody knows who is right"
+        raise ValueError(f"{what}; evaluate on data.subset(data.labels >= 0)")
     if train is not None:
         grouped(train, "train")
         if (train.label_names, train.attribute_names) != (data.label_names, data.attribute_names):
             raise ValueError("train and data name labels or attributes differently; use one grid of groups for both")
-    logits = predict(model, data, batch_size=batch_size)
-    if logits.ndim != 2 or logits.shape[1] != data.n_labels:
-        raise ValueError(
-            f"the model returns {tuple(logits.shape)} for {len(data)} samples of {data.n_labels} labels; "
-            f"it should return logits [{len(data)}, {data.n_labels}]"
-        )
-    if not torch.isfinite(logits).all():
-        raise FloatingPointError("the model's outputs are not finite, so it has no accuracy; lower lr and train again")
+    logits = class_logits(model, data, batch_size=batch_size)
     right = logits.argmax(1) == data.labels.to(logits.device)
     correct = group_counts(right, data.groups.to(logits.device), data.n_groups)
     return GroupReport(
@@ -280,3 +277,16 @@ def evaluate(
         data.attribute_names,
         None if train is None else tuple(train.counts.tolist()),
     )
+
+
+def class_logits(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> Tensor:
+    """`predict`; ValueError for other than a column for each label, FloatingPointError for what is not finite."""
+    logits = predict(model, data, batch_size=batch_size)
+    if logits.ndim != 2 or logits.shape[1] != data.n_labels:
+        raise ValueError(
+            f"the model returns {tuple(logits.shape)} for {len(data)} samples of {data.n_labels} labels; "
+            f"it should return logits [{len(data)}, {data.n_labels}]"
+        )
+    if not torch.isfinite(logits).all():
+        raise FloatingPointError("the model's outputs are not finite, so it has no accuracy; lower lr and train again")
+    return logits

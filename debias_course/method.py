@@ -146,6 +146,13 @@ class Method:
         return "nothing"
 
     @property
+    def takes(self) -> tuple[str, ...]:
+        """Which samples it can train on beside those with a label each: "targets", where the cross-entropy is taken
+        against `Batch.targets`, and "unlabelled", where it does without labels. Others are refused, so that nothing is
+        passed over in silence; a class whose own `loss` or `data` takes them says so."""
+        return ("targets",) if type(self).loss is Method.loss and type(self).data is Method.data else ()
+
+    @property
     def first_epoch(self) -> int:
         """From which epoch it does more than train plainly."""
         return 1
@@ -233,8 +240,8 @@ def cut(indices: Tensor, batch_size: int) -> Sequence[Tensor]:
 
 
 def sample_losses(model: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of each sample, [B], in nats."""
-    return F.cross_entropy(model(batch.inputs), batch.labels, reduction="none")
+    """Cross-entropy of each sample, [B], in nats, against the batch's targets."""
+    return F.cross_entropy(model(batch.inputs), batch.targets, reduction="none")
 
 
 def knobs(method: Method | type[Method]) -> dict[str, Knob]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checks import LARGEST, LAST_SEED, choice, grouped, isa, network, number
+from .checks import LARGEST, LAST_SEED, Unsuitable, choice, grouped, isa, network, number
 from .data import GroupedData
 from .method import Method
 
@@ -70,9 +70,25 @@ def watched_data(
             )
     if not len(data):
         raise ValueError("there is no training example; a data set needs at least one")
+    _check_samples(data, method)
     if select != "last":
         _check_selection(select, data, validation)
     return watched
+
+
+def _check_samples(data: GroupedData, method: Method) -> None:
+    """Unsuitable where the method would pass over what is special about the samples."""
+    name = type(method).__name__
+    if data.targets is not None and "targets" not in method.takes:
+        raise Unsuitable(
+            f"the samples have weights or soft labels, which {name} does not look at; use another method, such as "
+            "LossReweighting, or train on the labels alone with dataclasses.replace(data, targets=None)"
+        )
+    if data.unlabelled and "unlabelled" not in method.takes:
+        raise Unsuitable(
+            f"{data.unlabelled:,} of {len(data):,} training samples have no label, and {name} as it is set needs one "
+            "of each; use DANN(labelled='first domain'), or leave them out with data.subset(data.labels >= 0)"
+        )
 
 
 def _check_selection(select: str, data: GroupedData, validation: GroupedData | None) -> None:

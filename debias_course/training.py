@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from .checks import Unsuitable, isa, number
 from .contexts import isolated_randomness, threads_for
 from .data import Batch, GroupedData
-from .evaluation import GroupReport, evaluate
+from .evaluation import GroupReport, class_logits, evaluate
 from .method import ERM, Method, State
 from .settings import OPTIMIZERS as OPTIMIZERS
 from .settings import SELECT as SELECT
@@ -184,7 +184,7 @@ class Loop:
         rule = self.settings["select"]
         score, best, chosen, records, kept = SELECT[rule], -math.inf, epochs, [], None
         model = self.built(model, data)
-        evaluate(model, data.subset(torch.arange(1, device=self.device)))  # refuses other outputs than logits
+        class_logits(model, data.subset(torch.arange(1, device=self.device)))  # refuses other outputs than logits
         state, optimizer = self._begun(model, data)
         for epoch in self._epochs(state.epoch, progress):
             state.epoch = epoch

@@ -11,8 +11,8 @@ import torch
 from own_methods import OWN
 
 from debias_course import contexts, models
-from debias_course.data import Batch, toys
-from debias_course.methods import METHODS, ColoredMNISTDecoupling, Method, knobs, method_name
+from debias_course.data import Batch, smooth_labels, toys, weigh
+from debias_course.methods import METHODS, ColoredMNISTDecoupling, Method, Unsuitable, knobs, method_name
 from debias_course.training import make_optimizer, train
 
 RECIPES = {"colored-mnist-decoupling": ColoredMNISTDecoupling}
@@ -72,11 +72,16 @@ def opened(state, method):
     return state.begin(progress=0.5)
 
 
-def run(method, seed=4, **how):
+def run(method, seed=4, data=None, **how):
     """Two epochs of what the method is for."""
-    data, start = ground(method)
+    known, start = ground(method)
     epochs = setting(method)[1].epoch + 1
-    return train(start, data.train, method, epochs=epochs, batch_size=16, seed=seed, **how)
+    return train(start, data or known.train, method, epochs=epochs, batch_size=16, seed=seed, **how)
+
+
+def same(first, second):
+    """Whether two runs ended with the same weights."""
+    return all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters()))
 
 
 def moved(method, model, state):
@@ -163,6 +168,34 @@ def test_training_is_the_same_for_the_same_seed_only(method):
     same = [torch.equal(a, b) for a, b in zip(first.model.parameters(), again.model.parameters())]
     changed = [torch.equal(a, b) for a, b in zip(first.model.parameters(), other.model.parameters())]
     assert all(same) and not any(changed)
+
+
+@each_method
+def test_weights_and_soft_labels_are_looked_at_or_refused(method):
+    """Targets that are the labels change nothing, and others do."""
+    given = ground(method)[0].train
+    ones = torch.ones(len(given))
+    if "targets" not in method.takes:
+        with pytest.raises(Unsuitable, match=f"weights or soft labels, which {type(method).__name__} does not look at"):
+            run(method, data=weigh(given, ones))
+        return
+    plain = run(method)
+    assert same(run(method, data=weigh(given, ones)), plain)
+    assert not same(run(method, data=weigh(given, ones.scatter(0, torch.arange(20), 3.0))), plain)
+    assert not same(run(method, data=smooth_labels(given, 0.2)), plain)
+
+
+@each_method
+def test_samples_without_a_label_are_used_or_refused(method):
+    given = ground(method)[0].train
+    some = dataclasses.replace(given, labels=given.labels.where(given.attributes == 0, -1))
+    if "unlabelled" not in method.takes:
+        with pytest.raises(Unsuitable, match=r"\d+ of 64 training samples have no label, and"):
+            run(method, data=some)
+        return
+    swapped = dataclasses.replace(given, labels=given.labels.where(given.attributes == 0, 1 - given.labels))
+    labels_are_read = getattr(method, "labelled", "all") == "all"
+    assert same(run(method, data=some), run(method, data=swapped)) != labels_are_read
 
 
 @each_method

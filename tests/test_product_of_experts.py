@@ -183,7 +183,7 @@ def test_the_learned_mixin_by_hand():
     nn.init.zeros_(state.gate.weight)
     nn.init.constant_(state.gate.bias, math.log(math.e**2 - 1))
     ids = torch.zeros(1, dtype=torch.int64)
-    batch = Batch(torch.ones(1, 1), ids, ids, ids, ids)
+    batch = Batch(torch.ones(1, 1), ids, ids, ids, ids, torch.empty(1, 0))
     entropy = -(16 / 17 * math.log(16 / 17) + 1 / 17 * math.log(1 / 17))
     for eta in (0.0, 0.5):
         loss = LearnedMixin(entropy=eta).loss(model, batch, state)

@@ -106,7 +106,7 @@ def test_the_mean_divides_by_the_batch_not_by_the_weights():
     losses = F.cross_entropy(logits, labels, reduction="none")
     assert losses.tolist() == pytest.approx([0.1269280, 0.3132617], abs=1e-6)
     state = State(weights=weights)
-    ours = LossReweighting().loss(torch.nn.Identity(), Batch(logits, *[labels] * 4), state)
+    ours = LossReweighting().loss(torch.nn.Identity(), Batch(logits, *[labels] * 4, torch.empty(len(labels), 0)), state)
     assert ours.item() == pytest.approx(0.5333566, abs=1e-6)
     assert F.cross_entropy(logits, labels, weight=weights).item() == pytest.approx(0.2666783, abs=1e-6)
 

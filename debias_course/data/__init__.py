@@ -10,6 +10,9 @@ from .biases import long_tailed_digits as long_tailed_digits
 from .biases import textured_digits as textured_digits
 from .changes import half_size as half_size
 from .changes import mislabel as mislabel
+from .changes import smooth_labels as smooth_labels
+from .changes import soften as soften
+from .changes import weigh as weigh
 from .datasets import from_dataset as from_dataset
 from .datasets import from_datasets as from_datasets
 from .digits import load_digits as load_digits

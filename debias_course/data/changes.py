@@ -1,17 +1,21 @@
-"""What changes data that are there: smaller images, fewer samples, wrong labels."""
+"""What changes data that are there: smaller images, fewer samples, wrong labels; what training takes for right."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ..checks import isa, number, seeded, share, shown
 from .grouped import GroupedData
 from .splits import Splits
 
 DATA = "GroupedData, such as splits.train"
+SUM = 1e-3  # by which the probabilities of one sample may miss 1: as many as people write out
 
 
 def half_size(splits: Splits) -> Splits:
@@ -52,6 +56,8 @@ def mislabel(data: GroupedData, share: float, *, seed: int = 0) -> GroupedData:
     share, generator = number("share", share, 0, 1), seeded(seed)
     if data.n_labels < 2:
         raise ValueError(f"the one label is {data.label_names[0]!r}; a wrong one takes data with another label")
+    if data.targets is not None:
+        raise ValueError("training would not look at the wrong labels, as the data have targets; mislabel before that")
     labels = data.labels.clone()
     for group, n in enumerate(data.counts.tolist()):
         rows = (data.groups == group).nonzero().flatten()
@@ -59,3 +65,53 @@ def mislabel(data: GroupedData, share: float, *, seed: int = 0) -> GroupedData:
         steps = torch.randperm(len(wrong), generator=generator).to(rows.device) % (data.n_labels - 1) + 1
         labels[wrong] = (labels[wrong] + steps) % data.n_labels
     return replace(data, labels=labels)
+
+
+def weigh(data: GroupedData, weights: Tensor | np.ndarray | Sequence[float]) -> GroupedData:
+    """The loss of sample i counts `weights[i]` times in training: [N], from 0. Weights with a mean of 1 leave the
+    learning rate its meaning. Weights that are there already are multiplied."""
+    return replace(isa("data", data, GroupedData, DATA), targets=_targets(data) * _column("weights", weights, data, 1))
+
+
+def soften(data: GroupedData, probabilities: Tensor | np.ndarray | Sequence[Sequence[float]]) -> GroupedData:
+    """Soft labels, such as the shares of several annotators or what a teacher says: [N, n_labels], with rows that sum
+    to 1. Training takes the cross-entropy against them; a sample keeps its label for groups and evaluation, and its
+    weight."""
+    weights = _targets(isa("data", data, GroupedData, DATA)).sum(1, keepdim=True)
+    soft = _column("probabilities", probabilities, data, data.n_labels)
+    odd = ((soft.sum(1) - 1).abs() > SUM).nonzero().flatten()
+    if len(odd):
+        what = f"the probabilities of sample {int(odd[0])} sum to {float(soft[odd[0]].sum()):.4g}"
+        raise ValueError(f"{what}; give one for each of the {data.n_labels} labels, with sum 1")
+    return replace(data, targets=soft * weights)
+
+
+def smooth_labels(data: GroupedData, amount: float) -> GroupedData:
+    """Label smoothing (Szegedy et al. 2016, section 7): a share `amount` of each sample's target is spread evenly over
+    all labels, its own included, as `F.cross_entropy(label_smoothing=amount)` does."""
+    targets = _targets(isa("data", data, GroupedData, DATA))
+    amount = number("amount", amount, 0, 1)
+    return replace(data, targets=(1 - amount) * targets + amount * targets.mean(1, keepdim=True))
+
+
+def _targets(data: GroupedData) -> Tensor:
+    """Those of the data, or their labels, as float [N, n_labels]."""
+    if data.targets is not None:
+        return data.targets
+    known = (data.labels >= 0)[:, None]
+    return torch.nn.functional.one_hot(data.labels.clamp(min=0), data.n_labels).float() * known
+
+
+def _column(name: str, values: Any, data: GroupedData, columns: int) -> Tensor:
+    """What is given for each sample, float [N, columns] on the device of the data."""
+    try:
+        given = torch.as_tensor(np.array(values) if not isinstance(values, Tensor) else values, dtype=torch.float32)
+    except (TypeError, ValueError):
+        given = torch.zeros(())
+    if given.shape != ((len(data),) if columns == 1 else (len(data), columns)):
+        shape = f"[{len(data)}]" if columns == 1 else f"[{len(data)}, {columns}]"
+        raise ValueError(f"{name} are {shown(values)}; give numbers from 0, {shape}: as many as there are samples")
+    bad = (~(torch.isfinite(given) & (given >= 0))).reshape(len(data), -1).any(1).nonzero().flatten()
+    if len(bad):
+        raise ValueError(f"{name} hold {given[bad[0]].tolist()!s:.60} for sample {int(bad[0])}; give numbers from 0")
+    return given.reshape(len(data), columns).to(data.device)

@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import Unsuitable, choice, isa, shown
+from ..checks import Unsuitable, choice, isa
+from .given import features, names_of, row_numbers, targets_of
 from .streaming import ImageFiles
 
 if TYPE_CHECKING:
@@ -47,54 +48,22 @@ def group_names(label_names: Sequence[str], attribute_names: Sequence[str]) -> t
     return names
 
 
-def row_numbers(indices: Tensor | np.ndarray | Sequence, n: int) -> Tensor:
-    """Rows of n samples, int64 [M], from whole numbers [M] (-1 is the last) or a mask of booleans [n]."""
-    try:
-        rows = indices if isinstance(indices, Tensor) else torch.as_tensor(np.array(indices))
-    except (TypeError, ValueError):  # no numbers, or of different lengths
-        rows = torch.zeros(())
-    if rows.ndim != 1 or (len(rows) and (rows.is_floating_point() or rows.is_complex())):
-        raise TypeError(f"the indices are {shown(indices)}; give whole numbers or a mask: a tensor, an array or a list")
-    if rows.dtype == torch.bool:
-        if len(rows) != n:
-            raise ValueError(f"the mask has {len(rows)} values for {n} samples; give one for each")
-        return rows.nonzero().flatten()
-    rows = rows.long()
-    if len(rows) and not -n <= int(rows.min()) <= int(rows.max()) < n:
-        raise ValueError(f"the indices range from {int(rows.min())} to {int(rows.max())}, but there are {n} samples")
-    return rows
-
-
-def _names(name: str, names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    good = isinstance(names, (tuple, list)) and names and all(isinstance(n, str) and n.strip() for n in names)
-    if not good or len(set(names)) < len(names):
-        raise ValueError(f"{name} are {shown(names)}; give a tuple of different names, none of them empty")
-    return tuple(map(str, names))
-
-
-def _float32(inputs: Tensor) -> Tensor:
-    """Features as they are kept; ValueError where they are none, or not finite then."""
-    if not inputs.is_floating_point():
-        raise ValueError(f"inputs are {inputs.dtype}; give uint8 images or floating-point features")
-    kept, n = inputs.detach().float(), len(inputs)
-    bad = (~torch.isfinite(kept)).reshape(n, -1).any(1).nonzero().flatten() if n else kept.new_zeros(0)
-    if len(bad):
-        raise ValueError(
-            f"{len(bad)} of {n} inputs hold NaN or infinite values, or such as float32 cannot hold (first at index "
-            f"{int(bad[0])}); drop, repair or scale them before building the data"
-        )
-    return kept
-
-
 class Batch(NamedTuple):
     """What a training step sees: float inputs [B, ...] and int64 labels, attributes, groups and indices [B]; an index
-    is the sample's row in the data that the epoch trains on."""
+    is the sample's row in the data that the epoch trains on; `soft` are the targets of the data, float [B, n_labels],
+    or [B, 0] where they have none."""
 
     inputs: Tensor
     labels: Tensor
     attributes: Tensor
     groups: Tensor
     indices: Tensor
+    soft: Tensor
+
+    @property
+    def targets(self) -> Tensor:
+        """What the cross-entropy is taken against: the labels, or what stands in their place."""
+        return self.soft if self.soft.shape[1] else self.labels
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,10 +72,13 @@ class GroupedData:
     disk instead, and are decoded batch by batch.
 
     inputs      uint8 [N, C, H, W] (images, read as float in [0, 1]), float [N, ...] (kept as float32) or `ImageFiles`
-    labels      integer [N], values in 0 .. n_labels-1
+    labels      integer [N], values in 0 .. n_labels-1; -1 for a sample whose label is not known, which is in no group
     attributes  integer [N], values in 0 .. n_attributes-1
     label_names, attribute_names  fix n_labels and n_attributes: different texts, in a tuple or a list
     split       "train", "validation" or "test" for a part of `Splits`, and for what is taken from one; otherwise ""
+    targets     float [N, n_labels] from 0, where training takes the cross-entropy against others than the labels: a
+                probability for each label, times the sample's weight (`changes` makes them). Groups and evaluation know
+                the labels only
 
     Raises TypeError for what is no tensor, and ValueError for mismatched lengths, values out of range, groups of one
     name, and inputs that are not finite as float32.
@@ -118,6 +90,7 @@ class GroupedData:
     label_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
     split: str = ""
+    targets: Tensor | None = None
     groups: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,10 +98,12 @@ class GroupedData:
             isa(name, getattr(self, name), kinds, f"a tensor, such as torch.as_tensor({name})")
         if not self.inputs.ndim:
             raise ValueError("inputs are a single number; give one row per sample, [N, ...]")
-        if len({x.device for x in (self.inputs, self.labels, self.attributes) if isinstance(x, Tensor)}) > 1:
-            raise ValueError("inputs, labels and attributes lie on different devices; move them to one")
+        if self.targets is not None:
+            isa("targets", self.targets, Tensor, "a float tensor [N, n_labels], or None")
+        if len({x.device for x in self._tensors.values() if isinstance(x, Tensor)}) > 1:
+            raise ValueError(f"{', '.join(self._tensors)} lie on different devices; move them to one")
         for name in ("label_names", "attribute_names"):
-            object.__setattr__(self, name, _names(name, getattr(self, name)))
+            object.__setattr__(self, name, names_of(name, getattr(self, name)))
         group_names(self.label_names, self.attribute_names)
         choice("split", self.split, ("", *PARTS))
         n = len(self.inputs)
@@ -138,15 +113,25 @@ class GroupedData:
                 raise ValueError(f"{n} inputs but {name} of shape {tuple(values.shape)}; give one value per input")
             if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
                 raise ValueError(f"{name} are {values.dtype}; give integers, such as {name}.long()")
-            if n and not 0 <= int(values.min()) <= int(values.max()) < len(names):
+            if n and not -(name == "labels") <= int(values.min()) <= int(values.max()) < len(names):
+                unknown = ", or -1 where a label is not known," if name == "labels" else ""
                 raise ValueError(
                     f"{name} range from {int(values.min())} to {int(values.max())}, but {len(names)} names are "
-                    f"given; use 0 to {len(names) - 1} or name the others"
+                    f"given; use 0 to {len(names) - 1}{unknown} or name the others"
                 )
             object.__setattr__(self, name, values.long())
         if isinstance(self.inputs, Tensor) and self.inputs.dtype != torch.uint8:
-            object.__setattr__(self, "inputs", _float32(self.inputs))
-        object.__setattr__(self, "groups", group_ids(self.labels, self.attributes, self.n_attributes))
+            object.__setattr__(self, "inputs", features(self.inputs))
+        if self.targets is not None:
+            object.__setattr__(self, "targets", targets_of(self.targets, n, self.n_labels))
+        groups = group_ids(self.labels, self.attributes, self.n_attributes)
+        object.__setattr__(self, "groups", groups.where(self.labels >= 0, -1) if self.unlabelled else groups)
+
+    @property
+    def _tensors(self) -> dict[str, Any]:
+        """What has a row for each sample, and is given."""
+        known = dict(inputs=self.inputs, labels=self.labels, attributes=self.attributes)
+        return known if self.targets is None else known | dict(targets=self.targets)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -157,6 +142,7 @@ class GroupedData:
         counts = self.counts.tolist()
         first = " | ".join(f"{name} {n}" for name, n in list(zip(self.group_names, counts))[:4])
         more = f" | … {self.n_groups} groups" if self.n_groups > 4 else ""
+        more += f" | {self.unlabelled} without a label" if self.unlabelled else ""
         return f"GroupedData({len(self)} × {shape} {kind}: {first}{more})"
 
     @property
@@ -174,6 +160,11 @@ class GroupedData:
         """How many groups there can be, empty ones counted."""
         return self.n_labels * self.n_attributes
 
+    @cached_property
+    def unlabelled(self) -> int:
+        """How many samples have no label."""
+        return int((self.labels < 0).sum())
+
     @property
     def device(self) -> torch.device:
         """Where batches are."""
@@ -187,21 +178,25 @@ class GroupedData:
     @cached_property
     def counts(self) -> Tensor:
         """Samples per group, int64 [n_groups]; 0 for an empty group."""
-        return torch.bincount(self.groups, minlength=self.n_groups)
+        known = self.groups[self.labels >= 0] if self.unlabelled else self.groups
+        return torch.bincount(known, minlength=self.n_groups)
 
     def counts_by(self, by: str) -> Tensor:
-        """Samples per "group", "label" or "attribute"."""
+        """Samples per "group", "label" or "attribute"; those without a label count for their attribute."""
         choice("by", by, ("group", "label", "attribute"))
+        if by == "attribute" and self.unlabelled:
+            return torch.bincount(self.attributes, minlength=self.n_attributes)
         grid = self.counts.view(self.n_labels, self.n_attributes)
         return {"group": self.counts, "label": grid.sum(1), "attribute": grid.sum(0)}[by]
 
     def members(self, by: str) -> tuple[Tensor, Tensor]:
         """The indices of the samples, population by population ("group", "label" or "attribute"), int64 [N], and the
-        size of each population [C]; both on the CPU, sorted once."""
+        size of each population [C]; both on the CPU, sorted once. What is in none, for want of a label, is left out."""
         key = f"_members_{choice('by', by, ('group', 'label', 'attribute'))}"
         if key not in self.__dict__:
             ids = {"group": self.groups, "label": self.labels, "attribute": self.attributes}[by]
-            self.__dict__[key] = torch.argsort(ids.cpu(), stable=True), self.counts_by(by).cpu()
+            sizes = self.counts_by(by).cpu()
+            self.__dict__[key] = torch.argsort(ids.cpu(), stable=True)[len(self) - int(sizes.sum()) :], sizes
         return self.__dict__[key]
 
     def require_every_group(self, remedy: str) -> None:
@@ -229,7 +224,8 @@ class GroupedData:
         if inputs.dtype == torch.uint8:
             inputs = inputs.float().mul_(1 / 255)
         labels, attributes, groups = (x.index_select(0, indices) for x in (self.labels, self.attributes, self.groups))
-        return Batch(inputs, labels, attributes, groups, indices)
+        soft = inputs.new_empty((len(labels), 0)) if self.targets is None else self.targets.index_select(0, indices)
+        return Batch(inputs, labels, attributes, groups, indices, soft)
 
     def batches(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
         """`batch` of each of the parts, in order; images on disk are read ahead, until the iterator ends."""
@@ -241,7 +237,7 @@ class GroupedData:
     def subset(self, indices: Tensor | np.ndarray | Sequence) -> GroupedData:
         """The samples `indices` (whole numbers or a mask), in that order, as a data set of their own."""
         rows = row_numbers(indices, len(self)).to(self.device)
-        return replace(self, inputs=self.inputs[rows], labels=self.labels[rows], attributes=self.attributes[rows])
+        return replace(self, **{name: each[rows] for name, each in self._tensors.items()})
 
     def common(self, other: GroupedData) -> int:
         """How many samples of `other` are certainly samples of these data: those of the same files, rows that lie at
@@ -262,13 +258,12 @@ class GroupedData:
         """The same data on another device; itself where it is there already."""
         if self.device == torch.device(device):
             return self
-        moved = {name: getattr(self, name).to(device) for name in ("inputs", "labels", "attributes")}
-        return replace(self, **moved)
+        return replace(self, **{name: each.to(device) for name, each in self._tensors.items()})
 
     def fingerprint(self) -> str:
         """Hash of the content: equal data have equal fingerprints, on every device. Of images on disk, it is that of
         the files' names, sizes and modification times, and of how images are decoded."""
         digest = hashlib.sha256(repr((self.label_names, self.attribute_names, self.inputs.shape)).encode())
-        for x in (self.inputs, self.labels, self.attributes):
+        for x in self._tensors.values():
             digest.update(x.stamp().encode() if isinstance(x, ImageFiles) else x.cpu().contiguous().numpy().data)
         return digest.hexdigest()

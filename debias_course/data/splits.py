@@ -38,6 +38,9 @@ class Splits(_Splits):
             if here != there:
                 raise ValueError(f"inputs are of shape {here} in {name}, but {there} in train; give all one shape")
         for name in PARTS[1:]:
+            if parts[name].unlabelled:
+                what = f"{parts[name].unlabelled:,} samples of {name} have no label"
+                raise ValueError(f"{what}; leave them out with data.subset(data.labels >= 0), or put them into train")
             if shared := train.common(parts[name]):
                 what = f"{shared:,} of the {len(parts[name]):,} samples of {name}"
                 raise ValueError(f"{what} are in train, too; leave them out of one of the two")

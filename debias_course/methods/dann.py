@@ -39,7 +39,7 @@ from ..evaluation import Share, group_counts, weighted, wilson
 from ..method import Method, State, knob
 from .sampling import BatchSampling
 
-UNKNOWN = -100  # the label of a sample that has none; cross_entropy leaves it out
+UNKNOWN = -100  # in the place of a label: cross_entropy leaves the sample out
 
 
 class _Reversal(torch.autograd.Function):
@@ -82,7 +82,8 @@ class DANN(Method):
     conditional   tells the discriminator the label, so that it cannot win by what the label says of the domain,
                   and the features need not hide the label
     labelled      "first domain": L_y is the mean over the samples of attribute 0, the source. The labels of all other
-                  samples are never read: unsupervised domain adaptation
+                  samples are never read, and may be -1: unsupervised domain adaptation. L_y always leaves out samples
+                  with the label -1, which `conditional` and sampling="groups" do not work with
     sampling      "plain" batches are ERM's; in those of "domains" each domain has as many samples, in those of "groups"
                   each group, so that label and attribute are independent in the batch
     width         of the discriminator's one hidden layer
@@ -115,6 +116,11 @@ class DANN(Method):
         """Domains are attributes; sampling by groups needs labels, too."""
         return "group labels" if self.sampling == "groups" else "attribute labels"
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Whoever is told the label, or balances by it, needs that of every sample."""
+        return ("targets",) if self.conditional or self.sampling == "groups" else ("targets", "unlabelled")
+
     def start(self, model: nn.Module, data: GroupedData) -> State:
         present = data.counts_by("attribute") > 0
         if int(present.sum()) < 2:
@@ -124,6 +130,8 @@ class DANN(Method):
             )
         if self.labelled == "first domain" and not present[0]:
             raise Unsuitable(f"no sample is of {data.attribute_names[0]!r}, the labelled domain; use labelled='all'")
+        if not self.known(data.labels, data.attributes).any():
+            raise Unsuitable("no sample has a label to learn from; give those that have one")
         with torch.no_grad(), evaluating(model):
             seen, _ = self.look(model, data.batch(torch.zeros(1, dtype=torch.int64, device=data.device)).inputs)
         inputs = seen.shape[1] + data.n_labels * self.conditional
@@ -176,12 +184,15 @@ class DANN(Method):
             seen = torch.cat([seen, F.one_hot(labels, told).to(seen.dtype)], 1)
         return state.discriminator(seen)
 
+    def known(self, labels: Tensor, attributes: Tensor) -> Tensor:
+        """Whose labels L_y reads, bool [N]."""
+        return (labels >= 0) & (attributes == 0) if self.labelled == "first domain" else labels >= 0
+
     def label_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """L_y; 0 for a batch without any labelled sample."""
-        if self.labelled == "all":
-            return F.cross_entropy(logits, batch.labels, reduction="none").mean()
-        labels = batch.labels.where(batch.attributes == 0, UNKNOWN)
-        return F.cross_entropy(logits, labels, reduction="sum") / (batch.attributes == 0).sum().clamp(min=1)
+        known, targets = self.known(batch.labels, batch.attributes), batch.targets
+        targets = targets.where(known, UNKNOWN) if targets.ndim == 1 else targets * known[:, None]
+        return F.cross_entropy(logits, targets, reduction="none").sum() / known.sum().clamp(min=1)
 
     def losses(self, model: nn.Module, batch: Batch, state: State) -> tuple[Tensor, Tensor]:
         """L_y and L_d."""

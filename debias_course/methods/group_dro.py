@@ -57,6 +57,7 @@ class _WorstGroups(Method):
     adjustments: tuple[float, ...] = several("group, or a single `adjustment`", low=0)
 
     needs = "group labels"
+    takes = ("targets",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

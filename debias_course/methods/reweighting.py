@@ -82,6 +82,8 @@ class _Reweighting(Method):
         """Weights before they are normalised, from the sizes of the populations, both float64 [C]."""
         raise NotImplementedError
 
+    takes = ("targets",)
+
     def weights(self, data: GroupedData) -> Tensor:
         """The weight of each group, float32 [n_groups], on the device of `data`."""
         present = data.counts_by(self.by).cpu()  # float64, which not every device has

@@ -84,9 +84,11 @@ class SpectralDecoupling(Method):
     per_class: bool = knob(False, help="average within each class, so that all count alike")
     offsets: tuple[float, ...] = several("class")
 
+    takes = ("targets",)
+
     def loss(self, model: nn.Module, batch: Batch, state: State) -> Tensor:
         logits = model(batch.inputs)
-        risk = F.cross_entropy(logits, batch.labels, reduction="none").mean()
+        risk = F.cross_entropy(logits, batch.targets, reduction="none").mean()
         if self.strength == 0:
             return risk
         how: dict[str, Any] = dict(variant=self.variant, offsets=self.offsets, per_class=self.per_class)

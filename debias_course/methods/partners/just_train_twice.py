@@ -65,6 +65,8 @@ class JustTrainTwice(Method):
     upweight: int = knob(20, low=1, high=500, search=(5, 50), help="λ: how often a sample counts that it gets wrong")
     counted: str = knob("copies", choices=("copies", "weights"), help="as copies in the epoch, or as weights of losses")
 
+    takes = ("targets",)
+
     def start(self, model: nn.Module, data: GroupedData) -> State:
         first = stage(model, data, epochs=self.first_epochs)
         errors = predict(first, data).argmax(1) != data.labels
