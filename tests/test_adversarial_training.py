@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.transforms.v2 import Normalize
 
 from debias_course import evaluate, figures, models, train
 from debias_course.data import GroupedData, colored_digits, toys
@@ -68,6 +69,32 @@ def test_pgd_reaches_the_same_point_where_its_steps_reach_far_enough(steps, step
     step_size = 2 * step_size if step_size and random_start else step_size  # from the other end of the ball
     how = dict(radius=0.1, steps=steps, step_size=step_size, random_start=random_start, generator=generator())
     torch.testing.assert_close(attack(logistic(), X, ONE, **how), torch.tensor([[0.1, 0.6, 0.8]]))
+
+
+def test_a_targeted_attack_goes_down_the_loss_of_another_label():
+    how = dict(radius=0.1, steps=4, random_start=False)
+    moved = attack(logistic(), X, 1 - ONE, targeted=True, **how)
+    assert torch.equal(moved, attack(logistic(), X, ONE, **how))  # of two, away from one is towards the other
+    model, x, labels = noisy_images()
+    wanted = (labels + 1) % 3
+    how = dict(radius=0.5, steps=20, targeted=True, generator=generator())
+    reached = [(model(attack(model, x, wanted, restarts=n, **how)).argmax(1) == wanted).sum() for n in (1, 5)]
+    assert (model(x).argmax(1) == wanted).sum() < reached[0] <= reached[1]
+    with pytest.raises(ValueError, match="targeted is 'yes'; use True or False"):
+        attack(model, x, wanted, radius=0.1, targeted="yes", random_start=False)
+
+
+def test_a_network_that_wants_normalised_pixels_is_attacked_with_what_normalises_them():
+    """The same point as by an attack in its own space, whose radius and bounds belong to each channel."""
+    mean, std, w = torch.tensor([[0.2, 0.6], [0.5, 0.1], [2.0, -3.0]])
+    x = torch.tensor([[0.3, 0.95]]).view(1, 2, 1, 1)
+    own = nn.Sequential(nn.Flatten(), logistic(w))
+    moved = attack(
+        nn.Sequential(Normalize(mean.tolist(), std.tolist()), own), x, ONE, radius=0.1, steps=3, random_start=False
+    )
+    by_hand = (x.flatten(1) - mean) / std - 0.1 / std * w.sign()
+    highest = (1 - mean) / std
+    torch.testing.assert_close((moved.flatten(1) - mean) / std, by_hand.minimum(highest))
 
 
 def test_steps_that_are_too_short_do_not_get_there():
@@ -336,7 +363,8 @@ def test_a_restart_keeps_what_is_wrong_before_what_has_a_high_loss():
     unsure, wrong, label = torch.tensor([[0.0]]), torch.tensor([[1.0]]), torch.tensor([0])
     assert losses(Table(), unsure, label) > losses(Table(), wrong, label)
     for pair in ((unsure, wrong), (wrong, unsure)):
-        assert torch.equal(_worse(Table(), *pair, label), wrong)
+        assert torch.equal(_worse(Table(), *pair, label, 1), wrong)
+        assert torch.equal(_worse(Table(), *pair, label, -1), unsure)  # it should be said, and is
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ def attack(
     norm: str = "max",
     random_start: bool = True,
     restarts: int = 1,
+    targeted: bool = False,
     clip: bool | tuple[float, float] = True,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -44,7 +45,11 @@ def attack(
     step_size     α, in units of the inputs; 2.5 ε / k by default, so that any point of the ball can be reached
     random_start  from a random point of the ball, which `generator` (on the inputs' device) draws
     restarts      so many attacks; of each sample, the one that the model gets wrong is kept, and that of higher loss
+    targeted      the labels are those that the model should be made to say: down the loss instead of up
     steps=0       is the start itself
+
+    A network that wants normalised pixels is attacked together with what normalises them, so that radius and bounds are
+    those of pixels: torch.nn.Sequential(torchvision.transforms.v2.Normalize(mean, std), network).
 
     The model is asked in evaluation mode. Its modes, its parameters' gradients and their `requires_grad` stay as they
     are. ValueError for settings that make no sense, TypeError for inputs that are not float. On a CPU (a GPU would have
@@ -54,18 +59,20 @@ def attack(
     _check(radius, steps, step_size, norm, restarts)
     _check_given(model, inputs, labels, clip)
     _check_start(random_start, generator, inputs)
+    checks.flag("targeted", targeted)
     if step_size is None:
         step_size = 2.5 * radius / max(steps, 1)
     clean = best = inputs.detach()
+    up = -1 if targeted else 1
     with evaluating(model), frozen(model), torch.enable_grad():
         for restart in range(restarts):
             x = clean
             if random_start:
                 x = project(clean + random_point(clean, radius, norm, generator), clean, radius, norm, clip)
             for _ in range(steps):
-                x = x + ascent(input_gradient(model, x, labels), norm).mul_(step_size)
+                x = x + ascent(input_gradient(model, x, labels), norm).mul_(up * step_size)
                 x = project(x, clean, radius, norm, clip)
-            best = _worse(model, best, x, labels) if restart else x
+            best = _worse(model, best, x, labels, up) if restart else x
     return best
 
 
@@ -170,11 +177,12 @@ def _answers(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _worse(model: nn.Module, first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
-    """Of each sample, the one that the model gets wrong; of two wrong or two right ones, that of higher loss."""
+def _worse(model: nn.Module, first: Tensor, second: Tensor, labels: Tensor, up: int) -> Tensor:
+    """Of each sample, the one that the model gets wrong; of two wrong or two right ones, that of higher loss. With -1
+    for `up`, the one that it gets right, and of lower loss."""
     logits = [_answers(model, each, labels) for each in (first, second)]
-    wrong = [each.argmax(1) != labels for each in logits]
-    losses = [F.cross_entropy(each, labels.long(), reduction="none") for each in logits]
+    wrong = [(each.argmax(1) != labels) == (up > 0) for each in logits]
+    losses = [up * F.cross_entropy(each, labels.long(), reduction="none") for each in logits]
     second_wins = (wrong[1] & ~wrong[0]) | ((wrong[1] == wrong[0]) & (losses[1] > losses[0]))
     return torch.where(_per_sample(second_wins, first), second, first)
 
