@@ -86,6 +86,15 @@ def test_usual_formats_are_decoded(tmp_path, format):
     assert (decode(str(tmp_path / "x"), 4) == 128).all()
 
 
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_an_image_that_lies_on_its_side_is_turned(tmp_path, format):
+    turned = Image.Exif()
+    turned[0x0112] = 6  # by a quarter
+    wide = np.arange(128, dtype=np.uint8).reshape(8, 16)
+    Image.fromarray(wide).save(tmp_path / "x", format=format, exif=turned)
+    assert np.array_equal(decode(str(tmp_path / "x"), 8)[0], np.rot90(wide[:, 4:12], -1))
+
+
 @pytest.mark.parametrize(
     "side", [7100, 10_000, 20_000]
 )  # at 89 million pixels, Pillow begins to warn; at 179, to raise

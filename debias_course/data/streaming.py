@@ -41,6 +41,7 @@ def decode(path: str, size: int) -> np.ndarray:
     with Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > MOST_PIXELS:
             raise Image.DecompressionBombError
+        image.filename = ""  # else Pillow maps it into memory, with its sides swapped where a TIFF is turned
         image.draft(None, (2 * size, 2 * size))
         if image.mode[0] in "IF":
             raise ValueError(f"its pixels are {image.mode}; save it with 8 bits per channel")
