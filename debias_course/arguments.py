@@ -16,6 +16,7 @@ from . import __version__
 from .comparison import DECAYS, RATES, compare
 from .data import DATASETS
 from .data.grouped import PARTS
+from .data.pixels import checked_window
 from .methods import LECTURE, METHODS, Method, knobs
 from .models import MODELS
 from .study import METRICS
@@ -61,6 +62,15 @@ def _number(kind: type[Number], low: float, high: float | None, what: str) -> Ca
         raise argparse.ArgumentTypeError(f"is {text!r}; use {what} from {low}{to}")
 
     return read
+
+
+def window(given: str) -> tuple[float, float]:
+    """The type of an option: the two ends of a window."""
+    with suppress(ValueError):
+        if found := checked_window([float(end) for end in given.split(",")]):
+            return found
+    what = "write LOW,HIGH, two different numbers: the values of pixels that become black and white"
+    raise argparse.ArgumentTypeError(f"is {given!r}; {what}")
 
 
 def text(given: str) -> str:
@@ -262,6 +272,9 @@ def folder_arguments(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--memory", type=number(0), help="GB that the images may take, else they stream; 1.07 by default"
     )
+    which = "for images of more than 8 bits: the values of pixels that become black and white, such as 0,4095"
+    group.add_argument("--window", type=window, metavar="LOW,HIGH", help=which)
+    group.add_argument("--grey", action="store_true", default=None, help="images of one channel instead of three")
 
 
 def columns_arguments(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -107,10 +107,13 @@ def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:
             "--aligned-share plants one in the course's digits; a folder of images has its own: leave it out"
         )
     from .data.folder import folder_source
+    from .data.pixels import ends
 
     with noticing():
         data = folder_source(args.data, **options)
     options = {"size": 64} | {name: value for name, value in options.items() if name != "memory"}
+    if args.window:
+        options["window"] = ends(args.window)
     if args.columns:
         options["columns"] = args.columns
     named = ", ".join(f"{name} {value}" for name, value in options.items())
@@ -129,9 +132,8 @@ def noticing() -> Iterator[None]:
 
 def folder_options(args: argparse.Namespace) -> dict:
     """The arguments of `image_folder` that were given, as hashable values."""
-    options = {
-        name: getattr(args, name) for name in ("label", "attribute", "size") if getattr(args, name, None) is not None
-    }
+    names = "label", "attribute", "size", "window", "grey"
+    options = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
     if getattr(args, "memory", None) is not None:
         options["memory"] = args.memory * 1e9
     if getattr(args, "leave_out_broken", False):

@@ -154,7 +154,8 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_row(tmp_path):
         "row 10: 'images/8.jpg': image file is truncated",
         "row 11: 'images/9.jpg': it is no image that Pillow knows",
         "row 12: 'images/10.jpg': there is no such file",
-        "row 13: 'images/11.jpg': its pixels are I;16; save it with 8 bits per channel",
+        "row 13: 'images/11.jpg': its pixels are I;16, from 0 to 0; say which values are black and white: "
+        "window=(low, high), or --window LOW,HIGH",
     ):
         assert sentence in str(error), sentence
     assert "mend the table" in str(error) and len(pickle.loads(pickle.dumps(error)).problems) == 11
@@ -377,7 +378,7 @@ def test_reading_ahead_is_bounded(both, monkeypatch):
     monkeypatch.setattr("debias_course.data.streaming.AHEAD", 3 * 4 * 3 * SIDE * SIDE)
     seen = []
     monkeypatch.setattr(
-        "debias_course.data.streaming.decode", lambda path, size: seen.append(path) or np.zeros((3, size, size))
+        "debias_course.data.streaming.decode", lambda path, size, *how: seen.append(path) or np.zeros((3, size, size))
     )
     batches = data.batches(torch.arange(36).split(4))
     next(batches)

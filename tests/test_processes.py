@@ -121,7 +121,7 @@ told["continued"] = t.dropped(train, checkpoint=f"{out}/run-{rank}").model.state
 
 decoded = []
 decode = streaming.decode
-streaming.decode = lambda path, size: decoded.append(path) or decode(path, size)
+streaming.decode = lambda path, *how: decoded.append(path) or decode(path, *how)
 images = image_folder(f"{out}/images", size=8, memory=0).train
 decoded.clear()
 told["images"] = train(models.mlp(images), images, epochs=1, batch_size=8, optimizer="sgd").model.state_dict()

@@ -40,7 +40,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,7 @@ from ..checks import choice, number, whole
 from .folder_report import GROUPS_ARE_LABELS, FolderReport
 from .grouped import PARTS, GroupedData
 from .metadata import FolderError, Problem, can_be_left_out, lead_out, listed, read_table
+from .pixels import Pixels, checked_window
 from .splits import Splits
 from .streaming import MOST_PIXELS, ImageFiles, decode_all, stamp
 
@@ -68,21 +69,23 @@ def _read(
     attribute: str | None,
     memory: float,
     workers: int | None,
+    window: Sequence[float] | None,
+    grey: bool,
 ) -> FolderReport:
-    size, memory = whole("size", size, 1), number("memory", memory, 0)
-    if size * size > MOST_PIXELS:
-        needed = f"one image takes {3 * size * size / 1e9:,.1f} GB"
+    pixels, memory = Pixels.checked(size, window, grey), number("memory", memory, 0)
+    if pixels.size**2 > MOST_PIXELS:
+        needed = f"one image takes {math.prod(pixels.shape) / 1e9:,.1f} GB"
         raise ValueError(f"size is {size} pixels, at which {needed}; use up to {math.isqrt(MOST_PIXELS):,}")
     if workers is not None:
         whole("workers", workers, 1)
-    return FolderReport(read_table(path, columns=columns, label=label, attribute=attribute), size, memory)
+    return FolderReport(read_table(path, columns=columns, label=label, attribute=attribute), pixels, memory)
 
 
 def _decoded(
     report: FolderReport, workers: int | None, again: bool = False, untried: bool = False
 ) -> tuple[FolderReport, list[np.ndarray | None]]:
     """The report without the files that cannot be decoded, which become problems, and the images of each split, uint8
-    [n, 3, size, size] (None where they will stream: then files that were tried before are tried `again` on demand, or
+    [n, C, size, size] (None where they will stream: then files that were tried before are tried `again` on demand, or
     stay `untried`)."""
     import pandas as pd
 
@@ -116,7 +119,7 @@ def _part_decoded(
     if report.streams or again:
         pixels, failed = None, _tried(report, part, paths, workers, again)
     else:
-        pixels, failed = decode_all(paths, report.size, workers=workers)
+        pixels, failed = decode_all(paths, report.pixels, workers=workers)
         pixels = np.delete(pixels, list(failed), axis=0) if pixels is not None and failed else pixels
     return pixels, {int(part.index[place]): why for place, why in failed.items()}
 
@@ -125,13 +128,13 @@ def _tried(
     report: FolderReport, part: pd.DataFrame, paths: list[str], workers: int | None, again: bool
 ) -> dict[int, str]:
     """{place: reason} of the files that cannot be decoded, kept for as long as nobody touches one of the files."""
-    path = cache_folder() / "images" / f"{stamp(str(report.table.root), part['file'])}.json"
+    path = cache_folder() / "images" / f"{stamp(str(report.table.root), part['file'], report.pixels.window)}.json"
     try:
         if not again:
             return {int(place): why for place, why in json.loads(path.read_bytes()).items()}
     except (OSError, ValueError, AttributeError):  # there is none, or it is damaged
         pass
-    _, failed = decode_all(paths, report.size, workers=workers, keep=False)
+    _, failed = decode_all(paths, report.pixels, workers=workers, keep=False)
     keep(path, json.dumps(failed).encode())
     return failed
 
@@ -145,10 +148,13 @@ def inspect_folder(
     attribute: str | None = None,
     memory: float = 2**30,
     workers: int | None = None,
+    window: Sequence[float] | None = None,
+    grey: bool = False,
 ) -> FolderReport:
     """Read the table, decode every image once, and report: groups, the planted correlation, problems, memory, and what
     to run. Arguments as for `image_folder`; FolderError only where the table cannot be understood."""
-    return _decoded(_read(path, size, columns, label, attribute, memory, workers), workers, again=True)[0]
+    report = _read(path, size, columns, label, attribute, memory, workers, window, grey)
+    return _decoded(report, workers, again=True)[0]
 
 
 def image_folder(
@@ -161,23 +167,30 @@ def image_folder(
     memory: float = 2**30,
     broken: str = "refuse",
     workers: int | None = None,
+    window: Sequence[float] | None = None,
+    grey: bool = False,
 ) -> Splits:
     """The images of a folder, in one of the layouts above, as train, validation and test data.
 
     size       pixels: the shorter side is brought to it, and the square in the middle kept
     columns    names of the columns for file, label, attribute and split, where they are others than the layout's
     label, attribute  the same for these two, such as label="Blond_Hair", attribute="Male"
-    memory     bytes that the images may take, 3·size² each; what takes more is read from disk batch by batch
+    memory     bytes that the images may take, 3·size² each, or size² where they are grey; what takes more is read from
+               disk batch by batch
     broken     "refuse" files that are missing or cannot be decoded, or "leave out" and warn; or "on demand": images
                that stream are not tried before, which takes minutes for a million, and a broken one ends the training
     workers    threads that decode; one per core by default
+    window     (low, high), for images of 16 or 32 bits or of floats: the values of pixels that become black (0) and
+               white (255), linear between, and cut off beyond; (high, low) inverts. 256 shades are left, one window is
+               for all splits, and images of 8 bits are refused beside it
+    grey       one channel instead of three; colours become 0.299 R + 0.587 G + 0.114 B (Pillow's "L")
 
     Every file is decoded before it is used, but for those on demand. Files that a symbolic link leads out of the folder
     are not, and count as broken. Raises FolderError with everything that is wrong, row by row, and warns when a group
     has test samples but none to train on.
     """
     choice("broken", broken, ("refuse", "leave out", "on demand"))
-    report = _read(path, size, columns, label, attribute, memory, workers)
+    report = _read(path, size, columns, label, attribute, memory, workers, window, grey)
     report, images = _decoded(report, workers, untried=broken == "on demand")
     table = report.table
     if table.problems and (broken != "leave out" or not can_be_left_out(table.problems)):
@@ -199,7 +212,8 @@ def _part(report: FolderReport, split: int, pixels: np.ndarray | None, workers: 
     if pixels is not None:
         return GroupedData(torch.from_numpy(pixels), *rest)
     files = compact(part["file"].to_numpy(dtype=object))
-    return GroupedData(ImageFiles(str(table.root), files, report.size, workers, report.memory), *rest)
+    inputs = ImageFiles(str(table.root), files, workers=workers, memory=report.memory, **report.pixels._asdict())
+    return GroupedData(inputs, *rest)
 
 
 def compact(texts: np.ndarray) -> np.ndarray:
@@ -211,6 +225,7 @@ def compact(texts: np.ndarray) -> np.ndarray:
 def folder_source(path: str | Path, **options: Any) -> Callable[..., Splits]:
     """`image_folder` as the `data` of a study: the same for every seed, read once in every process instead of
     being sent there. The folder is read now, so that problems come at once."""
+    options["window"] = checked_window(options.get("window"))  # a tuple, which can be a key
     known = tuple((name, tuple(v.items()) if isinstance(v, Mapping) else v) for name, v in sorted(options.items()))
     _load(path, known)
     return functools.partial(_reload, path=path, options=known)

@@ -11,6 +11,7 @@ import numpy as np
 
 from .grouped import PARTS, group_names
 from .metadata import LAYOUTS, SHOWN, Table, listed, remedy
+from .pixels import Pixels, ends
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ class FolderReport:
     everything that is wrong with the others."""
 
     table: Table
-    size: int
+    pixels: Pixels
     memory: float
 
     @property
@@ -93,12 +94,12 @@ class FolderReport:
 
     def takes(self, size: int) -> int:
         """Bytes of all images in memory, at `size` pixels."""
-        return len(self.table.rows) * 3 * size * size
+        return len(self.table.rows) * math.prod(self.pixels._replace(size=size).shape)
 
     @property
     def streams(self) -> bool:
         """Whether the images take more than the memory that is allowed, so that they stay on disk."""
-        return self.takes(self.size) > self.memory
+        return self.takes(self.pixels.size) > self.memory
 
     @property
     def command(self) -> str:
@@ -106,7 +107,9 @@ class FolderReport:
         every = (self.counts[0] > 0).all() and not self.alone
         balancing = "erm,loss-reweighting,group-dro" if every else "erm,loss-reweighting(by=label)"
         methods = f"{balancing},hard-mining" if self.alone else balancing
-        words = ["debias-course", "compare", "--data", str(self.table.path), "--size", str(self.size)]
+        words = ["debias-course", "compare", "--data", str(self.table.path), "--size", str(self.pixels.size)]
+        words += ["--window", ends(self.pixels.window)] if self.pixels.window else []
+        words += ["--grey"] * self.pixels.grey
         if self.table.columns not in LAYOUTS:
             named = {part: column for part, column in self.table.columns.items() if column}
             words += ["--columns", ",".join(f"{part}={column}" for part, column in named.items())]
@@ -115,9 +118,9 @@ class FolderReport:
 
     def text(self, most: int | None = SHOWN) -> str:
         """The report, with at most so many of the problems (None: all)."""
-        n, t = len(self.table.rows), self.table
+        n, t, size, window = len(self.table.rows), self.table, self.pixels.size, self.pixels.window
         goes = "; ".join(f"{label} goes with {a} in {share:.1%}" for label, (a, share) in self.shares.items())
-        needs = ", ".join(f"{self.takes(s) / 1e9:.2f} GB at {s}" for s in sorted({self.size, *WIDTHS}))
+        needs = ", ".join(f"{self.takes(s) / 1e9:.2f} GB at {s}" for s in sorted({size, *WIDTHS}))
         way = "are streamed from disk" if self.streams else "are kept in memory"
         known = "no known attribute" if self.alone else f"{len(t.attribute_names)} attributes"
         with_what = f"in training, {goes}; Cramér's V {self.cramers_v:.3f}" if goes else "there is no training sample"
@@ -126,7 +129,8 @@ class FolderReport:
             f"\n{self.groups.to_string()}\n",
             *([with_what] if not (goes and self.alone) else []),
             *self.notes,
-            f"in memory, they take {needs} pixels; at {self.size} and up to {self.memory / 1e9:.2f} GB they {way}",
+            *([f"in the window {ends(window)}, 256 shades are left from black to white"] if window else []),
+            f"in memory, they take {needs} pixels; at {size} and up to {self.memory / 1e9:.2f} GB they {way}",
         ]
         if t.problems:
             lines.append(f"\n{len(t.problems):,} problems:\n{listed(t.problems, most)}{remedy(t.problems)}")

@@ -22,20 +22,22 @@ from torch import Tensor
 
 from ..checks import Unsuitable, isa, whole
 from ..fingerprints import fingerprint
+from .pixels import FEW_BITS, Pixels, Window, as_bytes, shades
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow hands others, such as EPS, to other programs
-MOST_PIXELS = 50_000_000  # of one image: 0.2 to 0.4 GB in each thread while it is decoded
+MOST_PIXELS = 50_000_000  # of one image: 0.2 to 0.4 GB in each thread while it is decoded, and 1.2 GB for a window
 # What the system says of a name that leads to no file.
 MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
 CHUNK = 32  # images that a thread decodes at a time
 AHEAD = 2**24  # bytes of decoded images that may wait for the step; one batch more may
 
 
-def decode(path: str, size: int) -> np.ndarray:
-    """The image as uint8 [3, size, size]: turned as the camera says, its shorter side brought to `size` (bilinear, with
-    anti-aliasing), and cut to the square in the middle. A JPEG is decoded at about twice the size that is needed, where
-    it is larger. Transparency is ignored. Only `FORMATS` of up to `MOST_PIXELS` are opened. Raises whatever Pillow
-    makes of a damaged file."""
+def decode(path: str, size: int, window: Window | None = None, grey: bool = False) -> np.ndarray:
+    """The image as uint8 [3, size, size], or [1, size, size] where it is to be `grey`: turned as the camera says, its
+    shorter side brought to `size` (bilinear, with anti-aliasing), and cut to the square in the middle. A JPEG is
+    decoded at about twice the size that is needed, where it is larger. Transparency is ignored, and of several frames
+    the first is taken. Only `FORMATS` of up to `MOST_PIXELS` are opened. Raises whatever Pillow makes of a damaged
+    file, and ValueError where more than 8 bits come without a window, 8 with one, or more than 8 in several pages."""
     from PIL import Image, ImageOps
 
     with Image.open(path, formats=FORMATS) as image:
@@ -43,11 +45,21 @@ def decode(path: str, size: int) -> np.ndarray:
             raise Image.DecompressionBombError
         image.filename = ""  # else Pillow maps it into memory, with its sides swapped where a TIFF is turned
         image.draft(None, (2 * size, 2 * size))
-        if image.mode[0] in "IF":
-            raise ValueError(f"its pixels are {image.mode}; save it with 8 bits per channel")
+        deep = image.mode[0] in "IF"  # 16 or 32 bits, always of one channel
+        if deep and (pages := getattr(image, "n_frames", 1)) > 1:
+            raise ValueError(f"it has {pages} pages; save each one that is meant as a file of its own")
+        if window and not deep:
+            raise ValueError(FEW_BITS)
         ImageOps.exif_transpose(image, in_place=True)
-        rgb = image if image.mode == "RGB" else image.convert("RGB")
-        return np.asarray(ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+        if deep:
+            give = "window=(low, high), or --window LOW,HIGH"
+            whole_image = Image.fromarray(shades(np.asarray(image), window, image.mode, give))
+        else:
+            whole_image = image if image.mode == "RGB" else image.convert("RGB")
+            whole_image = whole_image.convert("L") if grey else whole_image
+        square = np.asarray(ImageOps.fit(whole_image, (size, size), Image.Resampling.BILINEAR))
+        channels = np.atleast_3d(as_bytes(square) if deep else square).transpose(2, 0, 1)
+        return np.broadcast_to(channels, Pixels(size, window, grey).shape)
 
 
 def reason(error: Exception) -> str:
@@ -67,6 +79,8 @@ def verdict(error: Exception, path: str) -> str:
     """The `reason`, where the error says something about the image: it is missing, damaged or refused. What has other
     causes, which may be over in a moment, is raised as an OSError with a remedy."""
     why, number = reason(error), getattr(error, "errno", None)
+    if path.lower().endswith(".dcm") and type(error).__name__ == "UnidentifiedImageError":
+        why = "it is a DICOM file; convert it to a PNG or TIFF of 16 bits, name that one, and give a window"
     if number in (None, *MISSING) and not isinstance(error, MemoryError) and "out of memory" not in why:
         return why
     raise OSError(
@@ -89,24 +103,24 @@ def threads(workers: int | None) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def fill(out: np.ndarray | None, paths: Sequence[str], size: int) -> dict[int, str]:
-    """Decode the files into out [n, 3, size, size]; {place: reason} of those that cannot be."""
+def fill(out: np.ndarray | None, paths: Sequence[str], pixels: Pixels) -> dict[int, str]:
+    """Decode the files into out [n, C, size, size]; {place: reason} of those that cannot be."""
     failed = {}
     for place, path in enumerate(paths):
         try:
-            pixels = decode(path, size)
+            image = decode(path, *pixels)
         except Exception as error:  # whatever a damaged file makes of it
             failed[place] = verdict(error, path)
         else:
             if out is not None:
-                out[place] = pixels
+                out[place] = image
     return failed
 
 
-def begin(pool: ThreadPoolExecutor, out: np.ndarray | None, paths: Sequence[str], size: int) -> list[Future]:
+def begin(pool: ThreadPoolExecutor, out: np.ndarray | None, paths: Sequence[str], pixels: Pixels) -> list[Future]:
     """`fill` in chunks, one future for each."""
     parts = [slice(start, start + CHUNK) for start in range(0, len(paths), CHUNK)]
-    return [pool.submit(fill, None if out is None else out[part], paths[part], size) for part in parts]
+    return [pool.submit(fill, None if out is None else out[part], paths[part], pixels) for part in parts]
 
 
 def finish(futures: Iterable[Future]) -> dict[int, str]:
@@ -115,23 +129,24 @@ def finish(futures: Iterable[Future]) -> dict[int, str]:
 
 
 def decode_all(
-    paths: Sequence[str], size: int, *, workers: int | None = None, keep: bool = True
+    paths: Sequence[str], pixels: Pixels, *, workers: int | None = None, keep: bool = True
 ) -> tuple[np.ndarray | None, dict[int, str]]:
-    """All images, uint8 [N, 3, size, size] (`keep=False`: None, they are only tried), and {place: reason} of those that
+    """All images, uint8 [N, C, size, size] (`keep=False`: None, they are only tried), and {place: reason} of those that
     cannot be decoded, which are left black. Shows a bar when it takes more than two seconds at a terminal."""
     from tqdm import tqdm
 
-    out = np.zeros((len(paths), 3, size, size), np.uint8) if keep else None
+    out = np.zeros((len(paths), *pixels.shape), np.uint8) if keep else None
     with threads(workers) as pool:
-        futures = begin(pool, out, paths, size)
+        futures = begin(pool, out, paths, pixels)
         return out, finish(tqdm(futures, desc="images", unit_scale=CHUNK, delay=2, leave=False, disable=None))
 
 
-def stamp(root: str, files: Iterable[str]) -> str:
-    """Hash of names, sizes and modification times, and of how files are decoded: equal until somebody changes one."""
+def stamp(root: str, files: Iterable[str], window: Window | None) -> str:
+    """Hash of names, sizes and modification times, and of how files are decoded: equal until somebody changes one. The
+    shape of what comes out is not in it."""
     import PIL
 
-    digest = hashlib.sha256(f"{PIL.__version__} {fingerprint(decode)}\0".encode())
+    digest = hashlib.sha256(f"{PIL.__version__} {fingerprint(decode)} {window}\0".encode())
     for file in files:
         try:
             known = os.stat(os.path.join(root, file))
@@ -150,6 +165,7 @@ class ImageFiles:
     size          pixels of the square that is cut from each
     workers       threads that decode; one per core by default
     memory        bytes that one call of `index_select` may take (256 MB always); `read` reads 16 MB ahead
+    window, grey  as of `image_folder`
     """
 
     root: str
@@ -157,13 +173,16 @@ class ImageFiles:
     size: int
     workers: int | None = None
     memory: float = 2**30
+    window: Window | None = None
+    grey: bool = False
 
     dtype: ClassVar[torch.dtype] = torch.uint8
     ndim: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
         isa("files", self.files, np.ndarray, "an array of texts")
-        whole("size", self.size, 1)
+        for name, value in Pixels.checked(self.size, self.window, self.grey)._asdict().items():
+            object.__setattr__(self, name, value)
         if self.workers is not None:
             whole("workers", self.workers, 1)
 
@@ -171,7 +190,7 @@ class ImageFiles:
         return len(self.files)
 
     def __repr__(self) -> str:
-        return f"ImageFiles({len(self)} × 3×{self.size}×{self.size} in {self.root})"
+        return f"ImageFiles({len(self)} × {'×'.join(map(str, self.shape[1:]))} in {self.root})"
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -180,8 +199,13 @@ class ImageFiles:
         )
 
     @property
+    def pixels(self) -> Pixels:
+        """What each file becomes."""
+        return Pixels(self.size, self.window, self.grey)
+
+    @property
     def shape(self) -> torch.Size:
-        return torch.Size((len(self), 3, self.size, self.size))
+        return torch.Size((len(self), *self.pixels.shape))
 
     @property
     def nbytes(self) -> int:
@@ -194,7 +218,7 @@ class ImageFiles:
         return replace(self, files=self.files[rows.cpu().numpy()])
 
     def index_select(self, _dim: int, indices: Tensor) -> Tensor:
-        """The images with these indices [B], uint8 [B, 3, size, size], on the device of the indices."""
+        """The images with these indices [B], uint8 [B, C, size, size], on the device of the indices."""
         needed = 4 * len(indices) * self.shape[1:].numel()
         if needed > max(self.memory, 2**28):
             raise Unsuitable(
@@ -217,7 +241,7 @@ class ImageFiles:
                 paths = [os.path.join(self.root, file) for file in self.files[host[start : start + len(part)]]]
                 shape = (len(part), *self.shape[1:])
                 images = torch.empty(shape, dtype=torch.uint8, pin_memory=part.device.type not in ("cpu", "mps"))
-                waiting.append((images, part.device, paths, begin(pool, images.numpy(), paths, self.size)))
+                waiting.append((images, part.device, paths, begin(pool, images.numpy(), paths, self.pixels)))
                 held, start = held + images.numel(), start + len(part)
                 while len(waiting) > 1 and held > AHEAD:
                     held -= waiting[0][0].numel()
@@ -237,7 +261,7 @@ class ImageFiles:
 
     def stamp(self) -> str:
         """See `stamp`."""
-        return stamp(self.root, self.files)
+        return stamp(self.root, self.files, self.window)
 
 
 def _ready(images: Tensor, device: torch.device, paths: list[str], futures: list[Future]) -> Tensor:
