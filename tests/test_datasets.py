@@ -151,7 +151,7 @@ GOOD = np.zeros((5, 4, 3), np.uint8)
             (torch.zeros(3, 5, 4), "ill", "A"),
             "item 3 of dataset is torch.float32 .* bring all images to one size",
         ),
-        ((GOOD.astype(np.uint16), "ill", "A"), r"item 3 of dataset: its image is .*uint16.* give PIL images"),
+        ((GOOD.astype(np.uint16), "ill", "A"), r"item 3 .* are uint16, from 0 to 0; say .*: window=\(low, high\)"),
         (
             (Image.fromarray(GOOD).convert("RGBA"), "ill", "A"),
             r"mode RGBA; convert it in the dataset",

@@ -1,5 +1,6 @@
 """Images of more than 8 bits, whose values a window turns into shades, and images of one channel."""
 
+import io
 import json
 import shlex
 
@@ -11,7 +12,7 @@ from PIL import Image, ImageOps
 
 from debias_course import cli, evaluate, models, study, train
 from debias_course.comparison import compare
-from debias_course.data import FolderError, ImageFiles, image_folder, inspect_folder
+from debias_course.data import FolderError, ImageFiles, from_dataset, from_datasets, image_folder, inspect_folder
 from debias_course.data.folder import folder_source
 from debias_course.data.streaming import decode
 from debias_course.large.spread import shared
@@ -157,8 +158,9 @@ def test_a_dicom_file_is_known_by_its_name(tmp_path):
 def test_other_windows_are_refused_at_the_door(tmp_path, window):
     make(tmp_path, 20)
     files = lambda **how: ImageFiles(".", np.array(["a"]), 8, **how)  # noqa: E731
+    items = lambda **how: from_dataset([(RAMP, "a"), (RAMP, "b")], **how)  # noqa: E731
     folders = [lambda of=of, **how: of(tmp_path, **how) for of in (image_folder, inspect_folder, folder_source)]
-    for door in (*folders, files):
+    for door in (*folders, files, items):
         with pytest.raises(ValueError, match=r"window is .*; give two different numbers, \(low, high\): the values"):
             door(window=window)
 
@@ -273,6 +275,72 @@ def test_the_command_line_takes_a_window_and_says_so(tmp_path, capsys):
 def test_mistakes_on_the_command_line_get_one_sentence(capsys, words, said):
     assert run("compare", *words) == 2
     assert said in capsys.readouterr().err
+
+
+def as_pil(values):
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "TIFF")
+    return Image.open(file)
+
+
+FORMS = {
+    "I;16": as_pil,
+    "I;16B": lambda values: as_pil(values.astype(">u2")),
+    "I": lambda values: as_pil(values.astype(np.int32)),
+    "F": lambda values: as_pil(values.astype(np.float32)),
+    "uint16": lambda values: values,
+    "int32": lambda values: values.astype(np.int32),
+    "float64": lambda values: values.astype(float),
+    "int64 tensor": lambda values: torch.from_numpy(values.astype(np.int64))[None],
+    "float tensor": lambda values: torch.from_numpy(values.astype(np.float32))[None],
+    "bfloat16 tensor": lambda values: torch.from_numpy(values.astype(np.float32))[None].bfloat16(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_items_of_a_dataset_take_the_same_window(form):
+    scaled = RAMP[:8, :6] * np.uint16(32)  # up to 2^16, and exact as bfloat16 where 256 · 2^n
+    values = scaled // 2048 * 2048 if form.startswith("bf") else scaled
+    items = [(FORMS[form](values + i * np.uint16(2048)), "ab"[i % 2]) for i in range(6)]
+    data = from_dataset(items, window=(2048, 60000))
+    assert data.inputs.dtype == torch.uint8 and data.inputs.shape == (6, 1, 8, 6)
+    for i in range(6):
+        assert np.array_equal(data.inputs[i, 0], by_hand(values + i * np.uint16(2048), (2048, 60000)))
+    if "float" in form:
+        assert from_dataset(items).inputs.dtype == torch.float32  # as they are
+    else:
+        kind = form.removesuffix(" tensor")
+        with pytest.raises(ValueError, match=rf"item 0 of dataset: its pixels are {kind}, from 0 to .*; say .*\(low"):
+            from_dataset(items)
+
+
+@pytest.mark.parametrize(
+    "image, said",
+    [
+        (np.zeros((4, 4), np.uint8), "item 1 of dataset: it is read with 8 bits"),
+        (Image.new("RGBA", (4, 4)), "item 1 of dataset: it is read with 8 bits"),
+        (torch.zeros(1, 4, 4, dtype=torch.uint8), "item 1 of dataset: it is read with 8 bits"),
+        (np.full((4, 4), np.nan), r"item 1 of dataset: some of its pixels are NaN or infinite \(float64\)"),
+        (np.zeros((1, 4, 6)), r"item 1 .* its image has the shape \(1, 4, 6\); give \[H, W\], or \[H, W, C\]"),
+        (np.zeros((4, 4), bool), "item 1 of dataset: its image is .*bool.*; give PIL images"),
+        ("a.png", "item 1 of dataset: its image is .*; give PIL images"),
+    ],
+)
+def test_items_that_do_not_go_with_a_window_are_named(image, said):
+    with pytest.raises(ValueError, match=said):
+        from_dataset([(RAMP[:4, :4], "a"), (image, "b")], window=WIDE)
+
+
+@pytest.mark.slow
+def test_deep_items_go_through_a_study_and_a_comparison():
+    def scanned(seed):
+        generator = np.random.default_rng(seed)
+        items = [[(generator.integers(0, 4096, (6, 6), np.uint16), i % 2, i // 2 % 2) for i in range(8)] for _ in "abc"]
+        return from_datasets(*items, attribute=2, window=(0, 4095))
+
+    how = dict(model=models.linear, epochs=1, seeds=2, n_jobs=1, progress=False, device="cpu")
+    assert len(study({"plain": ERM()}, scanned, **how).table) == 8
+    assert len(compare({"plain": ERM(), "dro": GroupDRO()}, scanned, trials=1, **how).table) == 2
 
 
 @pytest.mark.slow

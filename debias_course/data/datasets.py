@@ -7,7 +7,8 @@
 
 `Subset` and `ConcatDataset` are datasets; of a `DataLoader` its dataset is taken, and batches, order and workers are
 not. A transform that draws at random is drawn once. Images are PIL's, uint8 arrays [H, W] or [H, W, C], or tensors as
-`GroupedData` takes them, all of one size. For more than memory holds, `image_folder` reads images from disk.
+`GroupedData` takes them, all of one size; with a window, they may have more bits. For more than memory holds,
+`image_folder` reads images from disk.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import Tensor
 from ..checks import kind_of, number, shown
 from .grouped import PARTS, GroupedData
 from .metadata import codes
+from .pixels import FEW_BITS, Window, as_bytes, checked_window, shades
 from .splits import Splits
 from .tree import UNKNOWN
 
@@ -42,6 +44,7 @@ def from_dataset(
     label_names: Sequence[str] | None = None,
     attribute_names: Sequence[str] | None = None,
     memory: float = 2**30,
+    window: Sequence[float] | None = None,
 ) -> GroupedData:
     """The items of one dataset.
 
@@ -49,12 +52,14 @@ def from_dataset(
     attributes               instead, one value for each item
     label_names, attribute_names  of the numbers 0, 1, ...; by default the dataset's `classes`, or the values themselves
     memory                   bytes that the images may take
+    window                   (low, high): the values of pixels that become black and white, as of `image_folder`, where
+                             images are not uint8; arrays and tensors of floats stay as they are without one
 
     TypeError for what is no dataset, ValueError for items that do not fit together, with the number of the first.
     """
     named = dict(label_names=label_names, attribute_names=attribute_names)
     where = dict(image=image, label=label, attribute=attribute)
-    return _grouped({"dataset": dataset}, where, {"dataset": attributes}, named, memory)["dataset"]
+    return _grouped({"dataset": dataset}, where, {"dataset": attributes}, named, memory, window)["dataset"]
 
 
 def from_datasets(
@@ -69,6 +74,7 @@ def from_datasets(
     label_names: Sequence[str] | None = None,
     attribute_names: Sequence[str] | None = None,
     memory: float = 2**30,
+    window: Sequence[float] | None = None,
 ) -> Splits:
     """Three datasets, with one grid of groups; as `from_dataset`, and `attributes` has a sequence for each."""
     if attributes is not None and len(attributes) != len(PARTS):
@@ -76,7 +82,7 @@ def from_datasets(
     named = dict(label_names=label_names, attribute_names=attribute_names)
     where, parts = dict(image=image, label=label, attribute=attribute), dict(zip(PARTS, (train, validation, test)))
     values = dict(zip(PARTS, attributes or (None,) * len(PARTS)))
-    return Splits(*_grouped(parts, where, values, named, memory).values())
+    return Splits(*_grouped(parts, where, values, named, memory, window).values())
 
 
 def _grouped(
@@ -85,14 +91,16 @@ def _grouped(
     attributes: Mapping[str, Sequence[Any] | None],
     named: Mapping[str, Sequence[str] | None],
     memory: float,
+    window: Sequence[float] | None,
 ) -> dict[str, GroupedData]:
     number("memory", memory, 0)
+    ends = checked_window(window)
     if where["attribute"] is not None and where["attribute"] == where["label"]:
         raise ValueError(f"label and attribute are both read from {where['label']!r}; name another one for one of them")
     datasets = {name: _map_style(name, each) for name, each in parts.items()}
     images, labels, kinds = {}, {}, {}
     for name, dataset in datasets.items():
-        images[name], labels[name], kinds[name] = _items(name, dataset, where, memory)
+        images[name], labels[name], kinds[name] = _items(name, dataset, where, memory, ends)
         if (given := attributes[name]) is not None:
             given = _listed("attributes", given)
             if where["attribute"] is not None or len(given) != len(dataset):
@@ -122,7 +130,9 @@ def _map_style(name: str, dataset: Any) -> Any:
     return dataset
 
 
-def _items(name: str, dataset: Any, where: Mapping[str, Any], memory: float) -> tuple[Tensor, list[Any], list[Any]]:
+def _items(
+    name: str, dataset: Any, where: Mapping[str, Any], memory: float, window: Window | None
+) -> tuple[Tensor, list[Any], list[Any]]:
     """Images [N, ...], labels and attributes of all items."""
     images: Tensor | None = None
     labels, attributes = [], []
@@ -133,7 +143,7 @@ def _items(name: str, dataset: Any, where: Mapping[str, Any], memory: float) -> 
             what = f"{type(error).__name__}: {error}".rstrip(": ")
             raise ValueError(f"item {i} of {name} cannot be had ({what}); {GIVE}") from error
         try:
-            image = _tensor(_part(item, where["image"]))
+            image = _tensor(_in_window(_part(item, where["image"]), window))
             labels.append(_plain(_part(item, where["label"])))
             wanted = where["attribute"]
             attributes.append(UNKNOWN if wanted is None else _plain(_part(item, wanted)))
@@ -167,6 +177,22 @@ def _part(item: Any, where: int | str) -> Any:
         raise LookupError(f"it has no {where!r}, but {', '.join(map(repr, item))}; name the key")
     size = f"a {type(item).__name__} of {len(item)}" if isinstance(item, (tuple, list)) else kind_of(item)
     raise LookupError(f"it is {size}, in which there is no {where!r}; {GIVE}")
+
+
+def _in_window(image: Any, window: Window | None) -> Any:
+    """An image of more than 8 bits as a uint8 array, or a tensor where it is one; others, and floating-point numbers
+    without a window, as they are."""
+    if tensor := isinstance(image, Tensor):
+        image = image.detach().cpu()
+    mode = "" if tensor else getattr(image, "mode", "")  # of PIL
+    values = np.asarray(image.double() if tensor and image.is_floating_point() else image)  # NumPy has no bfloat16
+    if window is not None and values.dtype == np.uint8:
+        raise ValueError(FEW_BITS)
+    features = values.ndim < 2 or (values.dtype.kind == "f" and not mode)
+    if values.dtype == np.uint8 or values.dtype.kind not in "iuf" or (window is None and features):
+        return image
+    scaled = as_bytes(shades(values, window, mode or str(values.dtype)))
+    return torch.from_numpy(scaled) if tensor else scaled
 
 
 def _tensor(image: Any) -> Tensor:
