@@ -67,6 +67,23 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+def to_training(model: nn.Module) -> nn.Module:
+    """`model` in training mode, but for what somebody has put into evaluation mode on purpose: submodules of a model
+    that trains, and those whose own parameters ask for no gradient, such as a frozen batch norm."""
+    on_purpose = [
+        module
+        for module in model.modules()
+        if not module.training
+        and (
+            model.training or (own := list(module.parameters(recurse=False))) and not any(p.requires_grad for p in own)
+        )
+    ]
+    model.train()
+    for module in on_purpose:
+        module.training = False
+    return model
+
+
 @contextlib.contextmanager
 def threads_for(model: nn.Module) -> Iterator[None]:
     """One CPU thread while a small model computes, and the caller's number again afterwards."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from .checks import LARGEST, LAST_SEED, Unsuitable, choice, grouped, isa, network, number
 from .data import GroupedData
 from .method import Method
+from .optimizers import OPTIMIZERS
 
 # Which epoch's model is returned, and what the rule has to know on the validation split. Ties go to the earlier epoch.
 SELECT = {
@@ -21,10 +21,6 @@ SELECT = {
     "validation-mean": lambda report: report.overall.value,  # class labels only
 }
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": torch.optim.AdamW,
-    "sgd": partial(torch.optim.SGD, momentum=0.9),
-}
 NUMBERS = dict(epochs=1, batch_size=1, seed=0, lr=0.0, weight_decay=0.0)  # settings that are numbers, and from where
 SETTINGS = (*NUMBERS, "select", "optimizer", "augment")
 

@@ -20,12 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .checks import Unsuitable, isa, number
-from .contexts import isolated_randomness, threads_for
+from .checks import Unsuitable, isa
+from .contexts import isolated_randomness, threads_for, to_training
 from .data import Batch, GroupedData
 from .evaluation import GroupReport, class_logits, evaluate
 from .method import ERM, Method, State
-from .settings import OPTIMIZERS as OPTIMIZERS
+from .optimizers import OPTIMIZERS as OPTIMIZERS
+from .optimizers import make_optimizer as make_optimizer
 from .settings import SELECT as SELECT
 from .settings import SETTINGS, augmented, checked_settings, index_tensors, watched_data
 
@@ -256,38 +257,6 @@ def completed(settings: Mapping[str, Any], of: str) -> dict[str, Any]:
     ValueError for what cannot work."""
     checked = checked_settings(settings, of)
     return {name: default for name, default in DEFAULTS.items() if name != "seed"} | checked
-
-
-def to_training(model: nn.Module) -> nn.Module:
-    """`model` in training mode, but for what somebody has put into evaluation mode on purpose: submodules of a model
-    that trains, and those whose own parameters ask for no gradient, such as a frozen batch norm."""
-    on_purpose = [
-        module
-        for module in model.modules()
-        if not module.training
-        and (
-            model.training or (own := list(module.parameters(recurse=False))) and not any(p.requires_grad for p in own)
-        )
-    ]
-    model.train()
-    for module in on_purpose:
-        module.training = False
-    return model
-
-
-def make_optimizer(name: str, groups: list[dict[str, Any]], lr: float, weight_decay: float) -> Optimizer:
-    """Over groups as `Method.parameters` returns them; fused, which saves a third of a small model's step."""
-    made = []
-    for group in groups:
-        if not isinstance(group, Mapping) or not {"params"} <= set(group) <= {"params", "lr"}:
-            raise ValueError(f"a group of parameters is {group!r:.80}; give dict(params=[...]), and lr=0.1 with it")
-        made.append(dict(params=list(group["params"]), lr=lr * number("lr", group.get("lr", 1.0), 0.0)))
-    parameters = [each for group in made for each in group["params"]]
-    if not any(parameter.requires_grad for parameter in parameters):
-        which = "all parameters of the model are frozen" if parameters else "the model has no parameters"
-        raise ValueError(f"{which}, so there is nothing to train; evaluate it as it is, or let some require a gradient")
-    fused = parameters[0].device.type != "meta"
-    return OPTIMIZERS[name](made, lr=lr, weight_decay=weight_decay, fused=fused)
 
 
 def _rows(epoch: int, loss: float, reports: Mapping[str, GroupReport]) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from torch import Tensor
 from .. import models, training
 from ..data import GroupedData, Splits
 from ..methods import ERM
-from ..settings import OPTIMIZERS, SELECT
+from ..optimizers import OPTIMIZERS
+from ..settings import SELECT
 from ..stages import stage
 from ..study import Study, study
 
