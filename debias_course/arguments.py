@@ -21,7 +21,7 @@ from .methods import LECTURE, METHODS, Method, knobs
 from .models import MODELS
 from .study import METRICS
 from .study.on import FORMS
-from .training import DEFAULTS, OPTIMIZERS, SELECT
+from .training import DEFAULTS, OPTIMIZERS, SCHEDULES, SELECT
 
 ABOUT = "Compare methods, look at your own images, measure the lecture's claims, open the course."
 CLUSTERS = f"run on a cluster: {FORMS}"
@@ -256,6 +256,7 @@ def training_arguments(each: argparse.ArgumentParser) -> None:
     each.add_argument("--lr", type=number(0), default=DEFAULTS["lr"])
     each.add_argument("--weight-decay", type=number(0), default=DEFAULTS["weight_decay"])
     each.add_argument("--optimizer", default=DEFAULTS["optimizer"], choices=list(OPTIMIZERS))
+    each.add_argument("--schedule", default=DEFAULTS["schedule"], choices=list(SCHEDULES), help="of the learning rate")
     each.add_argument("--device", type=text, help="cpu, or the GPU's name; a GPU is used where there is one")
     folder_arguments(each)
     broken = each.add_mutually_exclusive_group()

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +22,7 @@ from .contexts import isolated_randomness
 from .data import DATASETS, GroupedData, Splits
 from .methods import METHODS, knobs
 from .models import MODELS, pretrained
+from .settings import checked_settings
 from .study import parse_seeds
 from .study.on import running_on
 from .training import pick_device
@@ -40,11 +42,10 @@ def compare(args: argparse.Namespace) -> int:
     from . import comparison, report
 
     methods, seeds, device = parse_methods(args.methods), parse_seeds(args.seeds), pick_device(args.device)
+    settings = settings_of(args) | {name: getattr(args, name) for name in ("metric", "trials", "search_seeds")}
     known_model(args.model)
     data, named = data_set(args)
     model = builder(args.model, data, seeds[0])
-    names = "epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "metric", "trials", "search_seeds"
-    settings = {name: getattr(args, name) for name in names}
     described = dict(data=named, seeds=args.seeds, methods=", ".join(methods), model=args.model, **settings)
     described |= dict(device=str(device))
     how = dict(device=args.device, n_jobs=args.jobs, leave_out=args.methods == "all")
@@ -65,16 +66,24 @@ def train_one(args: argparse.Namespace) -> int:
     methods = parse_methods(args.method)
     if len(methods) != 1:
         raise UsageError(f"--method names {len(methods)} methods; name one, or use: debias-course compare")
+    settings = settings_of(args) | dict(seed=args.seed)
     known_model(args.model)
     data, named = data_set(args)
-    splits, names = data(seed=args.seed), ("epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "seed")
-    settings = {name: getattr(args, name) for name in names}
+    splits = data(seed=args.seed)
     described = dict(data=named, method=args.method, model=args.model, **settings, device=str(pick_device(args.device)))
     model, (method,) = builder(args.model, data, args.seed)(splits.train, seed=args.seed), methods.values()
     found = left.trained(args.out, model, splits, method, described, device=args.device, **settings)
     if found:
         print(found[0], f"written: {', '.join(map(str, found[1]))}", sep="\n")
     return 0
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a training, checked before any image is read. A constant schedule is left out: a folder
+    from before there were others is still that of the same command."""
+    names = "epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "schedule"
+    settings = checked_settings({name: getattr(args, name) for name in names})
+    return {name: value for name, value in settings.items() if value != "constant"}
 
 
 def known_model(name: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .checks import LARGEST, LAST_SEED, Unsuitable, choice, grouped, isa, network, number
 from .data import GroupedData
 from .method import Method
-from .optimizers import OPTIMIZERS
+from .optimizers import OPTIMIZERS, checked_schedule
 
 # Which epoch's model is returned, and what the rule has to know on the validation split. Ties go to the earlier epoch.
 SELECT = {
@@ -22,7 +22,7 @@ SELECT = {
 }
 
 NUMBERS = dict(epochs=1, batch_size=1, seed=0, lr=0.0, weight_decay=0.0)  # settings that are numbers, and from where
-SETTINGS = (*NUMBERS, "select", "optimizer", "augment")
+SETTINGS = (*NUMBERS, "select", "optimizer", "schedule", "augment")
 
 
 def checked_settings(settings: Mapping[str, Any], of: str = "train") -> dict[str, Any]:
@@ -39,6 +39,8 @@ def checked_settings(settings: Mapping[str, Any], of: str = "train") -> dict[str
     for name, choices in ("select", SELECT), ("optimizer", OPTIMIZERS):
         if name in settings:
             choice(name, settings[name], choices)
+    if "schedule" in settings:
+        checked_schedule(settings["schedule"])
     augment = settings.get("augment")
     if augment is not None and (not callable(augment) or isinstance(augment, type)):
         raise TypeError(f"augment is {augment!r}; pass a function of a batch of inputs, or None")

@@ -26,7 +26,9 @@ from .data import Batch, GroupedData
 from .evaluation import GroupReport, class_logits, evaluate
 from .method import ERM, Method, State
 from .optimizers import OPTIMIZERS as OPTIMIZERS
+from .optimizers import SCHEDULES as SCHEDULES
 from .optimizers import make_optimizer as make_optimizer
+from .optimizers import scheduled
 from .settings import SELECT as SELECT
 from .settings import SETTINGS, augmented, checked_settings, index_tensors, watched_data
 
@@ -97,6 +99,7 @@ def train(
     watch: Mapping[str, GroupedData] | None = None,
     select: str = "last",
     optimizer: str = "adamw",
+    schedule: str | Callable[[float], float] = "constant",
     augment: Callable[[Tensor], Tensor] | None = None,
     device: torch.device | str | None = None,
     progress: bool | Callable[[int, int], None] = False,
@@ -107,6 +110,9 @@ def train(
     model         maps float inputs [B, ...] to logits [B, n_labels]
     batch_size    the largest batch; an epoch is cut into equal parts, so that no small one is left over
     optimizer     "adamw" (Loshchilov and Hutter 2019; weight decay is decoupled) or "sgd" (with momentum 0.9)
+    schedule      of the learning rate: "constant", "cosine" or "linear" (both to zero), or a function of progress, the
+                  share of all steps that are done, 0 <= p < 1, that returns a factor of `lr`. Epochs that a stage has
+                  spent are done; the stage itself, a training of its own, goes through the whole schedule
     seed          of the batch order and of dropout; the model brings its own start
     augment       changes the inputs of a training batch on the device; a torchvision v2 transform does, but moves all
                   images of the batch alike
@@ -118,8 +124,9 @@ def train(
     Raises ValueError for settings that cannot work, and FloatingPointError, naming the epoch, when the loss is no
     longer finite.
     """
-    given = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed)
-    settings = checked_settings(given | dict(select=select, optimizer=optimizer, augment=augment))
+    given: dict[str, Any] = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed)
+    given |= dict(select=select, optimizer=optimizer, schedule=schedule, augment=augment)
+    settings = checked_settings(given)
     watched = watched_data(model, data, method, validation, watch, select)
     loop = Loop(method, settings, pick_device(device), on_step)
     return loop.run(model, data, watched, progress)
@@ -155,7 +162,7 @@ class Loop:
         started = time.perf_counter()
         with self.under_way(model):
             trained = self._trained(model, data.to(self.device), watched, progress)
-        settings = self.settings | dict(augment=repr(self.settings["augment"]))
+        settings = self.settings | dict(augment=repr(self.settings["augment"]), schedule=str(self.settings["schedule"]))
         return Run(**trained, seconds=time.perf_counter() - started + self.spent, settings=settings)
 
     @contextlib.contextmanager
@@ -229,6 +236,7 @@ class Loop:
     def _epoch(self, model: nn.Module, data: GroupedData, state: State, optimizer: Optimizer) -> float:
         """The mean loss over the epoch's batches; reading it is the epoch's only wait for the device."""
         method, settings, augment = self.method, self.settings, self.settings["augment"]
+        schedule = settings["schedule"] if callable(settings["schedule"]) else SCHEDULES[settings["schedule"]]
         seen = method.data(model, data, state)
         if augment is not None and seen.inputs.shape[1:] != data.inputs.shape[1:]:
             augment = None  # it changes images, and these are their embeddings
@@ -238,6 +246,8 @@ class Loop:
         total = torch.zeros((), device=seen.device)
         for place, batch in enumerate(seen.batches(rows)):
             state.progress = (state.epoch - 1 + place / len(rows)) / settings["epochs"]
+            if schedule is not None:
+                scheduled(optimizer, schedule, state.progress)
             batch = batch._replace(inputs=augmented(batch.inputs, augment)) if augment else batch
             loss = method.step(model, batch, state, optimizer)
             total += loss
@@ -255,8 +265,7 @@ class Loop:
 def completed(settings: Mapping[str, Any], of: str) -> dict[str, Any]:
     """All settings but the seed, which `of` decides: a default is the same whether one says it or not. TypeError or
     ValueError for what cannot work."""
-    checked = checked_settings(settings, of)
-    return {name: default for name, default in DEFAULTS.items() if name != "seed"} | checked
+    return checked_settings({name: each for name, each in DEFAULTS.items() if name != "seed"} | dict(settings), of)
 
 
 def _rows(epoch: int, loss: float, reports: Mapping[str, GroupReport]) -> list[dict[str, Any]]:

@@ -74,6 +74,7 @@ def goes_on(method, tmp_path):
     splits, start = ground(method)
     epochs = setting(method)[1].epoch + 2
     how = dict(epochs=epochs, batch_size=16, validation=splits.validation, select="validation-mean", seed=4)
+    how |= dict(schedule="cosine")
     whole = training.train(start, splits.train, method, **how)
     with pytest.raises(Killed):
         train(start, splits.train, method, checkpoint=tmp_path, progress=killed_after(epochs - 2), **how)
@@ -139,6 +140,7 @@ def test_a_full_disk_is_said_and_the_one_before_is_used(tmp_path, monkeypatch):
     [
         (dict(lr=0.5), "lr: 0.001, and now 0.5"),
         (dict(epochs=9), "epochs: 4, and now 9"),
+        (dict(schedule="cosine"), "schedule: constant, and now cosine"),
         (dict(method=GroupDRO(step_size=0.5)), "method: GroupDRO"),
         (dict(validation=PLANE.test), "its data, its start or the code"),
     ],
@@ -170,11 +172,11 @@ def test_a_checkpoint_holds_nothing_but_numbers_and_words(tmp_path):
 def long_training(method, folder, done):
     """In a process of its own; tqdm's lock is shared by those that one server forks, and one is killed holding it."""
     tqdm.set_lock(threading.RLock())
-    run = small(METHODS[method](), checkpoint=folder, epochs=LONG, select="validation-mean")
+    run = small(METHODS[method](), checkpoint=folder, **LONG)
     torch.save((run.model.state_dict(), run.records, run.epoch), done)
 
 
-LONG = 150  # epochs
+LONG = dict(epochs=150, select="validation-mean", schedule="cosine")
 
 
 @pytest.mark.slow
@@ -205,7 +207,7 @@ def test_kill_and_continue_at_random_moments(method, times, tmp_path):
     process.start()
     process.join()
     weights, records, epoch = torch.load(tmp_path / "done", weights_only=True)
-    whole = small(METHODS[method](), epochs=LONG, select="validation-mean")
+    whole = small(METHODS[method](), **LONG)
     assert (records, epoch) == (whole.records, whole.epoch)
     assert all(torch.equal(weights[name], value) for name, value in whole.model.state_dict().items())
 

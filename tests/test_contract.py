@@ -199,6 +199,19 @@ def test_samples_without_a_label_are_used_or_refused(method):
 
 
 @each_method
+def test_a_schedule_holds_for_all_that_the_optimiser_moves(method):
+    """A factor of 0 moves nothing, and others do."""
+    for schedule, still in (lambda progress: 0.0, True), ("cosine", False):
+        seen = []
+
+        def look(model, batch, state, loss, seen=seen):
+            seen.append([each.detach().clone() for each in moved(method, model, state)])
+
+        run(method, schedule=schedule, weight_decay=0.1, on_step=look)
+        assert len(seen) > 2 and all(torch.equal(a, b) for a, b in zip(seen[0], seen[-1])) == still
+
+
+@each_method
 def test_state_survives_saving_and_loading(method):
     model, state, batch = setting(method)
     method.loss(model, batch, state)

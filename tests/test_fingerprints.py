@@ -281,6 +281,7 @@ PAIRS = {
     "an augmentation's hidden field": (dict(augment=Hidden(1)), dict(augment=Hidden(2))),
     "an augmentation's slot": (dict(augment=Slotted(1)), dict(augment=Slotted(2))),
     "a bound method's object": (dict(augment=Hidden(1).__call__), dict(augment=Hidden(2).__call__)),
+    "a schedule's partial": [dict(schedule=functools.partial(pow, by)) for by in (0.1, 0.2)],
     "a partial's keyword": [dict(augment=functools.partial(torch.mul, other=by)) for by in (1.0, 2.0)],
     "a field's partner network": [dict(method=Partnered(partner=linear(seed))) for seed in (0, 1)],
     "one value of a long tensor": [dict(method=Partnered(partner=tensor(5000, by))) for by in (1.0, 2.0)],
@@ -325,6 +326,7 @@ def test_two_runs_that_differ_have_two_keys(one, other):
 
 ENGINE = {
     "SGD's momentum": lambda: (training.OPTIMIZERS, "sgd", functools.partial(torch.optim.SGD, momentum=0.0)),
+    "a schedule": lambda: (training.SCHEDULES, "cosine", lambda progress: 1.0),
     "the rule that selects": lambda: (
         training.SELECT,
         "validation-worst-group",

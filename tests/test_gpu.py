@@ -7,7 +7,7 @@ from test_contract import each_method, ground, run, setting
 from debias_course import models, study
 from debias_course.data import toys
 from debias_course.methods import ERM, GroupDRO
-from debias_course.training import make_optimizer
+from debias_course.optimizers import make_optimizer, scheduled
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
 
@@ -33,6 +33,7 @@ def test_a_step_does_not_wait_for_the_gpu(method):
     method.step(model, batch, state, optimizer)  # what is done once
     torch.cuda.set_sync_debug_mode("error")
     try:
+        scheduled(optimizer, lambda progress: 1 - progress, 0.5)
         method.step(model, batch, state, optimizer)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -10,16 +10,19 @@ from torch import Tensor
 from .. import models, training
 from ..data import GroupedData, Splits
 from ..methods import ERM
-from ..optimizers import OPTIMIZERS
+from ..optimizers import OPTIMIZERS, SCHEDULES
 from ..settings import SELECT
 from ..stages import stage
 from ..study import Study, study
 
+LATER = [("schedule", "constant")]  # settings that older receipts do not tell of, when they are off
+
 
 def defaults() -> list[float]:
     """The settings of `train` that are not given, words as their places."""
-    words = dict(select=list(SELECT), optimizer=list(OPTIMIZERS))
-    numbers = {name: words[name].index(value) if name in words else value for name, value in training.DEFAULTS.items()}
+    words = dict(select=list(SELECT), optimizer=list(OPTIMIZERS), schedule=list(SCHEDULES))
+    given = {name: value for name, value in training.DEFAULTS.items() if (name, value) not in LATER}
+    numbers = {name: words[name].index(value) if name in words else value for name, value in given.items()}
     return [-1.0 if value is None else float(value) for value in numbers.values()]
 
 

@@ -49,16 +49,19 @@ def study(
     methods   name -> method; the names appear in tables and pictures
     data      called as data(seed=s) -> Splits, or fixed Splits
     model     called as model(splits.train, seed=s); or one for each method, by its name
-    test_every_epoch  then `Study.at` and `Study.by_epoch` know the test accuracy of shorter trainings, too
+    test_every_epoch  then `Study.at` and `Study.by_epoch` know the test accuracy of shorter trainings, too; all have
+              one constant learning rate
     n_jobs    worker processes: one for each core by default, or for each GPU; more of them share the GPUs.
               `joblib.parallel_config` chooses other places, such as a cluster with all its workers (see `clusters`;
               with threads, the runs go one by one)
-    settings  as for `training.train`: epochs, batch_size, lr, weight_decay, select
+    settings  as for `training.train`: epochs, batch_size, lr, weight_decay, select, schedule
 
     Interrupted with Ctrl-C, it keeps every finished run: the same call goes on from there.
     """
     check_call(methods, data, model)
     settings = training.completed(settings, "study")
+    if test_every_epoch:
+        _check_shorter(settings)
     seeds = parse_seeds(seeds)
     device = str(training.pick_device(device))
     given = tuple(sorted(settings.items()))
@@ -83,6 +86,15 @@ def check_call(methods: Any, data: Any, model: Any) -> None:
         takes(data, "data", Splits, "a function of seed, or Splits(train, validation, test)", seed=0)
     for build in starts(model, methods).values():
         _check_builder(build, data)
+
+
+def _check_shorter(settings: Mapping[str, Any]) -> None:
+    """ValueError where a long training holds no shorter ones."""
+    if settings["schedule"] != "constant":
+        raise ValueError(
+            f"schedule is {settings['schedule']!r}, so a shorter training has other learning rates from its first step "
+            f"on, and none can be read out of a longer one; train for each length, without test_every_epoch"
+        )
 
 
 def starts(model: Any, methods: Mapping[str, Method]) -> dict[str, Callable[..., torch.nn.Module]]:

@@ -141,7 +141,7 @@ class Study:
     def at(self, epochs: int, select: str = "last") -> Study:
         """The study as if it had trained for so many epochs, and tested the one that the rule `select` (one of
         `training.SELECT`) chooses of them. The learning rate is constant, so a long training holds all shorter ones;
-        not so for a method whose schedule follows `state.progress`: train that for each length.
+        not so for a method whose strength follows `state.progress`: train that for each length.
 
         ValueError where the study tested its last epoch only, or trained for fewer."""
         return Study(self.names, self.methods, self.seeds, [_shortened(each, epochs, select) for each in self.records])
