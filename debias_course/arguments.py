@@ -257,6 +257,8 @@ def training_arguments(each: argparse.ArgumentParser) -> None:
     each.add_argument("--weight-decay", type=number(0), default=DEFAULTS["weight_decay"])
     each.add_argument("--optimizer", default=DEFAULTS["optimizer"], choices=list(OPTIMIZERS))
     each.add_argument("--schedule", default=DEFAULTS["schedule"], choices=list(SCHEDULES), help="of the learning rate")
+    waits = "stop when the score of --select has not risen for so many epochs; never by default"
+    each.add_argument("--patience", type=whole(1), default=DEFAULTS["patience"], help=waits)
     each.add_argument("--device", type=text, help="cpu, or the GPU's name; a GPU is used where there is one")
     folder_arguments(each)
     broken = each.add_mutually_exclusive_group()

@@ -79,11 +79,11 @@ def train_one(args: argparse.Namespace) -> int:
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings of a training, checked before any image is read. A constant schedule is left out: a folder
-    from before there were others is still that of the same command."""
-    names = "epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "schedule"
+    """The settings of a training, checked before any image is read. Those that are off are left out: a folder from
+    before there were any is still that of the same command."""
+    names = "epochs", "batch_size", "lr", "weight_decay", "optimizer", "select", "schedule", "patience"
     settings = checked_settings({name: getattr(args, name) for name in names})
-    return {name: value for name, value in settings.items() if value != "constant"}
+    return {name: value for name, value in settings.items() if value not in ("constant", None)}
 
 
 def known_model(name: str) -> None:

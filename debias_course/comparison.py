@@ -161,7 +161,7 @@ def compare(
     select     the rule that chooses the epoch of a run and the setting of a method; not "last", which looks at nothing
     metric     of the differences and ranks, one of `study.METRICS`
     leave_out  go on without methods that cannot work on such data or with such a network
-    settings   as for `training.train`: epochs, batch_size, lr, weight_decay, optimizer, schedule
+    settings   as for `training.train`: epochs, batch_size, lr, weight_decay, optimizer, schedule, patience
 
     What cannot work is said before the first run, as a ValueError. Interrupted, it keeps every finished run: the same
     call goes on from there.

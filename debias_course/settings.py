@@ -22,7 +22,7 @@ SELECT = {
 }
 
 NUMBERS = dict(epochs=1, batch_size=1, seed=0, lr=0.0, weight_decay=0.0)  # settings that are numbers, and from where
-SETTINGS = (*NUMBERS, "select", "optimizer", "schedule", "augment")
+SETTINGS = (*NUMBERS, "select", "patience", "optimizer", "schedule", "augment")
 
 
 def checked_settings(settings: Mapping[str, Any], of: str = "train") -> dict[str, Any]:
@@ -39,6 +39,13 @@ def checked_settings(settings: Mapping[str, Any], of: str = "train") -> dict[str
     for name, choices in ("select", SELECT), ("optimizer", OPTIMIZERS):
         if name in settings:
             choice(name, settings[name], choices)
+    if settings.get("patience") is not None:
+        found["patience"] = number("patience", settings["patience"], 1, whole=True)
+        if settings["select"] == "last":
+            raise ValueError(
+                f"patience={found['patience']} needs a score to wait for, and select='last' has none; use another "
+                "rule, such as select='validation-worst-group', or leave patience out"
+            )
     if "schedule" in settings:
         checked_schedule(settings["schedule"])
     augment = settings.get("augment")

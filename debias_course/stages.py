@@ -42,13 +42,14 @@ def stage(
 ) -> nn.Module:
     """A copy of `model` that `method` has trained on `data`, after its last epoch and in evaluation mode.
 
-    settings   as for `training.train`: epochs, lr, seed ...; those that are not given, and the device, are those of the
-               run whose method asks, and outside of runs those of `train`
+    settings   as for `training.train`, but for those that look at validation: epochs, lr, seed ...; those that are not
+               given, and the device, are those of the run whose method asks, and outside of runs those of `train`
 
     What cannot be fingerprinted is trained and not kept. Raises what `train` raises.
     """
     asking = running.get()
-    settings = checked_settings((asking.settings if asking else DEFAULTS) | settings | dict(select="last"))
+    settings = (asking.settings if asking else DEFAULTS) | settings
+    settings = checked_settings(settings | dict(select="last", patience=None))
     watched_data(model, data, method, None, None, "last")
     where = asking.device if asking and device is None else pick_device(device)
     loop, data = Loop(method, settings, where, rehearsal=bool(asking and asking.rehearsal)), data.to(where)

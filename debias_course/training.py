@@ -84,6 +84,12 @@ class Run:
             frame["accuracy"] = frame["correct"] / frame["n"].where(frame["n"] > 0)
         return frame
 
+    @property
+    def stopped(self) -> int | None:
+        """The epoch after which `patience` ended the training; None where it went on to the last one."""
+        last = self.records[-1]["epoch"]
+        return last if last < self.settings["epochs"] else None
+
 
 def train(
     model: nn.Module,
@@ -98,6 +104,7 @@ def train(
     validation: GroupedData | None = None,
     watch: Mapping[str, GroupedData] | None = None,
     select: str = "last",
+    patience: int | None = None,
     optimizer: str = "adamw",
     schedule: str | Callable[[float], float] = "constant",
     augment: Callable[[Tensor], Tensor] | None = None,
@@ -117,15 +124,17 @@ def train(
     augment       changes the inputs of a training batch on the device; a torchvision v2 transform does, but moves all
                   images of the batch alike
     validation    measured after every epoch, and what `select` looks at (one of `SELECT`)
+    patience      stop when the score of `select` has not risen for so many epochs, counted from the method's
+                  `first_epoch` on; `epochs` are then the most. None: train for all of them
     watch         other data to measure after every epoch, by name
-    progress      True shows a bar; a function is called with (epochs done, epochs)
+    progress      True shows a bar; a function is called with (epochs done, epochs), which are equal at the end
     on_step       called after every update as on_step(model, batch, state, loss): to look on, not to interfere
 
     Raises ValueError for settings that cannot work, and FloatingPointError, naming the epoch, when the loss is no
     longer finite.
     """
     given: dict[str, Any] = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed)
-    given |= dict(select=select, optimizer=optimizer, schedule=schedule, augment=augment)
+    given |= dict(select=select, patience=patience, optimizer=optimizer, schedule=schedule, augment=augment)
     settings = checked_settings(given)
     watched = watched_data(model, data, method, validation, watch, select)
     loop = Loop(method, settings, pick_device(device), on_step)
@@ -142,7 +151,8 @@ running: ContextVar[Loop | None] = ContextVar("running", default=None)  # the lo
 class Loop:
     """One training. In a `rehearsal` it ends after the first batch, and after that of the method's `first_epoch`.
 
-    spent   seconds that stages took which were kept, beyond those of now
+    spent    seconds that stages took which were kept, beyond those of now
+    stopped  whether `patience` is at its end
     """
 
     method: Method
@@ -151,6 +161,7 @@ class Loop:
     on_step: Callable[[nn.Module, Batch, State, Tensor], None] | None = None
     rehearsal: bool = False
     spent: float = 0.0
+    stopped: bool = False
 
     def run(
         self,
@@ -204,6 +215,7 @@ class Loop:
             if score and score(reports["validation"]) > best:
                 best, chosen = score(reports["validation"]), epoch
                 kept = {name: value.clone() for name, value in model.state_dict().items()}
+            self.stopped = self._ends(epoch, chosen)
         if kept is not None:
             model.load_state_dict(kept)
         return dict(model=model.eval(), state=state, method=method, epoch=chosen, select=rule, records=records)
@@ -224,14 +236,25 @@ class Loop:
         """The epochs to go, telling `progress` of each one that is done."""
         from tqdm import tqdm
 
-        last = self.settings["epochs"]
+        last = first - 1 if self.stopped else self.settings["epochs"]
         epochs: Sequence[int] = range(first, last + 1)
         if self.rehearsal:
             epochs = sorted({first, min(last, max(first, self.method.first_epoch))})
-        for epoch in tqdm(epochs, desc="epochs", disable=progress is not True):
-            yield epoch
-            if callable(progress):
-                progress(epoch, last)
+        with tqdm(total=len(epochs), desc="epochs", disable=progress is not True) as bar:
+            for epoch in epochs:
+                yield epoch
+                if self.stopped:
+                    last, bar.total = epoch, bar.n + 1
+                bar.update()
+                if callable(progress):
+                    progress(epoch, last)
+                if self.stopped:
+                    return
+
+    def _ends(self, epoch: int, chosen: int) -> bool:
+        """Whether `patience` is at its end after an epoch, when the rule prefers the epoch `chosen`."""
+        patience = self.settings["patience"]
+        return patience is not None and epoch - max(chosen, self.method.first_epoch - 1) >= patience
 
     def _epoch(self, model: nn.Module, data: GroupedData, state: State, optimizer: Optimizer) -> float:
         """The mean loss over the epoch's batches; reading it is the epoch's only wait for the device."""

@@ -63,6 +63,7 @@ def lacking(group):
 
 
 worst = dict(select="validation-worst-group")
+mean = dict(validation=TOY.validation, select="validation-mean")
 
 TRAIN = [
     (dict(data=TOY), "data is a Splits; give GroupedData, one part of a data set, such as splits.train"),
@@ -141,6 +142,11 @@ TRAIN = [
     (dict(schedule=lambda p: float("inf")), "schedule(0) is inf; it is a factor"),
     (dict(schedule=lambda p: torch.ones(2)), "schedule(0) is tensor([1., 1.]); it is a factor"),
     (dict(schedule=lambda p: p < 0.5), "schedule(0) is True; it is a factor"),
+    (dict(patience=0, **mean), "patience is 0; use a whole number from 1"),
+    (dict(patience=1.5, **mean), "patience is 1.5; use a whole number from 1"),
+    (dict(patience=True, **mean), "patience is True; use a whole number from 1"),
+    (dict(patience="3", **mean), "patience is '3'; use a whole number from 1"),
+    (dict(patience=3), "patience=3 needs a score to wait for, and select='last' has none; use another rule, such as"),
     (dict(watch=[TOY.test]), "give names and data, such as"),
     (dict(watch=TOY.test), "give names and data, such as"),
     (dict(watch={"test": TOY}), "test is a Splits; give GroupedData"),
@@ -208,6 +214,7 @@ BOTH = [
     (dict(optimizer=None), "optimizer is None; use one of"),
     (dict(schedule="step"), "schedule is 'step'; use one of 'constant', 'cosine', 'linear', or a function"),
     (dict(schedule=lambda p: -p), "schedule(0.01) is -0.01; it is a factor of the learning rate"),
+    (dict(patience=0, select="validation-mean"), "patience is 0; use a whole number from 1"),
     (dict(device="meta"), "device 'meta' cannot be used here"),
     (dict(n_jobs=0), "0 runs at a time are none; use a whole number from 1"),
     (dict(n_jobs=1.5), "1.5 runs at a time are none"),
@@ -219,8 +226,10 @@ OTHERS = [
     (lambda: study(**MANY, epoch=3), "study has no setting 'epoch'; there are augment, batch_size, epochs, lr"),
     (lambda: study(**MANY, seed=3), "study has no setting 'seed'"),
     (lambda: study(**MANY, augment=3), "augment is 3; pass a function of a batch of inputs"),
+    (lambda: study(**MANY, patience=2), "patience=2 needs a score to wait for, and select='last' has none"),
     (lambda: lengths(schedule="cosine"), "schedule is 'cosine', so a shorter training has other learning rates from"),
     (lambda: lengths(schedule=lambda p: 1.0), "none can be read out of a longer one; train for each length, without"),
+    (lambda: lengths(patience=3, select="validation-mean"), "patience=3 ends some trainings early, and test_every_ep"),
     (lambda: comparison.compare(**MANY, trials=0), "trials are 0; use a whole number of settings from 1 to 12"),
     (lambda: comparison.compare(**MANY, trials=True), "trials are True; use a whole number of settings"),
     (lambda: comparison.compare(**MANY, trials=None), "trials are None; use a whole number of settings"),

@@ -74,7 +74,7 @@ def goes_on(method, tmp_path):
     splits, start = ground(method)
     epochs = setting(method)[1].epoch + 2
     how = dict(epochs=epochs, batch_size=16, validation=splits.validation, select="validation-mean", seed=4)
-    how |= dict(schedule="cosine")
+    how |= dict(schedule="cosine", patience=epochs)
     whole = training.train(start, splits.train, method, **how)
     with pytest.raises(Killed):
         train(start, splits.train, method, checkpoint=tmp_path, progress=killed_after(epochs - 2), **how)
@@ -97,6 +97,18 @@ def test_the_global_random_state_is_left_alone(tmp_path):
     start, before = models.mlp(PLANE.train), (torch.get_rng_state(), random.getstate())
     train(start, PLANE.train, epochs=2, checkpoint=tmp_path)
     assert torch.equal(before[0], torch.get_rng_state()) and before[1] == random.getstate()
+
+
+@pytest.mark.parametrize("schedule", ["linear", lambda progress: 1.0 if progress < 0.4 else 0.1])
+@pytest.mark.parametrize("patience", [1, 3])
+def test_a_schedule_and_patience_go_on_to_the_same_end(schedule, patience, tmp_path):
+    how = dict(epochs=20, lr=0.1, select="validation-mean", schedule=schedule, patience=patience)
+    whole = small(**how)
+    assert whole.stopped < 20
+    for last in range(1, whole.stopped + 1):
+        with pytest.raises(Killed):
+            small(checkpoint=tmp_path, progress=killed_after(last), **how)
+    assert same(whole, small(checkpoint=tmp_path, **how))
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty"])
@@ -229,6 +241,19 @@ def test_the_command_leaves_a_model_that_can_be_loaded_and_goes_on(tmp_path, cap
     assert cli.main(call) == 0 and capsys.readouterr().out == printed  # nothing was left to do
     assert cli.main([*call, "--lr", "0.1"]) == 2
     assert "(lr: 0.001, and now 0.1); choose another folder" in capsys.readouterr().err
+
+
+def test_the_command_takes_a_schedule_and_stops_early(tmp_path, capsys):
+    call = ["train", "--data", "colored-digits", "--model", "linear", "--epochs", "9", "--lr", "0.1", "--patience", "1"]
+    call += ["--schedule", "linear", "--out", str(tmp_path)]
+    assert cli.main(call) == 2
+    assert "patience=1 needs a score to wait for, and select='last' has none" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+    assert cli.main([*call, "--select", "validation-worst-group"]) == 0
+    shown = capsys.readouterr()
+    facts = json.loads((tmp_path / "settings.json").read_text())
+    assert facts["configuration"]["schedule"] == "linear" and facts["configuration"]["patience"] == 1
+    assert 1 < facts["stopped"] < 9 and f"{facts['stopped']}/{facts['stopped']} " in shown.err.splitlines()[-1]
 
 
 def test_the_command_says_what_it_cannot_do(tmp_path, capsys, monkeypatch):

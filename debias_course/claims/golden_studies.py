@@ -15,7 +15,7 @@ from ..settings import SELECT
 from ..stages import stage
 from ..study import Study, study
 
-LATER = [("schedule", "constant")]  # settings that older receipts do not tell of, when they are off
+LATER = [("schedule", "constant"), ("patience", None)]  # settings that older receipts do not tell of, when they are off
 
 
 def defaults() -> list[float]:

@@ -70,6 +70,7 @@ def _facts(run: Run, report: GroupReport, described: Mapping[str, Any]) -> dict[
         configuration=dict(described),
         method=repr(run.method),
         epoch=run.epoch,
+        stopped=run.stopped,
         seconds=round(run.seconds, 1),
         versions=dict(debias_course=__version__, torch=torch.__version__, python=platform.python_version()),
         test={name: share._asdict() for name, share in tested.items()},

@@ -80,6 +80,7 @@ class LongLoop(Loop):
         trained = self.built(model, data)
         state, optimizer = self._begun(trained, data)
         done = self._restored(trained, data, state, optimizer)
+        self.stopped = self._ends(done.epoch, done.chosen)
         for self.next in super()._epochs(done.epoch + 1 if done.epoch else state.epoch, progress):
             found = super()._trained(model, data, watched, False)
             self._choose(done, found["records"], watched)
@@ -104,6 +105,7 @@ class LongLoop(Loop):
         if value > done.best and self.model is not None:
             done.best, done.chosen = value, done.epoch
             done.weights = {name: each.clone() for name, each in self.model.state_dict().items()}
+        self.stopped = self._ends(done.epoch, done.chosen)
 
     def _save(self, done: Progress, model: nn.Module, state: State, optimizer: Optimizer) -> None:
         if self.checkpoints is None:

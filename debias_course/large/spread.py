@@ -108,6 +108,13 @@ class SpreadLoop(LongLoop):
             dist.broadcast(buffer, 0)
         return loss
 
+    def _ends(self, epoch: int, chosen: int) -> bool:
+        """What the first process says: one that went on alone would wait for the others for ever."""
+        ends = [super()._ends(epoch, chosen)]
+        if self.settings["patience"] is not None:
+            dist.broadcast_object_list(ends, 0)
+        return ends[0]
+
     def _save(self, done: Progress, model: nn.Module, state: State, optimizer: Optimizer) -> None:
         if first():
             super()._save(done, model, state, optimizer)

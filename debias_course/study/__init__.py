@@ -50,11 +50,11 @@ def study(
     data      called as data(seed=s) -> Splits, or fixed Splits
     model     called as model(splits.train, seed=s); or one for each method, by its name
     test_every_epoch  then `Study.at` and `Study.by_epoch` know the test accuracy of shorter trainings, too; all have
-              one constant learning rate
+              one constant learning rate, and none is stopped early
     n_jobs    worker processes: one for each core by default, or for each GPU; more of them share the GPUs.
               `joblib.parallel_config` chooses other places, such as a cluster with all its workers (see `clusters`;
               with threads, the runs go one by one)
-    settings  as for `training.train`: epochs, batch_size, lr, weight_decay, select, schedule
+    settings  as for `training.train`: epochs, batch_size, lr, weight_decay, select, schedule, patience
 
     Interrupted with Ctrl-C, it keeps every finished run: the same call goes on from there.
     """
@@ -90,10 +90,16 @@ def check_call(methods: Any, data: Any, model: Any) -> None:
 
 def _check_shorter(settings: Mapping[str, Any]) -> None:
     """ValueError where a long training holds no shorter ones."""
+    remedy = "train for each length, without test_every_epoch"
     if settings["schedule"] != "constant":
         raise ValueError(
             f"schedule is {settings['schedule']!r}, so a shorter training has other learning rates from its first step "
-            f"on, and none can be read out of a longer one; train for each length, without test_every_epoch"
+            f"on, and none can be read out of a longer one; {remedy}"
+        )
+    if settings["patience"] is not None:
+        raise ValueError(
+            f"patience={settings['patience']} ends some trainings early, and test_every_epoch=True needs all their "
+            f"epochs; leave patience out, or {remedy}"
         )
 
 

@@ -162,10 +162,12 @@ class Study:
         return pd.DataFrame(rows)
 
     def worst_by_epoch(self) -> dict[str, tuple[list[int], list[float]]]:
-        """For `figures.curves`: per method the epochs and the worst validation group, as a mean over seeds."""
+        """For `figures.curves`: per method the epochs and the worst validation group, as a mean over seeds; up to the
+        first epoch after which one of them was stopped."""
         lines = {}
         history = self.history
         for name, rows in history[history["split"] == "validation"].groupby("method", sort=False):
+            rows = rows[rows["epoch"] <= rows.groupby("seed")["epoch"].max().min()]
             worst = rows.groupby(["seed", "epoch"])["accuracy"].min().groupby("epoch").mean()
             lines[name] = (worst.index.tolist(), worst.tolist())
         return lines
