@@ -162,7 +162,7 @@ def parser() -> Parser:
     each = commands.add_parser("train", help="train one model and leave it; the same command goes on after a crash")
     train_arguments(each)
 
-    each = commands.add_parser("evaluate", help="for whom do a model's predictions fail? From any framework")
+    each = commands.add_parser("evaluate", help="for whom does a model fail? Yours, or a table of predictions")
     evaluate_arguments(each)
 
     each = commands.add_parser("inspect", help="look at a folder of images: its groups, their bias, broken files")
@@ -222,13 +222,17 @@ def evaluate_arguments(each: argparse.ArgumentParser) -> None:
         help="a folder with metadata.csv, with CelebA's two tables, or with train/class/...",
     )
     what = "a table with the columns image and prediction, and probability where it is known"
-    each.add_argument("--predictions", type=path, required=True, help=what)
-    each.add_argument("--split", default="test", choices=(*PARTS, "all"), help="the images that were predicted")
+    answers = each.add_mutually_exclusive_group(required=True)
+    answers.add_argument("--predictions", type=path, help=what)
+    answers.add_argument("--model", type=path, help="the folder that debias-course train has left, its --out")
+    each.add_argument("--split", default="test", choices=(*PARTS, "all"), help="the images that count")
     each.add_argument(
         "--positive", type=text, help="of two labels, the one whose rates are shown; the second by default"
     )
     each.add_argument("--out", type=path, help="folder for a page, with all numbers as CSV")
     columns_arguments(each)
+    broken = "of --model: go on without images that cannot be read"
+    each.add_argument("--leave-out-broken", action="store_true", help=broken)
 
 
 def train_arguments(each: argparse.ArgumentParser) -> None:

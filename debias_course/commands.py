@@ -72,7 +72,8 @@ def train_one(args: argparse.Namespace) -> int:
     splits = data(seed=args.seed)
     described = dict(data=named, method=args.method, model=args.model, **settings, device=str(pick_device(args.device)))
     model, (method,) = builder(args.model, data, args.seed)(splits.train, seed=args.seed), methods.values()
-    found = left.trained(args.out, model, splits, method, described, device=args.device, **settings)
+    columns = {name: each for name, each in folder_options(args).items() if name in ("label", "attribute", "columns")}
+    found = left.trained(args.out, model, splits, method, described, columns=columns, device=args.device, **settings)
     if found:
         print(found[0], f"written: {', '.join(map(str, found[1]))}", sep="\n")
     return 0
@@ -167,23 +168,29 @@ def inspect_images(args: argparse.Namespace) -> int:
 
 
 def audit_answers(args: argparse.Namespace) -> int:
-    """Print for whom the predictions fail, and write the page where --out says."""
-    from .audit import predictions, report
+    """Print for whom the predictions fail, or the model, and write the page where --out says."""
+    from .audit import predictions, report, trained
 
     how = folder_options(args)
-    described = dict(data=args.data.resolve(), predictions=args.predictions.resolve(), split=args.split, **how)
-    facts = {name: str(value) for name, value in described.items()}
+    if args.predictions and "broken" in how:
+        raise UsageError("--leave-out-broken is for --model; of a table of predictions, no image is opened")
+    answers, what = (args.predictions, "predictions") if args.predictions else (args.model, "model")
+    described = {"data": args.data.resolve(), what: answers.resolve(), "split": args.split, **how}
+    facts, table = {name: str(value) for name, value in described.items()}, None
     if args.out:
         report.check(args.out, facts)
     with noticing():
-        found = predictions.audit_predictions(args.data, args.predictions, split=args.split, **how)
+        if args.predictions:
+            found = predictions.audit_predictions(args.data, answers, split=args.split, **how)
+        else:
+            found, table = trained.audit_trained(args.data, answers, split=args.split, **how)
     if args.positive:
         choice("--positive", args.positive, found.label_names)
     n, labels, attributes = found.counts.sum(), len(found.label_names), len(found.attribute_names)
-    print(f"{args.predictions}, {args.split}: {n:,} predictions, {labels} labels × {attributes} attributes\n")
+    print(f"{answers}, {args.split}: {n:,} predictions, {labels} labels × {attributes} attributes\n")
     print(report.text(found, args.positive))
     if args.out:
-        print(f"\nwritten: {', '.join(map(str, report.write(args.out, found, facts, args.positive)))}")
+        print(f"\nwritten: {', '.join(map(str, report.write(args.out, found, facts, args.positive, table)))}")
     return 0
 
 

@@ -205,10 +205,16 @@ def count(
 
 def audit(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> Audit:
     """The answers of a network that returns logits, on data with labels and attributes."""
+    predictions, confidence = answers(model, data, batch_size=batch_size)
+    labels, attributes = data.labels.cpu().numpy(), data.attributes.cpu().numpy()
+    return count(labels, attributes, predictions, data.label_names, data.attribute_names, confidence=confidence)
+
+
+def answers(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> tuple[np.ndarray, np.ndarray]:
+    """What a network predicts for each sample, whole numbers [N], and how probable it finds that, [N]."""
     logits = predict(model, data, batch_size=batch_size)
     if logits.shape != (len(data), data.n_labels) or not logits.isfinite().all():
         wanted = f"finite logits [{len(data)}, {data.n_labels}]"
         raise ValueError(f"the model returns {tuple(logits.shape)}, or what is not finite; it should return {wanted}")
     sure, predictions = logits.double().softmax(1).max(1)
-    labels, attributes, answers = (each.cpu().numpy() for each in (data.labels, data.attributes, predictions))
-    return count(labels, attributes, answers, data.label_names, data.attribute_names, confidence=sure.cpu().numpy())
+    return predictions.cpu().numpy(), sure.cpu().numpy()

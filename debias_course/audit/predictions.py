@@ -21,7 +21,7 @@ import numpy as np
 
 from ..checks import choice
 from ..data.grouped import PARTS
-from ..data.metadata import FolderError, Problem, Table, file_names, listed, read_csv, read_table
+from ..data.metadata import FolderError, Problem, Table, file_names, in_split, listed, read_csv, read_table
 from . import Audit, count
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def audit_predictions(
     table = read_table(folder, columns=columns, label=label, attribute=attribute, needed=needed)
     if table.problems:
         raise FolderError(table.path, table.problems)
-    rows = table.rows if split == "all" else table.rows[table.rows["split"] == PARTS.index(split)]
+    rows = in_split(table, split)
     try:
         frame = read_csv(path)
     except FolderError as error:

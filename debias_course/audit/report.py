@@ -5,6 +5,7 @@ audit.json        what was audited: the folder is refused to another audit
 groups.csv        a row per group: samples, right answers, accuracy with its interval
 gaps.csv          a row per measure and label: the gap with its interval, and between which attributes
 calibration.csv   a row per attribute, where the predictions came with probabilities
+predictions.csv   what a model answered, a row per image, as `audit_predictions` reads it
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SHOWN = 12  # groups of a text or a picture: the worst
 FACTS, FILES = "audit.json", ("audit.html", "groups.csv", "gaps.csv", "calibration.csv")
+ANSWERS = "predictions.csv"  # of a model
 INTERVALS = """Brackets are 95 % intervals. A gap is between the attributes with the highest and the lowest rate, and
 its interval holds for all pairs of attributes, and all labels, at once; where it begins at 0, there may be no gap at
 all. Of many labels, the one whose gap is surest is shown. The interval of a group is its own: the worst of many looks
@@ -163,7 +165,7 @@ def check(folder: Path, configuration: Mapping[str, Any]) -> None:
         return
     try:
         other = json.loads((folder / FACTS).read_bytes())
-        strange = [name for name in there if name not in (FACTS, *FILES)]
+        strange = [name for name in there if name not in (FACTS, *FILES, *([ANSWERS] if "model" in other else []))]
     except (OSError, ValueError):
         other, strange = None, there
     if strange or not isinstance(other, dict):
@@ -177,9 +179,15 @@ def check(folder: Path, configuration: Mapping[str, Any]) -> None:
         raise FileExistsError(f"{what}; choose another folder, or delete that one")
 
 
-def write(folder: Path, found: Audit, configuration: Mapping[str, str], positive: str | None = None) -> list[Path]:
+def write(
+    folder: Path,
+    found: Audit,
+    configuration: Mapping[str, str],
+    positive: str | None = None,
+    predictions: pd.DataFrame | None = None,
+) -> list[Path]:
     """Write the files, each in one move, into a folder that is new or holds the same audit; returns their paths. Raises
-    what `check` raises, and OSError where it cannot be written."""
+    what `check` raises, and OSError where it cannot be written. `predictions` are those of a model."""
     check(folder, configuration)
     contents = {
         FACTS: pages.as_json(configuration),
@@ -189,6 +197,8 @@ def write(folder: Path, found: Audit, configuration: Mapping[str, str], positive
     }
     if found.confidence is not None:
         contents["calibration.csv"] = pages.csv(found.calibration)
+    if predictions is not None:
+        contents[ANSWERS] = predictions.to_csv(index=False).encode()  # to be read again, as it is
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         if name not in contents:

@@ -40,7 +40,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,7 @@ from ..cache import cache_folder, keep
 from ..checks import choice, number, whole
 from .folder_report import GROUPS_ARE_LABELS, FolderReport
 from .grouped import PARTS, GroupedData
-from .metadata import FolderError, Problem, can_be_left_out, lead_out, listed, read_table
+from .metadata import FolderError, Problem, Table, can_be_left_out, in_split, lead_out, listed, read_table
 from .pixels import Pixels, checked_window
 from .splits import Splits
 from .streaming import MOST_PIXELS, ImageFiles, decode_all, stamp
@@ -71,6 +71,7 @@ def _read(
     workers: int | None,
     window: Sequence[float] | None,
     grey: bool,
+    needed: Collection[str] = PARTS,
 ) -> FolderReport:
     pixels, memory = Pixels.checked(size, window, grey), number("memory", memory, 0)
     if pixels.size**2 > MOST_PIXELS:
@@ -78,7 +79,8 @@ def _read(
         raise ValueError(f"size is {size} pixels, at which {needed}; use up to {math.isqrt(MOST_PIXELS):,}")
     if workers is not None:
         whole("workers", workers, 1)
-    return FolderReport(read_table(path, columns=columns, label=label, attribute=attribute), pixels, memory)
+    table = read_table(path, columns=columns, label=label, attribute=attribute, needed=needed)
+    return FolderReport(table, pixels, memory)
 
 
 def _decoded(
@@ -192,16 +194,53 @@ def image_folder(
     choice("broken", broken, ("refuse", "leave out", "on demand"))
     report = _read(path, size, columns, label, attribute, memory, workers, window, grey)
     report, images = _decoded(report, workers, untried=broken == "on demand")
-    table = report.table
-    if table.problems and (broken != "leave out" or not can_be_left_out(table.problems)):
-        raise FolderError(table.path, table.problems)
-    if table.problems:
-        left = f"{len(table.problems):,} of {len(table.rows) + len(table.problems):,} images are left out"
-        warnings.warn(f"{left}:\n{listed(table.problems)}", stacklevel=2)
+    _judge(report.table, broken)
     for note in report.notes:
         if "but are tested" in note or note == GROUPS_ARE_LABELS:
             warnings.warn(note, stacklevel=2)
     return Splits(*(_part(report, split, pixels, workers) for split, pixels in enumerate(images)))
+
+
+def _judge(table: Table, broken: str) -> None:
+    """FolderError for what is wrong with the table, a warning where that is left out."""
+    if table.problems and (broken != "leave out" or not can_be_left_out(table.problems)):
+        raise FolderError(table.path, table.problems)
+    if table.problems:
+        left = f"{len(table.problems):,} of {len(table.rows) + len(table.problems):,} images are left out"
+        warnings.warn(f"{left}:\n{listed(table.problems)}", stacklevel=3)
+
+
+def image_part(
+    path: str | Path,
+    split: str = "test",
+    *,
+    size: int = 64,
+    columns: Mapping[str, str] | None = None,
+    label: str | None = None,
+    attribute: str | None = None,
+    memory: float = 2**30,
+    broken: str = "refuse",
+    workers: int | None = None,
+    window: Sequence[float] | None = None,
+    grey: bool = False,
+    labels: tuple[str, ...],
+) -> tuple[GroupedData, list[str]]:
+    """The images of one split alone, or of "all" of them, and their paths in the folder; no other has to be there, and
+    none is decoded. Other arguments and errors are those of `image_folder`; ValueError where the labels of the folder
+    are not these."""
+    choice("split", split, (*PARTS, "all"))
+    choice("broken", broken, ("refuse", "leave out"))
+    needed = () if split == "all" else (split,)
+    report = _read(path, size, columns, label, attribute, memory, workers, window, grey, needed)
+    if report.table.label_names != labels:
+        theirs, wanted = (", ".join(names[:12]) for names in (report.table.label_names, labels))
+        what = f"{path} has the labels {theirs}, and not {wanted}"
+        raise ValueError(f"{what}; name the column of these as its label, or write these into the table")
+    place = 0 if split == "all" else PARTS.index(split)
+    rows = in_split(report.table, split).assign(split=place)  # all are one part
+    report, images = _decoded(replace(report, table=report.table._replace(rows=rows)), workers)
+    _judge(report.table, broken)
+    return _part(report, place, images[place], workers), report.table.rows["file"].tolist()
 
 
 def _part(report: FolderReport, split: int, pixels: np.ndarray | None, workers: int | None) -> GroupedData:

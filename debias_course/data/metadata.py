@@ -301,3 +301,8 @@ def read_table(
     rows = pd.DataFrame(dict(file=files, label=labels, attribute=attributes, split=splits))
     rows = rows[~np.logical_or.reduce([np.asarray(mask) for _, mask, _ in checks])].astype(dict(split=int))
     return Table(path, path / inside, columns, rows, label_names, attribute_names, problems)
+
+
+def in_split(table: Table, split: str) -> pd.DataFrame:
+    """The rows of one split, or of "all"."""
+    return table.rows if split == "all" else table.rows[table.rows["split"] == PARTS.index(split)]
