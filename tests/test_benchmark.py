@@ -1,6 +1,7 @@
 """benchmark: what it prints has the promised form (its figures are not tested: machines differ)."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -15,7 +16,6 @@ def test_every_row_has_a_name_a_ratio_and_a_target(monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "DRAWN", 2000)
     monkeypatch.setattr(benchmark, "NEIGHBOURS", [(50, 4, 1)])
     monkeypatch.setattr(benchmark, "LISTED", 3000)
-    monkeypatch.setattr(benchmark, "LISTED", 3000)
     monkeypatch.setattr(benchmark, "IMAGES", 1000)
     monkeypatch.setattr(benchmark, "STEPS", 3)
     benchmark.main()
@@ -24,7 +24,7 @@ def test_every_row_has_a_name_a_ratio_and_a_target(monkeypatch, capsys):
     names = [row["name"] for row in rows]
     assert "resnet18 on 1,000 JPEGs: waiting for images / all" in names
     assert "opening a table of 3,000 images / reading it with pandas" in names
-    assert "opening a table of 3,000 images / reading it with pandas" in names
+    assert "opening a tree of 600 images / walking through it" in names
     assert "panel of the shortcut: moved slider / empty figure" in names
     assert "SMOTE, 50 in 4: imbalanced-learn / ours" in names
     assert "mlp: train, ERM / limit" in names and "cnn: DataLoader loop / limit" in names
@@ -38,6 +38,16 @@ def test_one_part_can_be_measured_alone(monkeypatch, capsys):
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.startswith("cost of one / of the other")
     assert [row.split(" / ")[0] for row in rows] == ["draw of 2,000 in 4 groups", "draw of 2,000 in 1,000 groups"]
+
+
+@pytest.mark.slow
+def test_rows_of_a_million_images_tell_seconds_and_memory(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--only", "opening", "--repeats", "1"])
+    monkeypatch.setattr(benchmark, "LISTED", 3000)
+    benchmark.main()
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 3 and "auditing 3,000 predictions / reading both tables with pandas" in rows[1]
+    assert all(re.search(r"at most 12\.00 +\d+\.\d s, \d+ MB$", row) for row in rows)
 
 
 def load_script():

@@ -8,7 +8,7 @@ from folders import SIDE, celeba, make, problems
 
 from debias_course.data import FolderError, image_folder
 from debias_course.data.folder import folder_source
-from debias_course.data.metadata import lead_out
+from debias_course.data.paths import lead_out
 
 
 def test_two_parts_are_not_read_from_one_column(tmp_path):

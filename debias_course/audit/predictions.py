@@ -21,7 +21,8 @@ import numpy as np
 
 from ..checks import choice
 from ..data.grouped import PARTS
-from ..data.metadata import FolderError, Problem, Table, file_names, in_split, listed, read_csv, read_table
+from ..data.metadata import FolderError, Problem, Table, in_split, listed, read_csv, read_table
+from ..data.paths import file_names
 from . import Audit, count
 
 if TYPE_CHECKING:
@@ -99,12 +100,11 @@ def _of_images(frame: pd.DataFrame, table: Table, rows: pd.DataFrame, where: str
     given, problems = _matched(file_names(frame[column], table.root), known)
     if problems:
         return frame, problems
-    shown = frame[column].map(repr)
     for mask, what, remedy in (
         (given.duplicated() & given.isin(wanted), "stands there twice", "leave one of the rows out"),
         (given == "", "is no image of the folder", "write paths as the folder's table does"),
     ):
-        problems += _few_or_all(shown[mask], what, remedy)
+        problems += _few_or_all(frame[column][mask].map(repr), what, remedy)
     missing = rows.loc[~wanted.isin(given), "file"]
     if len(missing):
         what = f"{len(missing):,} of {len(rows):,} images of {where} have no prediction, such as {missing.iloc[0]!r}"
@@ -118,15 +118,18 @@ def _of_images(frame: pd.DataFrame, table: Table, rows: pd.DataFrame, where: str
 def _matched(given: pd.Series, known: pd.Series) -> tuple[pd.Series, list[Problem]]:
     """For each path the one of the folder's table that it means, "" where there is none, and the paths that might be
     several. One is the end of the other: /mnt/photos/test/1.jpg or 1.jpg for test/1.jpg."""
-    files, ends = set(known), defaultdict(list)
+    others = given[~given.isin(known)]  # not written as the table has them
+    if others.empty:
+        return given, []
+    files, asked, ends = set(known), set(others), defaultdict(list)
     for file in known:
-        for end in _ends(file):
+        for end in asked.intersection(_ends(file)):
             ends[end].append(file)
-    found, problems = [], []
-    for row, path in given.items():
+    found, problems = given.to_dict(), []
+    for row, path in others.items():
         whole = next((end for end in _ends(path) if end in files), None)
         candidates = [whole] if whole else ends.get(path, [])
-        found.append(candidates[0] if len(candidates) == 1 else "")
+        found[row] = candidates[0] if len(candidates) == 1 else ""
         if len(candidates) > 1:
             one, other, *_ = candidates
             what = f"{path!r} could be {one} or {other}; write paths as the folder's table does"
@@ -163,7 +166,8 @@ def _answers(frame: pd.DataFrame, table: Table) -> tuple[np.ndarray, np.ndarray 
     if column is None:
         predicted = numbers.argmax(1)
     else:
-        predicted = np.array([codes.get(each.strip(), _number(each, codes)) for each in frame[column]])
+        meant = {each: codes.get(each.strip(), _number(each, codes)) for each in frame[column].unique()}
+        predicted = frame[column].map(meant).to_numpy()
         what = f"is none of the labels {', '.join(table.label_names[:12])}"
         unknown = frame[column][predicted < 0]
         index = ", not its number" if unknown.str.strip().str.isdigit().all() else ""

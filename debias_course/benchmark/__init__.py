@@ -8,7 +8,8 @@ with a weighted sampler and one `.item()` per step, which is how most research c
 AdamW and one thread. The contenders take turns within each repeat, forwards and backwards, and the ratio is taken
 inside the repeat, in CPU time; the median of the repeats is printed with the extremes. Methods are compared with the
 step of plain training, an epoch's draw with torch's weighted sampler, and a panel's redraw with an empty figure.
-The last row is a share of the wall time: how long training on images from disk waits for them.
+The rows of a million images tell CPU seconds and the most memory, too. The last row is a share of the wall time: how
+long training on images from disk waits for them.
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ from . import data, panel, steps
 LARGE = 8  # batches of an epoch of ResNet-18
 BATCHES = {"mlp": 23, "cnn": 4}  # of an epoch: where each takes long, a few will do
 DRAWN = 1_000_000  # samples of the epoch that is drawn
-LISTED = 1_000_000  # images in a table that is opened
-LISTED = 1_000_000  # images in a table that is opened
+LISTED = 1_000_000  # images in a table that is opened, and five times those of a tree of files, which have to be made
 IMAGES, STEPS = 5_000, 12  # JPEG files in a folder, and how many steps are trained on them
 NEIGHBOURS = [(5_000, 64, 3), (20_000, 512, 1)]  # samples and dimensions that SMOTE doubles, and repeats that suffice
 
@@ -49,7 +49,7 @@ def parts(repeats: int) -> dict[str, Callable[[], list[dict]]]:
         ],
         "draw": lambda: [data.measure_draw(groups, DRAWN, **how) for groups in (4, 1000)],
         "panel": lambda: [panel.measure_panel(**how)],
-        "opening": lambda: [data.measure_opening(LISTED, repeats=min(1, repeats))],
+        "opening": lambda: data.measure_opening(LISTED, LISTED // 5, repeats=min(1, repeats)),
         "folder": lambda: [data.measure_folder(IMAGES, STEPS)],
     }
 
@@ -85,7 +85,8 @@ def main() -> None:
             rows.append(each)
             if not args.json:  # as it is measured: somebody waits
                 target = f"{each['side']} {each['target']:.2f}" if each["target"] else ""
-                numbers = f"{each['ratio']:>7.2f}  {each['low']:.2f}-{each['high']:.2f}     {target}"
-                print(f"{each['name']:<62} {numbers}", flush=True)
+                numbers = f"{each['ratio']:>7.2f}  {each['low']:.2f}-{each['high']:.2f}     {target:<14}"
+                also = f"{each['seconds']:.1f} s, {each['megabytes']:,.0f} MB" if "seconds" in each else ""
+                print(f"{each['name']:<62} {numbers} {also}".rstrip(), flush=True)
     if args.json:
         print(json.dumps(rows, indent=1))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
+import tracemalloc
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from .. import models
+from ..audit.predictions import audit_predictions
 from ..data import colored_digits, image_folder
+from ..data.grouped import PARTS
 from ..method import State
 from ..methods import ERM
 from ..methods.sampling import draw_epoch
@@ -97,23 +103,70 @@ def measure_folder(images: int, steps: int, *, blocks: int = 3) -> dict:
     return row(f"resnet18 on {images:,} JPEGs: waiting for images / all", shares, 0.10)
 
 
-def measure_opening(rows: int, *, repeats: int) -> dict:
-    """Opening a folder whose table lists so many images, which are decoded on demand, relative to pandas reading its
-    table as text (in CPU time; the images need not be there)."""
+def measure_opening(rows: int, files: int, *, repeats: int) -> list[dict]:
+    """Opening a folder whose table lists so many images, which are decoded on demand, and auditing as many predictions,
+    relative to pandas reading the same tables as text; and opening a tree of so many empty files, relative to walking
+    through it. In CPU time; with the seconds, and the most memory beyond what was taken before, in MB of 10^6 bytes."""
     import pandas as pd
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        table = pd.DataFrame(dict(filename=[f"{i % 1000:03d}/{i:09d}.jpg" for i in range(rows)]))
-        table["split"], table["y"], table["a"] = (table.index // n % m for n, m in ((1, 3), (3, 500), (1500, 2)))
-        table.to_csv(Path(folder) / "metadata.csv", index=False)
-        contenders = {
-            "ours": lambda: image_folder(folder, memory=0, broken="on demand"),
-            "pandas": lambda: pd.read_csv(Path(folder) / "metadata.csv", dtype=str),
+        listed, tree = Path(folder, "listed"), Path(folder, "tree")
+        tables = write_tables(listed, rows)
+        write_tree(tree, files)
+        texts = partial(pd.read_csv, dtype=str)
+        pairs: dict[str, tuple[Callable[[], object], Callable[[], object], float]] = {
+            f"opening a table of {rows:,} images / reading it with pandas": (
+                lambda: image_folder(listed, memory=0, broken="on demand"),
+                lambda: texts(tables[0]),
+                12.0,
+            ),
+            f"auditing {rows:,} predictions / reading both tables with pandas": (
+                lambda: audit_predictions(listed, tables[1], split="all"),
+                lambda: [texts(table) for table in tables],
+                12.0,
+            ),
+            f"opening a tree of {files:,} images / walking through it": (
+                lambda: image_folder(tree, memory=0, broken="on demand"),
+                lambda: [*os.walk(tree)],
+                12.0,
+            ),
         }
-        spent = take_turns(contenders, repeats)
-    name = f"opening a table of {rows:,} images / reading it with pandas"
-    return row(name, [turn["ours"] / turn["pandas"] for turn in spent], 30.0)
+        return [beside(name, *pair, repeats=repeats) for name, pair in pairs.items()]
+
+
+def beside(name: str, ours: Callable[[], object], other: Callable[[], object], target: float, *, repeats: int) -> dict:
+    """A row with the ratio of two costs, and the seconds and megabytes of the first."""
+    spent = take_turns(dict(ours=ours, other=other), repeats)
+    tracemalloc.start()  # slows down what is timed
+    ours()
+    megabytes = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    seconds = min(turn["ours"] for turn in spent) / 2  # there and back
+    ratios = [turn["ours"] / turn["other"] for turn in spent]
+    return row(name, ratios, target) | dict(seconds=round(seconds, 2), megabytes=round(megabytes, 1))
+
+
+def write_tables(folder: Path, rows: int) -> tuple[Path, Path]:
+    """A metadata.csv of images that need not be there, and predictions for them."""
+    import pandas as pd
+
+    folder.mkdir()
+    table = pd.DataFrame(dict(filename=[f"{i % 1000:03d}/{i:09d}.jpg" for i in range(rows)]))
+    table["split"], table["y"], table["a"] = (table.index // n % m for n, m in ((1, 3), (3, 500), (1500, 2)))
+    table.to_csv(folder / "metadata.csv", index=False)
+    answers = table[["filename"]].assign(prediction=table["y"], probability=0.75)
+    answers.to_csv(folder / "predictions.csv", index=False)
+    return folder / "metadata.csv", folder / "predictions.csv"
+
+
+def write_tree(folder: Path, files: int) -> None:
+    """Empty files in three splits of 100 labels."""
+    for i in range(files):
+        place = folder / PARTS[i % 3] / f"{i // 3 % 100:02d}"
+        if i < 300:
+            place.mkdir(parents=True)
+        (place / f"{i:09d}.jpg").touch()
 
 
 def write_folder(folder: Path, n: int) -> None:

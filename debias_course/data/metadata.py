@@ -1,17 +1,14 @@
 """The table of a folder of images: which file, label, attribute and split each row names, and all that is wrong in it.
 
-`folder` describes the layouts. Whole columns are checked at a time, so that 100,000 rows take a second.
+`folder` describes the layouts. Whole columns are checked at a time, so that a million rows take seconds.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
-import os
-import posixpath
 import re
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +17,7 @@ import numpy as np
 
 from ..checks import folder, isa, shown
 from .grouped import PARTS, group_names
+from .paths import file_names
 from .tree import TREE, UNKNOWN, flat, read_tree
 
 if TYPE_CHECKING:
@@ -203,42 +201,21 @@ def _rows(values: pd.Series, mask: pd.Series, text: str) -> list[Problem]:
     return [Problem(row, text.replace("{}", repr(value))) for row, value in values[mask].items()]
 
 
-def lead_out(path: Path, root: Path, files: Iterable[str]) -> np.ndarray:
-    """Which of the files symbolic links lead out of the folder `path`, bool [N]."""
-    inside = os.path.join(os.path.realpath(path), "")
-    real = functools.cache(lambda name: os.path.join(os.path.realpath(name), ""))  # few folders hold many files
-
-    def leads_out(name: str) -> bool:
-        try:
-            where = os.path.realpath(name) if os.path.islink(name) else real(os.path.dirname(name))
-        except ValueError:  # no file can have this name
-            return False
-        return not where.startswith(inside)
-
-    return np.array([leads_out(os.path.join(root, file)) for file in files], bool)
-
-
-def file_names(given: pd.Series, root: Path) -> pd.Series:
-    """Paths as they are compared: from the folder `root`, into which a whole path may point, too, with / between."""
-    files = given.str.strip().str.replace("\\", "/").map(posixpath.normpath)
-    for whole in root, root.resolve():
-        files = files.str.removeprefix(f"{whole.as_posix()}/")
-    return files
-
-
 def codes(values: pd.Series, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Integers from 0 and the names they stand for, sorted: texts as they are, numbers as "column=number";
     -1 where nothing stands."""
     import pandas as pd
 
-    empty = values.isin(("", "nan", "NaN")).to_numpy()
-    numbers = pd.to_numeric(values[~empty], errors="coerce")
+    rows, different = pd.factorize(values)
+    texts = pd.Series(different)
+    empty = texts.isin(("", "nan", "NaN")).to_numpy()
+    numbers = pd.to_numeric(texts[~empty], errors="coerce")
     numeric = np.isfinite(numbers.to_numpy(dtype=float)).all()
-    known, places = np.unique((numbers if numeric else values[~empty]).to_numpy(), return_inverse=True)
-    codes = np.full(len(values), -1)
+    known, places = np.unique((numbers if numeric else texts[~empty]).to_numpy(), return_inverse=True)
+    codes = np.full(len(texts), -1)
     codes[~empty] = places
     names = (f"{column}={int(v) if v == int(v) else v}" for v in known) if numeric else map(str, known)
-    return codes, tuple(names)
+    return codes[rows], tuple(names)
 
 
 def _chosen(columns: Any, label: Any, attribute: Any) -> dict[str, str]:
@@ -270,9 +247,10 @@ def read_table(
 
     path = folder("path", path).absolute()
     frame, columns, inside, problems = _table(path, _chosen(columns, label, attribute))
-    values = {part: frame[column].str.strip() for part, column in columns.items()}
+    values = {part: frame[column].map(str.strip) for part, column in columns.items()}
     files = file_names(values["file"], path / inside)
-    splits = values["split"].str.lower().str.replace(r"\.0$", "", regex=True).map(SPLITS)
+    known = {each: SPLITS.get(each.lower().removesuffix(".0")) for each in values["split"].unique()}
+    splits = values["split"].map(known)
     labels, label_names = codes(values["label"], columns["label"])
     attributes, attribute_names = codes(values["attribute"], columns["attribute"])
     checks = [
