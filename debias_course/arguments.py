@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from . import __version__
 from .comparison import DECAYS, RATES, compare
 from .data import DATASETS
+from .data.fetch import SETS
 from .data.grouped import PARTS
 from .data.pixels import checked_window
 from .methods import LECTURE, METHODS, Method, knobs
@@ -153,7 +154,7 @@ def parser() -> Parser:
     top = Parser(prog="debias-course", description=ABOUT)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(
-        dest="command", required=True, metavar="compare | train | evaluate | inspect | claims | list | lab"
+        dest="command", required=True, metavar="compare | train | evaluate | inspect | fetch | claims | list | lab"
     )
 
     each = commands.add_parser("compare", help="train methods on one data set, over seeds, and compare them")
@@ -166,9 +167,16 @@ def parser() -> Parser:
     evaluate_arguments(each)
 
     each = commands.add_parser("inspect", help="look at a folder of images: its groups, their bias, broken files")
-    each.add_argument("path", type=path, help="a folder with metadata.csv, CelebA's two tables, or train/class/...")
+    each.add_argument(
+        "path",
+        type=path,
+        help="a folder with metadata.csv, CelebA's two tables, or train/class/..., or a name that was fetched",
+    )
     folder_arguments(each)
     each.add_argument("--all", action="store_true", help="print all problems, not only the first 20")
+
+    each = commands.add_parser("fetch", help="bring a known data set into the cache folder, from the network")
+    each.add_argument("name", type=text, help=", ".join(SETS))
 
     each = commands.add_parser("claims", help="measure the lecture's claims again; exit code 1 if one does not hold")
     each.add_argument("--topic", type=text, help="such as 01_loss_reweighting; all topics by default")
@@ -249,7 +257,10 @@ def train_arguments(each: argparse.ArgumentParser) -> None:
 def training_arguments(each: argparse.ArgumentParser) -> None:
     """The options of all that trains: the data, the network, the settings."""
     each.add_argument(
-        "--data", default="colored-digits", type=name_or_path, help=f"{', '.join(DATASETS)}, or a folder of images"
+        "--data",
+        default="colored-digits",
+        type=name_or_path,
+        help=f"{', '.join([*DATASETS, *SETS])}, or a folder of images",
     )
     each.add_argument("--aligned-share", type=number(0, 1), help="share of training digits with their own colour")
     each.add_argument(

@@ -1,4 +1,4 @@
-"""The commands of `debias-course`: compare, train, evaluate, inspect, claims, list, lab."""
+"""The commands of `debias-course`: compare, train, evaluate, inspect, fetch, claims, list, lab."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from .arguments import UsageError, nearest, parse_methods, parser, with_signs
 from .checks import choice
 from .contexts import isolated_randomness
 from .data import DATASETS, GroupedData, Splits
+from .data.fetch import SETS, fetch, fetched, first_hash, place
 from .methods import METHODS, knobs
 from .models import MODELS, pretrained
 from .settings import checked_settings
@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command; returns its exit code. Arguments that make no sense are a UsageError."""
     args = parser().parse_args(with_signs(arguments))
     trains = dict(compare=compare, train=train_one, claims=claims)
-    others = dict(evaluate=audit_answers, inspect=inspect_images, list=list_methods, lab=lab)
+    others = dict(evaluate=audit_answers, inspect=inspect_images, fetch=fetch_set, list=list_methods, lab=lab)
     with running_on(getattr(args, "on", None)):
         return (trains | others)[args.command](args)
 
@@ -100,9 +100,9 @@ def builder(name: str, data: Callable[..., Splits], seed: int) -> Callable[..., 
 
 def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:
     """What --data names, as a function of seed and in words: a data set of the course, or a folder of images."""
-    options = folder_options(args)
-    if args.data in DATASETS or not Path(args.data).expanduser().is_dir():
-        data = DATASETS[nearest(args.data, DATASETS, "data set", "or give a folder of images")]
+    options, folder = folder_options(args), fetched(args.data)
+    if args.data in DATASETS or not folder.is_dir():
+        data = DATASETS[nearest(args.data, [*DATASETS, *SETS], "data set", "or give a folder of images")]
         if options:
             first = next(iter(options)).replace("broken", "untried" if args.untried else "leave-out-broken")
             raise UsageError(f"--{first} is for a folder of images")
@@ -120,14 +120,14 @@ def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:
     from .data.pixels import ends
 
     with noticing():
-        data = folder_source(args.data, **options)
+        data = folder_source(folder, **options)
     options = {"size": 64} | {name: value for name, value in options.items() if name != "memory"}
     if args.window:
         options["window"] = ends(args.window)
     if args.columns:
         options["columns"] = args.columns
     named = ", ".join(f"{name} {value}" for name, value in options.items())
-    return data, f"{Path(args.data).expanduser().resolve()}, {named}"
+    return data, f"{folder.resolve()}, {named}"
 
 
 @contextlib.contextmanager
@@ -162,28 +162,42 @@ def inspect_images(args: argparse.Namespace) -> int:
     """Print what is in a folder of images; 1 where something in it is broken."""
     from .data import inspect_folder
 
-    report = inspect_folder(args.path, **folder_options(args))
+    report = inspect_folder(fetched(args.path), **folder_options(args))
     print(report.text(None) if args.all else report)
     return 1 if report.table.problems else 0
+
+
+def fetch_set(args: argparse.Namespace) -> int:
+    """Bring a known data set here, unless it is, and say where it is and who may use it."""
+    source, there = SETS[nearest(args.name, SETS, "data set")], place(args.name).is_dir()
+    print(f"{args.name}: {source.terms}")
+    folder = fetch(args.name)
+    for file in source.files:
+        if not file.sha256 and (kept := first_hash(file)).is_file():
+            said = "no checksum is published; later fetches are compared with that of the first"
+            print(f"{file.name}: {said}, {kept.read_text().strip()}")
+    print(f"{'it is there already' if there else 'fetched'}: {folder}")
+    print(f"to look at it:\n  debias-course inspect {args.name}")
+    return 0
 
 
 def audit_answers(args: argparse.Namespace) -> int:
     """Print for whom the predictions fail, or the model, and write the page where --out says."""
     from .audit import predictions, report, trained
 
-    how = folder_options(args)
+    how, folder = folder_options(args), fetched(args.data)
     if args.predictions and "broken" in how:
         raise UsageError("--leave-out-broken is for --model; of a table of predictions, no image is opened")
     answers, what = (args.predictions, "predictions") if args.predictions else (args.model, "model")
-    described = {"data": args.data.resolve(), what: answers.resolve(), "split": args.split, **how}
+    described = {"data": folder.resolve(), what: answers.resolve(), "split": args.split, **how}
     facts, table = {name: str(value) for name, value in described.items()}, None
     if args.out:
         report.check(args.out, facts)
     with noticing():
         if args.predictions:
-            found = predictions.audit_predictions(args.data, answers, split=args.split, **how)
+            found = predictions.audit_predictions(folder, answers, split=args.split, **how)
         else:
-            found, table = trained.audit_trained(args.data, answers, split=args.split, **how)
+            found, table = trained.audit_trained(folder, answers, split=args.split, **how)
     if args.positive:
         choice("--positive", args.positive, found.label_names)
     n, labels, attributes = found.counts.sum(), len(found.label_names), len(found.attribute_names)
@@ -261,7 +275,7 @@ def list_methods(args: argparse.Namespace) -> int:
         print(f"{name}\n    {first}\n    needs in training: {kind().needs}")
         for knob, declared in knobs(kind).items():
             print(f"    {knob:<10} {declared.range()}, default {declared.default}: {declared.help}")
-    print(f"\ndata sets: {', '.join(DATASETS)}, or a folder of images")
+    print(f"\ndata sets: {', '.join(DATASETS)}, or a folder of images; to fetch: {', '.join(SETS)}")
     print(f"models: {', '.join(MODELS)}, or a classifier of torchvision")
     return 0
 
