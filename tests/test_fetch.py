@@ -37,7 +37,7 @@ class Server(http.server.BaseHTTPRequestHandler):
             first = int(re.fullmatch(r"bytes=(\d+)-", self.headers["Range"])[1])
             if first >= len(whole):
                 return self.send_error(416)
-        self.send_response(206 if first else 200)
+        self.send_response(206 if first or server.always else 200)
         if first:
             self.send_header("Content-Range", f"bytes {first + server.shift}-{len(whole) - 1}/{len(whole)}")
         if tag:
@@ -57,7 +57,7 @@ def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as found:
         found.files, found.tags, found.asked = {}, {}, []
-        found.ranges, found.cut, found.shift = True, None, 0
+        found.ranges, found.cut, found.shift, found.always = True, None, 0, False
         found.url = f"http://127.0.0.1:{found.server_address[1]}"
         thread = threading.Thread(target=found.serve_forever, args=(0.01,))
         thread.start()
@@ -122,7 +122,9 @@ def test_a_download_that_was_cut_off_goes_on(server, file):
     assert [each.name for each in file.parent.iterdir()] == ["file.bin"]
 
 
-@pytest.mark.parametrize("change", ["no ranges", "other version", "no version", "weak version", "whole", "other range"])
+@pytest.mark.parametrize(
+    "change", ["no ranges", "other version", "no version", "weak version", "whole", "other range", "206 for all"]
+)
 def test_it_begins_again_where_it_cannot_go_on(server, file, change):
     if change in ("no version", "weak version"):
         server.tags["/file"] = "" if change == "no version" else 'W/"1"'
@@ -137,6 +139,8 @@ def test_it_begins_again_where_it_cannot_go_on(server, file, change):
         wanted = server.files["/file"] = DATA[:300_000]
     elif change == "other range":
         server.shift = 5
+    elif change == "206 for all":
+        server.ranges, server.always = False, True
     download(f"{server.url}/file", file)
     assert file.read_bytes() == wanted
 

@@ -27,8 +27,8 @@ def download(url: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        with _answer(url, part) as answer:
-            have = part.stat().st_size if answer.status == 206 else 0
+        answer, have = _answer(url, part)
+        with answer:
             wanted = have + int(answer.headers["Content-Length"]) if answer.headers["Content-Length"] else None
             if not have:
                 part.unlink(missing_ok=True)
@@ -66,8 +66,9 @@ def _mark(headers: Any) -> str:
     return etag if etag.startswith('"') else headers["Last-Modified"] or ""  # a weak one does not vouch for bytes
 
 
-def _answer(url: str, part: Path) -> Any:
-    """The server's answer: the rest (206) where a part is there and its version is known, or else all of it."""
+def _answer(url: str, part: Path) -> tuple[Any, int]:
+    """The server's answer, and behind how many bytes of the part it belongs: the rest (206) where the version of the
+    part is known, or else all."""
     mark = _tag(part).read_text() if _tag(part).is_file() else ""
     have = part.stat().st_size if mark and part.is_file() else 0
     rest = {"Range": f"bytes={have}-", "If-Range": mark} if have else {}
@@ -82,11 +83,13 @@ def _answer(url: str, part: Path) -> Any:
     if url.startswith("https:") and not answer.url.startswith("https:"):
         answer.close()
         raise OSError(f"{url} leads to {answer.url}, which is not encrypted; nothing was fetched")
-    if answer.status == 206 and not (answer.headers["Content-Range"] or "").startswith(f"bytes {have}-"):
+    if not have or answer.status != 206:
+        return answer, 0
+    if not (answer.headers["Content-Range"] or "").startswith(f"bytes {have}-"):
         answer.close()
         _tag(part).unlink()  # it answers another question
         return _answer(url, part)
-    return answer
+    return answer, have
 
 
 def _write(answer: Any, part: Path, have: int, wanted: int | None) -> int:
