@@ -72,8 +72,8 @@ def train_one(args: argparse.Namespace) -> int:
     splits = data(seed=args.seed)
     described = dict(data=named, method=args.method, model=args.model, **settings, device=str(pick_device(args.device)))
     model, (method,) = builder(args.model, data, args.seed)(splits.train, seed=args.seed), methods.values()
-    columns = {name: each for name, each in folder_options(args).items() if name in ("label", "attribute", "columns")}
-    found = left.trained(args.out, model, splits, method, described, columns=columns, device=args.device, **settings)
+    told = {name: each for name, each in folder_options(args).items() if name in left.TOLD}
+    found = left.trained(args.out, model, splits, method, described, told=told, device=args.device, **settings)
     if found:
         print(found[0], f"written: {', '.join(map(str, found[1]))}", sep="\n")
     return 0

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from folders import SIDE, make
+from PIL import Image
 
 from debias_course import cli, models, train
 from debias_course.audit import audit
@@ -144,7 +145,9 @@ def test_a_model_of_another_size(home, capsys):
     labels = torch.tensor([0, 1])
     seven = GroupedData(torch.zeros(2, 7), labels, labels, ("a", "b"), ("c", "d"))
     torch.save(models.mlp(seven).state_dict(), home / "run" / "model.pt")
-    assert "takes inputs (7,), and images of a folder are [3, size, size]; audit it in Python" in refused(home, capsys)
+    assert "takes inputs (7,), and images of a folder are [1 or 3, size, size]; audit it in Python" in refused(
+        home, capsys
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,6 +165,18 @@ def test_settings_that_do_not_say_how_the_network_is_built(home, capsys, damage)
     said = refused(home, capsys)
     assert "settings.json does not say how the network is built (it is missing, damaged, or of an earlier vers" in said
     assert "repeat the command that trained it" in said
+
+
+def test_images_are_read_as_in_training(home, capsys):
+    """Through the same window, as one channel: another would give other inputs."""
+    for name in pd.read_csv(home / "images" / "metadata.csv")["img_filename"]:
+        grey = np.asarray(Image.open(home / "images" / name).convert("L"), np.uint16) * 16
+        Image.fromarray(grey).save(home / "images" / name, "PNG")
+    how = ["--data", home / "images", "--size", SIDE, "--window", "0,4080", "--grey", "--model", "linear"]
+    assert cli.main([str(each) for each in ["train", *how, "--epochs", 1, "--out", home / "grey"]]) == 0
+    data = image_folder(home / "images", size=SIDE, window=(0, 4080), grey=True)
+    found, _ = audit_trained(home / "images", home / "grey")
+    np.testing.assert_array_equal(found.counts, audit(left.loaded(home / "grey").model, data.test).counts)
 
 
 def test_other_labels_are_refused(home, capsys):
@@ -186,7 +201,7 @@ def test_the_network_of_every_method_is_built_again(name, tmp_path):
     short = dict(warm_up=1, first_epochs=1, partner_epochs=1)
     method = METHODS[name](**{field: n for field, n in short.items() if field in knobs(METHODS[name])})
     described = dict(model="staged")
-    left.trained(tmp_path, models.staged(data.train), data, method, described, columns={}, epochs=2)
+    left.trained(tmp_path, models.staged(data.train), data, method, described, told={}, epochs=2)
     before = torch.get_rng_state()
     found = left.loaded(tmp_path)
     assert torch.equal(before, torch.get_rng_state()) and not found.model.training

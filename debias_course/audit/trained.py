@@ -2,8 +2,8 @@
 
     found, predictions = audit_trained("my-images", "run")
 
-The network and its size are those of the training, and so are the columns, unless others are named: another attribute
-asks the same model for whom else it fails, and another folder how it does elsewhere.
+The network, its size, the window and the colours are those of the training, and so are the columns, unless others are
+named: another attribute asks the same model for whom else it fails, and another folder how it does elsewhere.
 """
 
 from __future__ import annotations
@@ -35,20 +35,21 @@ def audit_trained(
     """Audit the model in the folder `model` on the images of one split ("train", "validation", "test", or "all"), and
     its predictions as a table: image, prediction, probability, as `audit_predictions` reads it. `columns`, `label`,
     `attribute` and `broken` are those of `image_folder`. Raises what `loaded` and `image_part` raise, and ValueError
-    where the folder has other labels than the model, or the model takes no square images in colour."""
+    where the folder has other labels than the model, or the model takes no square images."""
     import pandas as pd
 
     found = loaded(model)
-    if len(found.shape) != 3 or found.shape[0] != 3 or found.shape[1] != found.shape[2]:
-        what = f"the model in {model} takes inputs {found.shape}, and images of a folder are [3, size, size]"
+    if len(found.shape) != 3 or found.shape[0] not in (1, 3) or found.shape[1] != found.shape[2]:
+        what = f"the model in {model} takes inputs {found.shape}, and images of a folder are [1 or 3, size, size]"
         raise ValueError(f"{what}; audit it in Python: audit(loaded({str(model)!r}).model, data)")
     given = dict(columns=columns, label=label, attribute=attribute)
-    how: dict[str, Any] = {} if columns else dict(found.columns)
+    how: dict[str, Any] = {name: each for name, each in found.told.items() if name == "window" or not columns}
+    how |= dict(size=found.shape[1], grey=found.shape[0] == 1)
     how |= {name: value for name, value in given.items() if value is not None}
     if "columns" in how:
         how["columns"] = dict(how["columns"])  # pairs, as JSON keeps them
     labels = found.label_names
-    data, files = image_part(folder, split, size=found.shape[1], broken=broken, labels=labels, **how)
+    data, files = image_part(folder, split, broken=broken, labels=labels, **how)
     predicted, sure = answers(found.model.to(pick_device()), data)
     audit = count(data.labels, data.attributes, predicted, labels, data.attribute_names, confidence=sure)
     names = [labels[each] for each in predicted]

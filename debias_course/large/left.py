@@ -38,6 +38,8 @@ from ..training import Run
 from . import train
 from .spread import first
 
+TOLD = ("label", "attribute", "columns", "window")  # how one reads images like those of the training
+
 
 def trained(
     folder: Path,
@@ -46,11 +48,11 @@ def trained(
     method: Method,
     described: Mapping[str, Any],
     *,
-    columns: Mapping[str, Any],
+    told: Mapping[str, Any],
     **how: Any,
 ) -> tuple[GroupReport, list[Path]] | None:
     """Train, or go on, and write the files: the report on the test set, and their paths. Of several processes, the
-    first does so, and the others return None. `columns` are what `image_folder` was told of them."""
+    first does so, and the others return None. `told` is what of `TOLD` `image_folder` was given."""
     place = folder / "checkpoints"
     run = train(model, splits.train, method, validation=splits.validation, checkpoint=place, progress=True, **how)
     if not first():
@@ -62,7 +64,7 @@ def trained(
         "model.pt": _weights(run.model),
         "report.csv": pages.csv(report.table()),
         "history.csv": pages.csv(run.history),
-        "settings.json": pages.as_json(_facts(run, report, described) | dict(network=network, columns=dict(columns))),
+        "settings.json": pages.as_json(_facts(run, report, described) | dict(network=network, images=dict(told))),
     }
     try:
         for name, content in contents.items():
@@ -98,12 +100,12 @@ def _facts(run: Run, report: GroupReport, described: Mapping[str, Any]) -> dict[
 
 class Left(NamedTuple):
     """A model that was trained, in evaluation mode and on the CPU, with the names of its labels, the shape of its
-    inputs, [C, H, W], and what `image_folder` was told of the columns of its data."""
+    inputs, [C, H, W], and what of `TOLD` `image_folder` was given."""
 
     model: nn.Module
     label_names: tuple[str, ...]
     shape: tuple[int, ...]
-    columns: dict[str, Any]
+    told: dict[str, Any]
 
 
 def loaded(folder: str | PathLike[str]) -> Left:
@@ -118,7 +120,7 @@ def loaded(folder: str | PathLike[str]) -> Left:
         raise FileNotFoundError(f"{what}; give the folder that debias-course train has left, its --out")
     try:
         facts = json.loads((folder / "settings.json").read_bytes())
-        network, columns = facts["network"], dict(facts["columns"])
+        network, told = facts["network"], dict(facts["images"])
         build: Callable[..., nn.Module] = MODELS.get(network["name"]) or partial(
             pretrained, name=network["name"], weights=False
         )
@@ -139,4 +141,4 @@ def loaded(folder: str | PathLike[str]) -> Left:
     except (EOFError, ValueError, RuntimeError, AttributeError, TypeError, pickle.UnpicklingError) as error:
         what = f"{folder / 'model.pt'} is damaged, or is not of the network in settings.json"
         raise ValueError(f"{what}, {network['name']} for inputs {shape} and {len(labels)} labels; {again}") from error
-    return Left(model.eval(), labels, shape, columns)
+    return Left(model.eval(), labels, shape, told)
