@@ -298,6 +298,13 @@ def test_no_file_of_an_archive_leaves_its_folder(server, cache, tmp_path, monkey
     assert not [each for each in tmp_path.rglob("outside.txt") if "unpacked" not in each.parts]
 
 
+def test_a_python_that_unpacks_any_path_fetches_nothing(server, birds, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(OSError, match="cannot be unpacked safely with this Python; use 3.10.12, 3.11.4, 3.12 or"):
+        fetch("waterbirds")
+    assert not birds.parent.exists()
+
+
 def test_links_of_an_archive_stay_within(server, birds):
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w:gz") as archive:

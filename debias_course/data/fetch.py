@@ -103,6 +103,8 @@ def fetch(name: str) -> Path:
     parts = folder.with_name(f"{name}.parts")
     if folder.is_dir():
         return folder
+    if not hasattr(tarfile, "data_filter"):
+        raise OSError("archives cannot be unpacked safely with this Python; use 3.10.12, 3.11.4, 3.12 or a newer one")
     with _alone(parts, name):
         for file in source.files:
             if not (parts / file.name).is_file():
