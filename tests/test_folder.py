@@ -1,4 +1,4 @@
-"""data/folder.py, metadata.py, streaming.py: one's own images, small ones made from the digits."""
+"""data/folder.py and what it reads with, streaming.py: one's own images, small ones made from the digits."""
 
 import os
 import pickle

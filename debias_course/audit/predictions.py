@@ -21,8 +21,9 @@ import numpy as np
 
 from ..checks import choice
 from ..data.grouped import PARTS
-from ..data.metadata import FolderError, Problem, Table, in_split, listed, read_csv, read_table
+from ..data.metadata import Table, in_split, read_csv, read_table
 from ..data.paths import file_names
+from ..data.problems import FolderError, Problem, listed
 from . import Audit, count
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from .folder import image_folder as image_folder
 from .folder import inspect_folder as inspect_folder
 from .grouped import Batch as Batch
 from .grouped import GroupedData as GroupedData
-from .metadata import FolderError as FolderError
+from .problems import FolderError as FolderError
 from .scenes import scenes as scenes
 from .splits import Splits as Splits
 from .streaming import ImageFiles as ImageFiles

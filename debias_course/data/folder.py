@@ -52,9 +52,10 @@ from ..cache import cache_folder, keep
 from ..checks import choice, number, whole
 from .folder_report import GROUPS_ARE_LABELS, FolderReport
 from .grouped import PARTS, GroupedData
-from .metadata import FolderError, Problem, Table, can_be_left_out, in_split, listed, read_table
+from .metadata import Table, in_split, read_table
 from .paths import lead_out
 from .pixels import Pixels, checked_window
+from .problems import FolderError, Problem, can_be_left_out, listed
 from .splits import Splits
 from .streaming import MOST_PIXELS, ImageFiles, decode_all, stamp
 

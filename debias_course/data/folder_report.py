@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .grouped import PARTS, group_names
-from .metadata import LAYOUTS, SHOWN, Table, listed, remedy
+from .metadata import LAYOUTS, Table
 from .pixels import Pixels, ends
+from .problems import SHOWN, listed, remedy
 
 if TYPE_CHECKING:
     import pandas as pd

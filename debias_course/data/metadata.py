@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..checks import folder, isa, shown
+from . import celeba
 from .grouped import PARTS, group_names
 from .paths import file_names
+from .problems import FolderError, Problem, rows_with
 from .tree import TREE, UNKNOWN, flat, read_tree
 
 if TYPE_CHECKING:
@@ -26,34 +28,8 @@ if TYPE_CHECKING:
 SPLITS = {"0": 0, "1": 1, "2": 2, "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 WATERBIRDS = dict(file="img_filename", label="y", attribute="place", split="split")
 BALANCING = dict(file="filename", label="y", attribute="a", split="split")
-CELEBA = dict(file="image_id", label="Blond_Hair", attribute="Male", split="partition")
-LAYOUTS = (WATERBIRDS, BALANCING, CELEBA, TREE)
-SHOWN = 20  # problems that a message lists
+LAYOUTS = (WATERBIRDS, BALANCING, celeba.LAYOUT, TREE)
 MOST = 1000  # different labels or attributes; a column with more is something else
-
-
-class Problem(NamedTuple):
-    """Something wrong with the row of a table (its line in an editor; below 0: of a tree of folders, which has none;
-    None: with the table), and what."""
-
-    row: int | None
-    what: str
-    file: str = ""  # the image that is missing or broken, where that is the problem
-
-    def __str__(self) -> str:
-        return self.what if self.row is None or self.row < 0 else f"row {self.row}: {self.what}"
-
-
-class FolderError(ValueError):
-    """All that is wrong with a folder: `problems` has everything, the message the first 20."""
-
-    def __init__(self, path: Path, problems: list[Problem]) -> None:
-        self.path, self.problems = path, problems
-        count = f"{len(problems):,} problem{'s' * (len(problems) > 1)}"
-        super().__init__(f"{path} cannot be used as it is, {count}:\n{listed(problems)}{remedy(problems)}")
-
-    def __reduce__(self) -> tuple[type[FolderError], tuple[Path, list[Problem]]]:
-        return type(self), (self.path, self.problems)
 
 
 class Table(NamedTuple):
@@ -71,25 +47,6 @@ class Table(NamedTuple):
     label_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
     problems: list[Problem]
-
-
-def listed(problems: list[Problem], most: int | None = SHOWN) -> str:
-    """The problems, one a line, and how many more there are than `most`."""
-    more = len(problems) - (most or len(problems))
-    return "\n".join(f"  {problem}" for problem in problems[:most]) + (f"\n  and {more:,} more" if more > 0 else "")
-
-
-def remedy(problems: list[Problem]) -> str:
-    """What to do about the problems."""
-    if not can_be_left_out(problems):
-        what = "these files" if all(problem.file for problem in problems) else "the table"
-        return f"\nmend {what}, and look again with: debias-course inspect"
-    return '\nmend these files, or go on without them: broken="leave out", or --leave-out-broken'
-
-
-def can_be_left_out(problems: list[Problem]) -> bool:
-    """Whether all are single files, without which the others can be used."""
-    return all(problem.file and problem.row is not None for problem in problems)
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -125,11 +82,11 @@ def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, 
     if (path / "metadata.csv").is_file():
         frame, name, inside, problems = read_csv(path / "metadata.csv"), "metadata.csv", "", []
         columns = (BALANCING if "filename" in frame and "img_filename" not in frame else WATERBIRDS) | chosen
-    elif found := next((pair for pair in _celeba(path) if all(each.is_file() for each in pair)), None):
-        frame, partition = map(_spaced if found[0].suffix == ".txt" else read_csv, found)
-        columns, name = CELEBA | chosen, " with ".join(each.name for each in found)
+    elif found := next((pair for pair in celeba.tables(path) if all(each.is_file() for each in pair)), None):
+        frame, partition = map(celeba.spaced if found[0].suffix == ".txt" else read_csv, found)
+        columns, name = celeba.LAYOUT | chosen, " with ".join(each.name for each in found)
         inside = next((d for d in ("img_align_celeba/img_align_celeba", "img_align_celeba") if (path / d).is_dir()), "")
-        problems = _join(frame, partition, columns["file"], columns["split"])
+        problems = celeba.join(frame, partition, columns["file"], columns["split"])
     elif (tree := read_tree(path)) is not None:
         frame, name, inside, problems, columns = tree, "the tree of folders", "", [], TREE | chosen
     elif labels := flat(path):
@@ -150,34 +107,6 @@ def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, 
     return frame, columns, inside, problems
 
 
-def _celeba(path: Path) -> list[tuple[Path, Path]]:
-    """Where CelebA's two tables may be, as Kaggle gives them, or as its authors do."""
-    return [(path / f"list_attr_celeba{end}", path / f"list_eval_partition{end}") for end in (".csv", ".txt")]
-
-
-def _spaced(path: Path) -> pd.DataFrame:
-    """One of the tables of CelebA's authors, with spaces between columns: the attributes have a count and a line of
-    names before them, and the partition has none."""
-    import pandas as pd
-
-    with path.open(encoding="utf-8") as file:
-        first = file.readline().split()
-        names, above = (file.readline().split(), 2) if len(first) == 1 else (["partition"], 0)
-    how: dict[str, Any] = dict(sep=r"\s+", header=None, dtype=str, keep_default_na=False, index_col=False)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # of a line that is longer
-            frame = pd.read_csv(path, skiprows=above, names=["image_id", *names], **how)
-        short = (frame.isna() | (frame == "")).any(axis=1)
-        if short.any():
-            row = int(short.idxmax()) + above + 1
-            raise ValueError(f"line {row} is shorter than the names of its columns")
-    except (ValueError, pd.errors.ParserWarning) as error:
-        raise FolderError(path, [Problem(None, f"{path.name} cannot be read: {str(error).strip()}")]) from error
-    frame.index += above + 1
-    return frame
-
-
 def _missing(name: str, part: str, column: str, known: Sequence[str]) -> str:
     close = get_close_matches(column, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "name another one with columns;"
@@ -186,19 +115,6 @@ def _missing(name: str, part: str, column: str, known: Sequence[str]) -> str:
     return f"{name} has no column {column!r} for the {part}; {hint} there are {there}{none}"
 
 
-def _join(frame: pd.DataFrame, partition: pd.DataFrame, file: str, split: str) -> list[Problem]:
-    """Put the split of CelebA's second table into the first, by file name."""
-    if file not in frame or file not in partition or split not in partition:
-        return []  # a missing column, which is said later
-    repeated = partition[file].duplicated()
-    frame[split] = frame[file].map(partition[~repeated].set_index(file)[split]).fillna("")
-    alone = ~partition[file].isin(frame[file])
-    sentences = (repeated, "{} stands twice in the partition"), (alone, "{} of the partition has no attributes")
-    return [p for mask, text in sentences for p in _rows(partition[file], mask, text)]
-
-
-def _rows(values: pd.Series, mask: pd.Series, text: str) -> list[Problem]:
-    return [Problem(row, text.replace("{}", repr(value))) for row, value in values[mask].items()]
 
 
 def codes(values: pd.Series, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -261,7 +177,7 @@ def read_table(
         (values["label"], labels < 0, f"the label {columns['label']!r} is empty"),
         (values["attribute"], attributes < 0, f"the attribute {columns['attribute']!r} is empty"),
     ]
-    problems += [problem for column, mask, text in checks for problem in _rows(column, mask, text)]
+    problems += [problem for column, mask, text in checks for problem in rows_with(column, mask, text)]
     for split, name in enumerate(() if splits.isna().any() else PARTS):
         if name in needed and not (splits == split).any():
             why = "all three are needed" if len(needed) > 1 else "it is asked for"
