@@ -11,6 +11,7 @@ Four averages of one model can tell four stories, so none of them is called "acc
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ class GroupReport:
 
     correct, n         one whole number per group, in the order of the group ids
     label_names, attribute_names
-    train_n            samples per group in training, where known (needed by `train_weighted`)
+    train_n            samples per group in training, where known (needed by `train_weighted`); where the attribute is
+                       not known in training, samples per label
     """
 
     correct: tuple[int, ...]
@@ -52,7 +54,8 @@ class GroupReport:
             counts = getattr(self, name)
             if counts is None and name == "train_n":
                 continue
-            if not isinstance(counts, Sequence) or len(counts) != groups:
+            sizes = (groups, len(self.label_names)) if name == "train_n" else (groups,)
+            if not isinstance(counts, Sequence) or len(counts) not in sizes:
                 raise ValueError(f"{name} is {counts!r}; use a tuple with one number for each of the {groups} groups")
             for g, count in enumerate(counts):
                 whole(f"{name}[{g}]", count, 0, self.n[g] if name == "correct" else LARGEST)
@@ -113,6 +116,10 @@ class GroupReport:
             raise ValueError("the group counts of training are not known; pass train=data.train to evaluate")
         if not any(self.train_n):
             raise ValueError("train has no sample; pass the data that the model was trained on")
+        if len(self.train_n) != len(self.n):
+            raise ValueError(
+                "the attribute is not known in training, so its groups have no sizes there; use another average"
+            )
         missing = [name for name, n, trained in zip(self.group_names, self.n, self.train_n) if trained and not n]
         if missing:
             raise ValueError(
@@ -127,8 +134,10 @@ class GroupReport:
             raise ValueError("the group counts of training are not known; pass train=data.train to evaluate")
         a = len(self.attribute_names)
         starts = range(0, len(self.n), a)
-        rows = [tuple(sum(each[i : i + a]) for each in (self.train_n, self.correct, self.n)) for i in starts]
-        shares = [wilson(correct, n) for trained, correct, n in rows if low <= trained <= high and n]
+        rows = [tuple(sum(each[i : i + a]) for each in (self.correct, self.n)) for i in starts]
+        per_label = a * len(self.train_n) // len(self.n)  # counts of training
+        trained = [sum(self.train_n[i : i + per_label]) for i in range(0, len(self.train_n), per_label)]
+        shares = [wilson(correct, n) for (correct, n), t in zip(rows, trained) if low <= t <= high and n]
         if not shares:
             raise ValueError(f"no label is {kind}: none with {low} to {high} training samples has test samples")
         return weighted(shares, [1.0] * len(shares))
@@ -169,8 +178,9 @@ class GroupReport:
             f"(n={worst.n}, 95% {worst.low:.2f}-{worst.high:.2f})",
         ]
         empty = [name for name, n in zip(self.group_names, self.n) if not n]
-        if self.train_n and any(self.train_n) and not any(t for t, n in zip(self.train_n, self.n) if not n):
-            parts.append(f"train-weighted {self.train_weighted}")
+        if self.train_n and any(self.train_n):
+            with contextlib.suppress(ValueError):  # of what is not tested, or not known in training
+                parts.append(f"train-weighted {self.train_weighted}")
         if empty:
             parts.append(f"no sample in {len(empty)} of {len(self.n)} groups ({'; '.join(empty[:3])})")
         return " | ".join(parts)
@@ -219,15 +229,16 @@ def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
 def evaluate(
     model: nn.Module, data: GroupedData, *, train: GroupedData | None = None, batch_size: int = 1024
 ) -> GroupReport:
-    """Group accuracies of `model` on `data`; `train` gives the train-weighted average its weights. Whether a sample is
-    right, its label decides; each counts once, whatever weight it has in training."""
+    """Group accuracies of `model` on `data`; `train` gives the train-weighted average its weights, where its attribute
+    is known. Whether a sample is right, its label decides; each counts once, whatever weight it has in training."""
     grouped(data)
     if data.unlabelled:
         what = f"{data.unlabelled:,} of {len(data):,} samples have no label, so nobody knows who is right"
         raise ValueError(f"{what}; evaluate on data.subset(data.labels >= 0)")
     if train is not None:
         grouped(train, "train")
-        if (train.label_names, train.attribute_names) != (data.label_names, data.attribute_names):
+        alike = train.attribute_names == data.attribute_names or not train.attribute_known
+        if train.label_names != data.label_names or not alike:
             raise ValueError("train and data name labels or attributes differently; use one grid of groups for both")
     logits = class_logits(model, data, batch_size=batch_size)
     right = logits.argmax(1) == data.labels.to(logits.device)

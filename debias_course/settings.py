@@ -75,14 +75,15 @@ def watched_data(
             )
     if not len(data):
         raise ValueError("there is no training example; a data set needs at least one")
-    _check_samples(data, method)
+    _check_samples(data, method, watched)
     if select != "last":
         _check_selection(select, data, validation)
     return watched
 
 
-def _check_samples(data: GroupedData, method: Method) -> None:
-    """Unsuitable where the method would pass over what is special about the samples."""
+def _check_samples(data: GroupedData, method: Method, watched: Mapping[str, GroupedData]) -> None:
+    """Unsuitable where the method would pass over what is special about the samples, or reads of them what only those
+    that are watched have."""
     name = type(method).__name__
     if data.targets is not None and "targets" not in method.takes:
         raise Unsuitable(
@@ -94,6 +95,12 @@ def _check_samples(data: GroupedData, method: Method) -> None:
             f"{data.unlabelled:,} of {len(data):,} training samples have no label, and {name} as it is set needs one "
             "of each; use DANN(labelled='first domain'), or leave them out with data.subset(data.labels >= 0)"
         )
+    known = any(each.attribute_known for each in watched.values())
+    if known and not data.attribute_known and method.needs != "nothing":
+        raise Unsuitable(
+            f"{name} reads {method.needs} in training, where the attribute is not known; use a method "
+            "that needs nothing there, and choose by the groups of validation"
+        )
 
 
 def _check_selection(select: str, data: GroupedData, validation: GroupedData | None) -> None:
@@ -101,6 +108,8 @@ def _check_selection(select: str, data: GroupedData, validation: GroupedData | N
     if validation is None:
         raise ValueError(f"select={select!r} looks at a validation set; pass validation=data.validation")
     by = {"validation-worst-group": "group", "validation-worst-class": "label"}.get(select)
+    if by == "group" and not data.attribute_known:
+        by = "label"  # any sample may be of any group of its label
     if by == "group" and validation.attribute_names != data.attribute_names:
         raise ValueError(
             f"validation names its attributes {validation.attribute_names}, and training {data.attribute_names}; "

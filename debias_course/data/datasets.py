@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 
 from ..checks import kind_of, number, shown
-from .grouped import PARTS, GroupedData
+from .grouped import PARTS, UNKNOWN, GroupedData
 from .metadata import codes
 from .pixels import FEW_BITS, Window, as_bytes, checked_window, shades
 from .splits import Splits
-from .tree import UNKNOWN
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader, Dataset

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARTS = ("train", "validation", "test")
+UNKNOWN = "unknown"  # the attribute of all, where none is known
 
 
 def group_ids(labels: Tensor, attributes: Tensor, n_attributes: int) -> Tensor:
@@ -166,6 +167,11 @@ class GroupedData:
         return int((self.labels < 0).sum())
 
     @property
+    def attribute_known(self) -> bool:
+        """Whether there is an attribute, and not only one for all that says that it is unknown."""
+        return self.attribute_names != (UNKNOWN,)
+
+    @property
     def device(self) -> torch.device:
         """Where batches are."""
         return self.labels.device
@@ -251,7 +257,7 @@ class GroupedData:
         if mine.untyped_storage().data_ptr() == theirs.untyped_storage().data_ptr():
             theirs, mine = (int(x.storage_offset()) + x.stride(0) * torch.arange(len(x)) for x in (theirs, mine))
             return int(torch.isin(theirs, mine).sum())
-        tensors = ("inputs", "labels", "attributes")
+        tensors = ("inputs", "labels", *(["attributes"] if self.attribute_known == other.attribute_known else []))
         return len(other) * all(torch.equal(getattr(self, name), getattr(other, name)) for name in tensors)
 
     def to(self, device: torch.device | str) -> GroupedData:

@@ -17,10 +17,10 @@ import numpy as np
 
 from ..checks import folder, isa, shown
 from . import celeba
-from .grouped import PARTS, group_names
+from .grouped import PARTS, UNKNOWN, group_names
 from .paths import file_names
 from .problems import FolderError, Problem, rows_with
-from .tree import TREE, UNKNOWN, flat, read_tree
+from .tree import TREE, flat, read_tree
 
 if TYPE_CHECKING:
     import pandas as pd

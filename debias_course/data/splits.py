@@ -17,7 +17,9 @@ class _Splits(NamedTuple):
 
 
 class Splits(_Splits):
-    """Three parts of one data set. All three carry attributes; who may look at them is the method's affair.
+    """Three parts of one data set. All three carry attributes; who may look at them is the method's affair. Train may
+    have one for all samples that is called "unknown", beside validation and test that know theirs: then one chooses by
+    the worst group, and trains without groups.
 
     Raises ValueError for parts with other names, or the same in another order, or inputs of another shape, and where
     samples of validation or test are in train, too, as far as `GroupedData.common` can tell. Validation and test may
@@ -31,9 +33,10 @@ class Splits(_Splits):
         for name, part in parts.items():
             isa(name, part, GroupedData, "GroupedData")
             for what in ("label_names", "attribute_names"):
-                here, there = getattr(part, what), getattr(train, what)
-                if here != there:
-                    raise ValueError(f"{what} are {here} in {name}, but {there} in train; use the same, in one order")
+                other = "train" if train.attribute_known or what == "label_names" else "validation"
+                here, there = getattr(part, what), getattr(parts[other], what)
+                if here != there and part is not train:
+                    raise ValueError(f"{what} are {here} in {name}, but {there} in {other}; use the same, in one order")
             here, there = (tuple(each.inputs.shape[1:]) for each in (part, train))
             if here != there:
                 raise ValueError(f"inputs are of shape {here} in {name}, but {there} in train; give all one shape")

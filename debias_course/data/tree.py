@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 TREE = dict(file="file", label="label", attribute="", split="split")
 TOPS = ("train", "training", "val", "valid", "validation", "test")
 ENDINGS = tuple(f".{name.lower()}" for name in (*FORMATS, "JPG", "TIF"))
-UNKNOWN = "unknown"  # the attribute of all, where none is known
 
 
 def read_tree(path: Path) -> pd.DataFrame | None:

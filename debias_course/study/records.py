@@ -87,7 +87,8 @@ def read(path: Path) -> dict[str, Any] | None:
         intact = (
             record["key"] == path.stem
             and all(_counts(right) and _counts(n) and all(c <= m for c, m in zip(right, n)) for right, n in counts)
-            and [len(each) for each in (report.correct, report.n, report.train_n or ())] == [groups] * 3
+            and [len(each) for each in (report.correct, report.n)] == [groups] * 2
+            and len(report.train_n or ()) in (groups, len(report.label_names))
             and _counts(report.train_n or ())
             and all(isinstance(name, str) for name in (*report.label_names, *report.attribute_names))
             and _counts((record["seed"], record["epoch"]))
