@@ -300,7 +300,9 @@ def columns_arguments(command: argparse.ArgumentParser) -> argparse._ArgumentGro
     group = command.add_argument_group("for a folder of images")
     group.add_argument("--label", type=text, help="column of the label, such as Blond_Hair")
     known = group.add_mutually_exclusive_group()
-    known.add_argument("--attribute", type=text, help="column of the attribute, such as Male")
+    known.add_argument(
+        "--attribute", type=text, help="its column, such as Male; several, such as Male,Young, are crossed"
+    )
     known.add_argument("--no-attribute", dest="attribute", action="store_const", const="", help="none is known")
     group.add_argument(
         "--columns", type=text, help="all columns at once: file=NAME,label=NAME,attribute=NAME,split=NAME"

@@ -19,6 +19,7 @@ from .arguments import UsageError, nearest, parse_methods, parser, with_signs
 from .checks import choice
 from .contexts import isolated_randomness
 from .data import DATASETS, GroupedData, Splits
+from .data.columns import in_words
 from .data.fetch import SETS, fetch, fetched, first_hash, place
 from .methods import METHODS, knobs
 from .models import MODELS, pretrained
@@ -75,7 +76,8 @@ def train_one(args: argparse.Namespace) -> int:
     told = {name: each for name, each in folder_options(args).items() if name in left.TOLD}
     found = left.trained(args.out, model, splits, method, described, told=told, device=args.device, **settings)
     if found:
-        print(found[0], f"written: {', '.join(map(str, found[1]))}", sep="\n")
+        each = (f"by {name}: {report}" for name, report in found[0].by_attribute().items())
+        print(found[0], *each, f"written: {', '.join(map(str, found[1]))}", sep="\n")
     return 0
 
 
@@ -124,8 +126,7 @@ def data_set(args: argparse.Namespace) -> tuple[Callable[..., Splits], str]:
     options = {"size": 64} | {name: value for name, value in options.items() if name != "memory"}
     if args.window:
         options["window"] = ends(args.window)
-    if args.columns:
-        options["columns"] = args.columns
+    options |= {name: typed for name in ("attribute", "columns") if (typed := getattr(args, name))}
     named = ", ".join(f"{name} {value}" for name, value in options.items())
     return data, f"{folder.resolve()}, {named}"
 
@@ -144,6 +145,8 @@ def folder_options(args: argparse.Namespace) -> dict:
     """The arguments of `image_folder` that were given, as hashable values."""
     names = "label", "attribute", "size", "window", "grey"
     options = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
+    if "," in options.get("attribute", ""):
+        options["attribute"] = tuple(name.strip() for name in options["attribute"].split(","))
     if getattr(args, "memory", None) is not None:
         options["memory"] = args.memory * 1e9
     if getattr(args, "leave_out_broken", False):
@@ -153,7 +156,8 @@ def folder_options(args: argparse.Namespace) -> dict:
     if args.columns:
         pairs = [part.partition("=") for part in args.columns.split(",")]
         if not all(name and column for name, _, column in pairs):
-            raise UsageError(f"columns are {args.columns!r}; write file=NAME,label=NAME,attribute=NAME,split=NAME")
+            write = "write file=NAME,label=NAME,attribute=NAME,split=NAME"
+            raise UsageError(f"columns are {args.columns!r}; {write}; several attributes are --attribute NAME,NAME")
         options["columns"] = tuple((name.strip(), column.strip()) for name, _, column in pairs)
     return options
 
@@ -189,7 +193,8 @@ def audit_answers(args: argparse.Namespace) -> int:
     if args.predictions and "broken" in how:
         raise UsageError("--leave-out-broken is for --model; of a table of predictions, no image is opened")
     answers, what = (args.predictions, "predictions") if args.predictions else (args.model, "model")
-    described = {"data": folder.resolve(), what: answers.resolve(), "split": args.split, **how}
+    named = how | ({"attribute": args.attribute} if args.attribute else {})
+    described = {"data": folder.resolve(), what: answers.resolve(), "split": args.split, **named}
     facts, table = {name: str(value) for name, value in described.items()}, None
     if args.out:
         report.check(args.out, facts)
@@ -200,8 +205,8 @@ def audit_answers(args: argparse.Namespace) -> int:
             found, table = trained.audit_trained(folder, answers, split=args.split, **how)
     if args.positive:
         choice("--positive", args.positive, found.label_names)
-    n, labels, attributes = found.counts.sum(), len(found.label_names), len(found.attribute_names)
-    print(f"{answers}, {args.split}: {n:,} predictions, {labels} labels × {attributes} attributes\n")
+    n, labels, attributes = found.counts.sum(), len(found.label_names), in_words(found.attribute_names)
+    print(f"{answers}, {args.split}: {n:,} predictions, {labels} labels × {attributes}\n")
     print(report.text(found, args.positive))
     if args.out:
         print(f"\nwritten: {', '.join(map(str, report.write(args.out, found, facts, args.positive, table)))}")

@@ -17,12 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .checks import LARGEST, grouped, kind_of, network, whole
 from .contexts import evaluating, threads_for
 from .data import GroupedData
+from .data.columns import apart, merged
 from .shares import Z95 as Z95
 from .shares import Share as Share
 from .shares import weighted as weighted
@@ -156,6 +158,19 @@ class GroupReport:
     def few_shot(self) -> Share:
         """Labels with fewer than 20 training samples."""
         return self._shot(0, 19, "few-shot")
+
+    def by_attribute(self) -> dict[str, GroupReport]:
+        """Where several attributes were crossed, the report of each, {"sex": ..., "age": ...}, summed over the others:
+        a sample counts in a group of each, so these groups overlap. {} where there is one attribute."""
+        labels, groups, found = len(self.label_names), len(self.n), {}
+        for column, (names, places) in apart(self.attribute_names).items():
+
+            def of(counts: tuple[int, ...], places: list[int] = places) -> tuple[int, ...]:
+                return tuple(merged(np.reshape(counts, (labels, -1)).T, places).T.flatten().tolist())
+
+            trained = of(self.train_n) if self.train_n and len(self.train_n) == groups else self.train_n
+            found[column] = GroupReport(of(self.correct), of(self.n), self.label_names, names, trained)
+        return found
 
     def table(self) -> pd.DataFrame:
         """Data frame with one row per group: label, attribute, group, n, correct, accuracy, low, high."""

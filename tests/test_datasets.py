@@ -226,7 +226,7 @@ class Endless(IterableDataset):
         (
             lambda: from_dataset(Photos(), attributes=dict.fromkeys(range(12))),
             TypeError,
-            "attributes is .*dict.*give a lis",
+            r"attributes\[0\] is None; give a list with one value",
         ),
         (
             lambda: from_dataset(Photos(), attributes=set(range(12))),

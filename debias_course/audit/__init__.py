@@ -4,6 +4,7 @@ that fairness is measured by, each with an interval.
     found = audit(model, data)                  a network, on data with attributes
     found = count(labels, attributes, predictions, label_names, attribute_names)        anybody's answers
     found.report, found.gaps, found.calibration
+    found.by_attribute()                        of several attributes that were crossed, the same of each
 
 For a label y against all others (a prediction ŷ, an attribute a):
 
@@ -31,6 +32,7 @@ import numpy as np
 
 from ..checks import choice
 from ..data import GroupedData
+from ..data.columns import apart, merged
 from ..data.grouped import group_names
 from ..evaluation import Z95, GroupReport, predict
 
@@ -99,6 +101,19 @@ class Audit:
         right = self.counts.diagonal(axis1=1, axis2=2).T.flatten()
         n = self.counts.sum(2).T.flatten()
         return GroupReport(tuple(map(int, right)), tuple(map(int, n)), self.label_names, self.attribute_names)
+
+    def by_attribute(self) -> dict[str, Audit]:
+        """Where several attributes were crossed, the audit of each, {"sex": ..., "age": ...}, over all values of the
+        others; {} where there is one attribute. The intervals of its gaps hold for that attribute, not for all."""
+        found = {}
+        for column, (names, places) in apart(self.attribute_names).items():
+            sure = None
+            if self.confidence is not None:
+                both = [np.stack(each) for each in self.confidence]  # [2, n] of each combination
+                of = ([b for b, at in zip(both, places) if at == value] for value in range(len(names)))
+                sure = tuple((rows[0], rows[1]) for rows in map(np.hstack, of))
+            found[column] = Audit(merged(self.counts, places), self.label_names, names, sure)
+        return found
 
     def gaps(self, positive: str | None = None) -> pd.DataFrame:
         """Data frame with a row per measure and label: measure, label, gap, low, high, and for the attributes with the

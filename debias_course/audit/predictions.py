@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ def audit_predictions(
     split: str = "test",
     columns: Mapping[str, str] | None = None,
     label: str | None = None,
-    attribute: str | None = None,
+    attribute: str | Sequence[str] | None = None,
 ) -> Audit:
     """Count the predictions for the images of one split ("train", "validation", "test", or "all"). Only the two tables
     are read, and no image. `columns`, `label` and `attribute` are those of `image_folder`. FolderError and
@@ -69,6 +69,8 @@ def audit_predictions(
     table = read_table(folder, columns=columns, label=label, attribute=attribute, needed=needed)
     if table.problems:
         raise FolderError(table.path, table.problems)
+    if split == "all" and table.unknown_in_train:
+        raise ValueError("the attribute is not known in train; audit one of the other splits, 'validation' or 'test'")
     rows = in_split(table, split)
     try:
         frame = read_csv(path)
@@ -79,8 +81,8 @@ def audit_predictions(
         predicted, sure, problems = _answers(given, table)
     if problems:
         raise PredictionsError(path, problems)
-    labels, attributes = (rows[name].to_numpy() for name in ("label", "attribute"))
-    return count(labels, attributes, predicted, table.label_names, table.attribute_names, confidence=sure)
+    attributes, names = table.attributes(rows)
+    return count(rows["label"].to_numpy(), attributes, predicted, table.label_names, names, confidence=sure)
 
 
 def _column(frame: pd.DataFrame, what: str, *first: str) -> str | None:

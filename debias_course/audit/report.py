@@ -6,13 +6,16 @@ groups.csv        a row per group: samples, right answers, accuracy with its int
 gaps.csv          a row per measure and label: the gap with its interval, and between which attributes
 calibration.csv   a row per attribute, where the predictions came with probabilities
 predictions.csv   what a model answered, a row per image, as `audit_predictions` reads it
+
+Where several attributes were crossed, tables have rows for the combinations and for each attribute; their column `by`
+says which.
 """
 
 from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +59,34 @@ def text(found: Audit, positive: str | None = None) -> str:
     ]
     if found.confidence is not None:
         parts.append(calibration(found).to_string(index=False))
-    return "\n\n".join([*parts, textwrap.fill(INTERVALS, 110)])
+    for name, each in found.by_attribute().items():
+        gaps = each.gaps(positive)
+        alone = "It is the same for all, so there are no gaps."
+        between = alone if gaps["gap"].isna().all() else largest(gaps).to_string(index=False)
+        parts.append(f"by {name}:\n{worst_groups(each).to_string(index=False)}\n\n{between}")
+    return "\n\n".join([*parts, textwrap.fill(intervals(found), 110)])
+
+
+def intervals(found: Audit) -> str:
+    """What the intervals hold for."""
+    several = list(found.by_attribute())
+    if not several:
+        return INTERVALS
+    return f"""{INTERVALS} There are {len(several) + 1} families of gaps: those of combinations, and those of each of
+{", ".join(several)}. The intervals of one family hold at once with 95 %, and not those of all: the more families, the
+likelier that one of them misses its gap. Every sample counts in each family, so they tell the same in part."""
+
+
+def by_family(found: Audit, table: Callable[[Audit], pd.DataFrame]) -> pd.DataFrame:
+    """The tables of combinations and of each attribute below each other, with a first column `by` that says which;
+    where there is one attribute, its table."""
+    import pandas as pd
+
+    several = found.by_attribute()
+    if not several:
+        return table(found)
+    families = {" & ".join(several): table(found), **{name: table(each) for name, each in several.items()}}
+    return pd.concat(families, names=["by"]).reset_index("by").reset_index(drop=True)
 
 
 def averages(found: Audit) -> str:
@@ -142,16 +172,17 @@ def page(found: Audit, configuration: Mapping[str, Any], positive: str | None = 
     """The whole audit as one page."""
     figure = picture(found, positive)
     shown = pages.image(figures.png(figure), figures.alt_text(figure))
-    note = f"<p>{pages.lines(INTERVALS)}</p>"
+    note = f"<p>{pages.lines(intervals(found))}</p>"
     gaps = found.gaps(positive)
+    shown_gaps = by_family(found, lambda each: readable(each.gaps(positive)))
     words = pages.facts(MEASURES)
     sections = {
         "For whom it fails": f"<p>{pages.lines(averages(found))}</p>{shown}{note}",
-        "Groups, the worst first": pages.table(worst_groups(found, None)),
-        "Gaps": f"<p>{ALONE}</p>" if gaps["gap"].isna().all() else pages.table(readable(gaps)) + words,
+        "Groups, the worst first": pages.table(by_family(found, lambda each: worst_groups(each, None))),
+        "Gaps": f"<p>{ALONE}</p>" if gaps["gap"].isna().all() else pages.table(shown_gaps) + words,
     }
     if found.confidence is not None:
-        sections["Calibration"] = pages.table(calibration(found))
+        sections["Calibration"] = pages.table(by_family(found, calibration))
     sections["What was audited"] = pages.facts({**configuration, "debias_course": __version__})
     return pages.page("Audit of predictions", sections)
 
@@ -191,12 +222,12 @@ def write(
     check(folder, configuration)
     contents = {
         FACTS: pages.as_json(configuration),
-        "groups.csv": pages.csv(found.report.table()),
-        "gaps.csv": pages.csv(found.gaps(positive)),
+        "groups.csv": pages.csv(by_family(found, lambda each: each.report.table())),
+        "gaps.csv": pages.csv(by_family(found, lambda each: each.gaps(positive))),
         "audit.html": page(found, configuration, positive).encode(),
     }
     if found.confidence is not None:
-        contents["calibration.csv"] = pages.csv(found.calibration)
+        contents["calibration.csv"] = pages.csv(by_family(found, lambda each: each.calibration))
     if predictions is not None:
         contents[ANSWERS] = predictions.to_csv(index=False).encode()  # to be read again, as it is
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from .changes import mislabel as mislabel
 from .changes import smooth_labels as smooth_labels
 from .changes import soften as soften
 from .changes import weigh as weigh
+from .columns import cross_attributes as cross_attributes
 from .datasets import from_dataset as from_dataset
 from .datasets import from_datasets as from_datasets
 from .digits import load_digits as load_digits

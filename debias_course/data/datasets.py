@@ -2,27 +2,30 @@
 
     mine = from_dataset(photos, attributes=sites)            items (image, label), and a value per item
     mine = from_dataset(birds, attribute=2)                  items (image, label, place)
+    mine = from_dataset(faces, attribute=(2, 3))             items (image, label, sex, age): the two are crossed
     mine = from_dataset(faces, label="smiles", attribute="sex")      items {"image": ..., "smiles": ..., "sex": ...}
     splits = from_datasets(train, validation, test, attribute=2)     one grid of groups for all three
 
-`Subset` and `ConcatDataset` are datasets; of a `DataLoader` its dataset is taken, and batches, order and workers are
-not. A transform that draws at random is drawn once. Images are PIL's, uint8 arrays [H, W] or [H, W, C], or tensors as
-`GroupedData` takes them, all of one size; with a window, they may have more bits. For more than memory holds,
-`image_folder` reads images from disk.
+Where the attribute is known in validation and test only, it is None for every item of train, or attributes=(None,
+values, values). `Subset` and `ConcatDataset` are datasets; of a `DataLoader` its dataset is taken, and batches, order
+and workers are not. A transform that draws at random is drawn once. Images are PIL's, uint8 arrays [H, W] or [H, W, C],
+or tensors as `GroupedData` takes them, all of one size; with a window, they may have more bits. For more
+than memory holds, `image_folder` reads images from disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import kind_of, number, shown
-from .grouped import PARTS, UNKNOWN, GroupedData
-from .metadata import codes
+from ..checks import kind_of, number
+from .attributes import beside, coded, of_parts, places, value_of
+from .columns import listed, plain
+from .grouped import PARTS, GroupedData
 from .pixels import FEW_BITS, Window, as_bytes, checked_window, shades
 from .splits import Splits
 
@@ -38,8 +41,8 @@ def from_dataset(
     *,
     image: int | str = 0,
     label: int | str = 1,
-    attribute: int | str | None = None,
-    attributes: Sequence[Any] | None = None,
+    attribute: int | str | Sequence[int | str] | None = None,
+    attributes: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
     label_names: Sequence[str] | None = None,
     attribute_names: Sequence[str] | None = None,
     memory: float = 2**30,
@@ -47,8 +50,9 @@ def from_dataset(
 ) -> GroupedData:
     """The items of one dataset.
 
-    image, label, attribute  place in the tuple, or key of the dict, of each; without an attribute, groups are labels
-    attributes               instead, one value for each item
+    image, label, attribute  place in the tuple, or key of the dict, of each; without an attribute, groups are labels,
+                             and several, such as (2, 3) or ("sex", "age"), are crossed: each combination is a value
+    attributes               instead, one value for each item, or several columns, such as {"sex": ..., "age": ...}
     label_names, attribute_names  of the numbers 0, 1, ...; by default the dataset's `classes`, or the values themselves
     memory                   bytes that the images may take
     window                   (low, high): the values of pixels that become black and white, as of `image_folder`, where
@@ -66,16 +70,17 @@ def from_datasets(
     validation: Dataset | DataLoader,
     test: Dataset | DataLoader,
     *,
-    attributes: tuple[Sequence[Any], Sequence[Any], Sequence[Any]] | None = None,
+    attributes: Sequence[Sequence[Any] | Mapping[str, Sequence[Any]] | None] | None = None,
     image: int | str = 0,
     label: int | str = 1,
-    attribute: int | str | None = None,
+    attribute: int | str | Sequence[int | str] | None = None,
     label_names: Sequence[str] | None = None,
     attribute_names: Sequence[str] | None = None,
     memory: float = 2**30,
     window: Sequence[float] | None = None,
 ) -> Splits:
-    """Three datasets, with one grid of groups; as `from_dataset`, and `attributes` has a sequence for each."""
+    """Three datasets, with one grid of groups; as `from_dataset`, and `attributes` has a sequence for each, or None for
+    train where it is not known there."""
     if attributes is not None and len(attributes) != len(PARTS):
         raise ValueError(f"attributes has {len(attributes)} parts; give one sequence each for {', '.join(PARTS)}")
     named = dict(label_names=label_names, attribute_names=attribute_names)
@@ -87,32 +92,29 @@ def from_datasets(
 def _grouped(
     parts: Mapping[str, Any],
     where: Mapping[str, Any],
-    attributes: Mapping[str, Sequence[Any] | None],
+    attributes: Mapping[str, Any],
     named: Mapping[str, Sequence[str] | None],
     memory: float,
     window: Sequence[float] | None,
 ) -> dict[str, GroupedData]:
     number("memory", memory, 0)
     ends = checked_window(window)
-    if where["attribute"] is not None and where["attribute"] == where["label"]:
+    wanted = places(where["attribute"])
+    if where["label"] in wanted.values():
         raise ValueError(f"label and attribute are both read from {where['label']!r}; name another one for one of them")
     datasets = {name: _map_style(name, each) for name, each in parts.items()}
     images, labels, kinds = {}, {}, {}
     for name, dataset in datasets.items():
-        images[name], labels[name], kinds[name] = _items(name, dataset, where, memory, ends)
-        if (given := attributes[name]) is not None:
-            given = _listed("attributes", given)
-            if where["attribute"] is not None or len(given) != len(dataset):
-                what = "name the attribute of the items, or give attributes: one value for each item, and not both"
-                raise ValueError(f"{name} has {len(dataset):,} items and {len(given):,} attributes; {what}")
-            kinds[name] = [_plain(each) for each in given]
-    names = {what: None if given is None else _listed(what, given) for what, given in named.items()}
-    label_codes, label_names = _coded("label", labels, names["label_names"] or _classes(datasets, labels))
-    attribute_codes, attribute_names = _coded("attribute", kinds, names["attribute_names"])
-    return {
-        name: GroupedData(images[name], label_codes[name], attribute_codes[name], label_names, attribute_names)
-        for name in datasets
-    }
+        images[name], labels[name], kinds[name] = _items(name, dataset, dict(where, attribute=wanted), memory, ends)
+        if attributes[name] is not None:
+            kinds[name] = beside(name, len(dataset), attributes[name], bool(wanted))
+    names = {what: None if given is None else listed(what, given) for what, given in named.items()}
+    label_codes, label_names = coded("label", labels, names["label_names"] or _classes(datasets, labels))
+    attributes = of_parts(kinds, {name: len(each) for name, each in labels.items()}, names["attribute_names"])
+    found = {}
+    for name, (numbers, attribute_names) in attributes.items():
+        found[name] = GroupedData(images[name], label_codes[name], numbers, label_names, attribute_names)
+    return {name: found[name] for name in datasets}
 
 
 def _map_style(name: str, dataset: Any) -> Any:
@@ -131,10 +133,12 @@ def _map_style(name: str, dataset: Any) -> Any:
 
 def _items(
     name: str, dataset: Any, where: Mapping[str, Any], memory: float, window: Window | None
-) -> tuple[Tensor, list[Any], list[Any]]:
-    """Images [N, ...], labels and attributes of all items."""
+) -> tuple[Tensor, list[Any], dict[str, list[Any]]]:
+    """Images [N, ...], labels and attributes of all items; these by column, {} where none are known: in train, they may
+    be None for all."""
     images: Tensor | None = None
-    labels, attributes = [], []
+    labels: list[Any] = []
+    attributes: dict[str, list[Any]] = {column: [] for column in where["attribute"]}
     for i in range(len(dataset)):
         try:
             item = dataset[i]
@@ -143,9 +147,9 @@ def _items(
             raise ValueError(f"item {i} of {name} cannot be had ({what}); {GIVE}") from error
         try:
             image = _tensor(_in_window(_part(item, where["image"]), window))
-            labels.append(_plain(_part(item, where["label"])))
-            wanted = where["attribute"]
-            attributes.append(UNKNOWN if wanted is None else _plain(_part(item, wanted)))
+            labels.append(plain(_part(item, where["label"])))
+            for column, place in where["attribute"].items():
+                attributes[column].append(value_of(name, _part(item, place)))
         except (LookupError, TypeError, ValueError) as error:
             raise ValueError(f"item {i} of {name}: {error.args[0] if error.args else error}") from error
         if images is None:
@@ -214,34 +218,6 @@ def _tensor(image: Any) -> Tensor:
     raise TypeError(f"its image is {kind_of(image)} ({array.dtype}); give PIL images, uint8 arrays or tensors")
 
 
-def _plain(value: Any) -> Hashable:
-    """A label or an attribute as a text or a number."""
-    if hasattr(value, "item") and getattr(value, "size", 1) != 0:
-        try:
-            value = value.item()
-        except (ValueError, RuntimeError):
-            pass
-    if isinstance(value, (str, bool, int)) or isinstance(value, float) and value == value:
-        return int(value) if isinstance(value, bool) else value
-    raise TypeError(
-        f"a label or an attribute is {shown(value)}; give a text or a number for each item: take apart in the dataset "
-        "what holds several, and one-hot labels by argmax()"
-    )
-
-
-def _listed(name: str, given: Any) -> list[Any]:
-    """A list, an array, a tensor or a column as a list."""
-    if isinstance(given, Mapping) and name.endswith("names"):
-        given = [given[number] for number in sorted(given)]  # id2label
-    if (
-        isinstance(given, (str, Mapping, set, frozenset))
-        or not hasattr(given, "__len__")
-        or getattr(given, "ndim", 1) != 1
-    ):
-        raise TypeError(f"{name} is {kind_of(given)}; give a list with one value for each, in their order")
-    return list(given)
-
-
 def _classes(datasets: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -> Sequence[str] | None:
     """The names of labels that torchvision's datasets bring along, where all labels are numbers of them."""
     for inner in (each for dataset in datasets.values() for each in _inner(dataset)):
@@ -259,28 +235,3 @@ def _inner(dataset: Any) -> Iterator[Any]:
     for each in [getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())]:
         if each is not None:
             yield from _inner(each)
-
-
-def _coded(
-    what: str, parts: Mapping[str, Sequence[Any]], names: Sequence[str] | None
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Values as numbers from 0, and their names."""
-    import pandas as pd
-
-    every = [value for part in parts.values() for value in part]
-    if names is None and any(isinstance(value, float) and not value.is_integer() for value in every):
-        raise ValueError(
-            f"the {what} is measured, such as {every[0]!r}, and not one of a few: put the numbers into bins"
-        )
-    if names is None:
-        found, known = codes(pd.Series([str(value) for value in every]), what)
-    else:
-        known = tuple(names)
-        places = dict(zip(known, range(len(known)))) | dict(zip(range(len(known)), range(len(known))))
-        found = np.array([places.get(value, -1) for value in every])
-    if (found < 0).any():
-        odd = every[int((found < 0).argmax())]
-        of = f"one of the names {shown(known)}, nor a number of them" if names is not None else "a name or a number"
-        raise ValueError(f"a value of the {what} is {odd!r}, which is not {of}")
-    sizes = [len(part) for part in parts.values()]
-    return dict(zip(parts, torch.from_numpy(found).long().split(sizes))), known

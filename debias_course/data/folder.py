@@ -25,8 +25,9 @@ a tree of folders, as torchvision's ImageFolder reads it
     train/cat/1.jpg a file of train, val or test and of a label; the attribute is unknown, and one for all
 
 columns=dict(file="path", label="diagnosis", attribute="scanner", split="fold") reads a metadata.csv with these names.
-attribute="" says that none is known. Labels and attributes are text, which becomes their name ("landbird"), or numbers
-("y=0"); both are sorted.
+attribute="" says that none is known. A column that is empty for all of train, and nowhere else, is an attribute that is
+known in validation and test only: one chooses by the worst group, and trains without groups. Labels and attributes are
+text, which becomes their name ("landbird"), or numbers ("y=0"); both are sorted.
 
     print(inspect_folder("waterbirds"))
     data = image_folder("waterbirds", size=64)
@@ -50,7 +51,7 @@ import torch
 
 from ..cache import cache_folder, keep
 from ..checks import choice, number, whole
-from .folder_report import GROUPS_ARE_LABELS, FolderReport
+from .folder_report import GROUPS_ARE_LABELS, UNKNOWN_IN_TRAIN, FolderReport
 from .grouped import PARTS, GroupedData
 from .metadata import Table, in_split, read_table
 from .paths import lead_out
@@ -68,7 +69,7 @@ def _read(
     size: int,
     columns: Mapping[str, str] | None,
     label: str | None,
-    attribute: str | None,
+    attribute: str | Sequence[str] | None,
     memory: float,
     workers: int | None,
     window: Sequence[float] | None,
@@ -149,7 +150,7 @@ def inspect_folder(
     size: int = 64,
     columns: Mapping[str, str] | None = None,
     label: str | None = None,
-    attribute: str | None = None,
+    attribute: str | Sequence[str] | None = None,
     memory: float = 2**30,
     workers: int | None = None,
     window: Sequence[float] | None = None,
@@ -167,7 +168,7 @@ def image_folder(
     size: int = 64,
     columns: Mapping[str, str] | None = None,
     label: str | None = None,
-    attribute: str | None = None,
+    attribute: str | Sequence[str] | None = None,
     memory: float = 2**30,
     broken: str = "refuse",
     workers: int | None = None,
@@ -178,7 +179,8 @@ def image_folder(
 
     size       pixels: the shorter side is brought to it, and the square in the middle kept
     columns    names of the columns for file, label, attribute and split, where they are others than the layout's
-    label, attribute  the same for these two, such as label="Blond_Hair", attribute="Male"
+    label, attribute  the same for these two, such as label="Blond_Hair", attribute="Male"; several attributes, such as
+               attribute=("Male", "Young"), are crossed: each combination that occurs is a value of one attribute
     memory     bytes that the images may take, 3·size² each, or size² where they are grey; what takes more is read from
                disk batch by batch
     broken     "refuse" files that are missing or cannot be decoded, or "leave out" and warn; or "on demand": images
@@ -198,7 +200,7 @@ def image_folder(
     report, images = _decoded(report, workers, untried=broken == "on demand")
     _judge(report.table, broken)
     for note in report.notes:
-        if "but are tested" in note or note == GROUPS_ARE_LABELS:
+        if "but are tested" in note or note in (GROUPS_ARE_LABELS, UNKNOWN_IN_TRAIN):
             warnings.warn(note, stacklevel=2)
     return Splits(*(_part(report, split, pixels, workers) for split, pixels in enumerate(images)))
 
@@ -248,8 +250,8 @@ def image_part(
 def _part(report: FolderReport, split: int, pixels: np.ndarray | None, workers: int | None) -> GroupedData:
     table = report.table
     part = table.rows[table.rows["split"] == split]
-    labels, attributes = (torch.tensor(part[name].to_numpy()) for name in ("label", "attribute"))
-    rest = (labels, attributes, table.label_names, table.attribute_names)
+    attributes, names = table.attributes(part)
+    rest = (torch.tensor(part["label"].to_numpy()), torch.tensor(attributes), table.label_names, names)
     if pixels is not None:
         return GroupedData(torch.from_numpy(pixels), *rest)
     files = compact(part["file"].to_numpy(dtype=object))
@@ -267,9 +269,16 @@ def folder_source(path: str | Path, **options: Any) -> Callable[..., Splits]:
     """`image_folder` as the `data` of a study: the same for every seed, read once in every process instead of
     being sent there. The folder is read now, so that problems come at once."""
     options["window"] = checked_window(options.get("window"))  # a tuple, which can be a key
-    known = tuple((name, tuple(v.items()) if isinstance(v, Mapping) else v) for name, v in sorted(options.items()))
+    known = _frozen(dict(sorted(options.items())))
     _load(path, known)
     return functools.partial(_reload, path=path, options=known)
+
+
+def _frozen(value: Any) -> Any:
+    """Options as values that can be hashed."""
+    if isinstance(value, Mapping):
+        return tuple((name, _frozen(each)) for name, each in value.items())
+    return tuple(value) if isinstance(value, list) else value
 
 
 @functools.lru_cache(maxsize=1)

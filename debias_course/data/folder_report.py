@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .grouped import PARTS, group_names
+from .columns import apart, in_words
+from .grouped import PARTS, UNKNOWN, group_names
 from .metadata import LAYOUTS, Table
 from .pixels import Pixels, ends
 from .problems import SHOWN, listed, remedy
@@ -21,6 +22,11 @@ GROUPS_ARE_LABELS = (
     "no attribute tells samples apart, so groups are labels: methods that balance groups balance the labels, and "
     "those that need an attribute refuse; what needs no group works (hard-mining, spectral-decoupling, ...)"
 )
+UNKNOWN_IN_TRAIN = (
+    "the attribute is known in validation and test, and of no sample of train: methods that read groups in training "
+    "refuse, and the worst group of validation can choose all the same (select='validation-worst-group')"
+)
+TINY = 10  # training samples, of which one cannot learn much
 WIDTHS = (64, 128, 224)  # pixels for which a report tells the memory
 
 
@@ -36,7 +42,8 @@ class FolderReport:
     @property
     def group_names(self) -> tuple[str, ...]:
         """ "label, attribute" for each group."""
-        return group_names(self.table.label_names, self.table.attribute_names)
+        unknown = (UNKNOWN,) if self.table.unknown_in_train else ()
+        return group_names(self.table.label_names, (*self.table.attribute_names, *unknown))
 
     @property
     def alone(self) -> bool:
@@ -45,8 +52,10 @@ class FolderReport:
 
     @property
     def counts(self) -> np.ndarray:
-        """Samples of each split, label and attribute, int [3, n_labels, n_attributes]."""
-        counts = np.zeros((3, len(self.table.label_names), len(self.table.attribute_names)), int)
+        """Samples of each split, label and attribute, int [3, n_labels, n_attributes]; where the attribute of train is
+        unknown, its samples have one more, the last."""
+        attributes = len(self.table.attribute_names) + self.table.unknown_in_train
+        counts = np.zeros((3, len(self.table.label_names), attributes), int)
         np.add.at(counts, tuple(self.table.rows[name].to_numpy() for name in ("split", "label", "attribute")), 1)
         return counts
 
@@ -61,7 +70,7 @@ class FolderReport:
     def shares(self) -> dict[str, tuple[str, float]]:
         """For each label: its most frequent attribute in training, and the share of its samples that have it."""
         return {
-            label: (self.table.attribute_names[row.argmax()], row.max() / row.sum())
+            label: ((*self.table.attribute_names, UNKNOWN)[row.argmax()], row.max() / row.sum())
             for label, row in zip(self.table.label_names, self.counts[0])
             if row.sum()
         }
@@ -79,19 +88,34 @@ class FolderReport:
     @property
     def notes(self) -> list[str]:
         """Sentences on the groups that cannot be learnt from."""
-        train, validation, test = self.counts.reshape(3, -1)
+        counts, t = self.counts, self.table
+        if t.unknown_in_train:  # any sample may be of any group
+            counts = np.concatenate([counts[:1, :, -1:].repeat(len(t.attribute_names), 2), counts[1:, :, :-1]])
+        train, validation, test = counts.reshape(3, -1)
         kinds = {
             "have no training sample, but are tested": (train == 0) & (test > 0),
             "have no training sample": (train == 0) & (test == 0) & (validation > 0),
             "have no sample at all": train + validation + test == 0,
             "are not tested": (train > 0) & (test == 0),
         }
-        named = {kind: [name for name, one in zip(self.group_names, which) if one] for kind, which in kinds.items()}
+        names = group_names(t.label_names, t.attribute_names)
+        named = {kind: [name for name, one in zip(names, which) if one] for kind, which in kinds.items()}
         return [
             f"{len(names)} of {len(train)} groups {kind}: {'; '.join(names[:5])}{'; ...' if len(names) > 5 else ''}"
             for kind, names in named.items()
             if names
-        ] + [GROUPS_ARE_LABELS] * self.alone
+        ] + [*([GROUPS_ARE_LABELS] * self.alone), *([UNKNOWN_IN_TRAIN] * t.unknown_in_train), *self._few]
+
+    @property
+    def _few(self) -> list[str]:
+        """A sentence on how many combinations of several attributes can hardly be learnt from."""
+        names, sizes = self.table.attribute_names, self.counts[0].sum(0)
+        if not apart(names) or self.table.unknown_in_train:
+            return []
+        few = [f"{name} ({n})" for name, n in zip(names, sizes) if n < TINY]
+        tiny = f": {'; '.join(few[:5])}{'; ...' if len(few) > 5 else ''}" if few else ""
+        what = f"{in_words(names)}: {int((sizes == 0).sum())} without a training sample"
+        return [f"{what}, {len(few)} with fewer than {TINY}{tiny}"]
 
     def takes(self, size: int) -> int:
         """Bytes of all images in memory, at `size` pixels."""
@@ -104,17 +128,23 @@ class FolderReport:
 
     @property
     def command(self) -> str:
-        """The comparison to begin with: methods that balance groups, where every group has a training sample."""
+        """The comparison to begin with: methods that balance groups, where every group has a training sample,
+        and those that find them, where the attribute of train is not known."""
+        t = self.table
         every = (self.counts[0] > 0).all() and not self.alone
         balancing = "erm,loss-reweighting,group-dro" if every else "erm,loss-reweighting(by=label)"
         methods = f"{balancing},hard-mining" if self.alone else balancing
-        words = ["debias-course", "compare", "--data", str(self.table.path), "--size", str(self.pixels.size)]
+        if t.unknown_in_train:
+            methods = "erm,just-train-twice(first_epochs=2),learning-from-failure"
+        words = ["debias-course", "compare", "--data", str(t.path), "--size", str(self.pixels.size)]
         words += ["--window", ends(self.pixels.window)] if self.pixels.window else []
         words += ["--grey"] * self.pixels.grey
-        if self.table.columns not in LAYOUTS:
-            named = {part: column for part, column in self.table.columns.items() if column}
+        if t.columns not in LAYOUTS:
+            named = {part: column for part, column in t.columns.items() if column and isinstance(column, str)}
             words += ["--columns", ",".join(f"{part}={column}" for part, column in named.items())]
-            words += ["--no-attribute"] * ("attribute" not in named)
+            words += ["--no-attribute"] * (not t.columns["attribute"])
+        if isinstance(t.columns["attribute"], tuple):
+            words += ["--attribute", ",".join(t.columns["attribute"])]
         return shlex.join([*words, "--methods", methods, "--model", "resnet18", "--epochs", "5", "--seeds", "3"])
 
     def text(self, most: int | None = SHOWN) -> str:
@@ -123,12 +153,12 @@ class FolderReport:
         goes = "; ".join(f"{label} goes with {a} in {share:.1%}" for label, (a, share) in self.shares.items())
         needs = ", ".join(f"{self.takes(s) / 1e9:.2f} GB at {s}" for s in sorted({size, *WIDTHS}))
         way = "are streamed from disk" if self.streams else "are kept in memory"
-        known = "no known attribute" if self.alone else f"{len(t.attribute_names)} attributes"
+        known = "no known attribute" if self.alone else in_words(t.attribute_names)
         with_what = f"in training, {goes}; Cramér's V {self.cramers_v:.3f}" if goes else "there is no training sample"
         lines = [
             f"{t.path}: {n:,} images, {len(t.label_names)} labels × {known}",
             f"\n{self.groups.to_string()}\n",
-            *([with_what] if not (goes and self.alone) else []),
+            *([with_what] if not (goes and self.alone or t.unknown_in_train) else []),
             *self.notes,
             *([f"in the window {ends(window)}, 256 shades are left from black to white"] if window else []),
             f"in memory, they take {needs} pixels; at {size} and up to {self.memory / 1e9:.2f} GB they {way}",

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..checks import folder, isa, shown
 from . import celeba
+from .columns import AND, MOST, codes, crossed, missing
 from .grouped import PARTS, UNKNOWN, group_names
 from .paths import file_names
 from .problems import FolderError, Problem, rows_with
@@ -29,24 +30,35 @@ SPLITS = {"0": 0, "1": 1, "2": 2, "train": 0, "training": 0, "val": 1, "valid": 
 WATERBIRDS = dict(file="img_filename", label="y", attribute="place", split="split")
 BALANCING = dict(file="filename", label="y", attribute="a", split="split")
 LAYOUTS = (WATERBIRDS, BALANCING, celeba.LAYOUT, TREE)
-MOST = 1000  # different labels or attributes; a column with more is something else
 
 
 class Table(NamedTuple):
     """The rows of a table that are in order, and what is wrong with the others.
 
     path, root  the folder, and the one in it from which file names count
-    columns     which column was read as file, label, attribute and split ("" for an attribute that is not known)
-    rows        data frame, by line of the table: file, and label, attribute, split as whole numbers
+    columns     which column was read as file, label, attribute and split ("" for an attribute that is not known, a
+                tuple for several, which are crossed)
+    rows        data frame, by line of the table: file, and label, attribute, split as whole numbers; an attribute that
+                is known in validation and test only is -1 in train
     """
 
     path: Path
     root: Path
-    columns: dict[str, str]
+    columns: dict[str, Any]
     rows: pd.DataFrame
     label_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
     problems: list[Problem]
+
+    @property
+    def unknown_in_train(self) -> bool:
+        """Whether the attribute is known in validation and test only."""
+        return bool((self.rows["attribute"] < 0).any())
+
+    def attributes(self, rows: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
+        """The attributes of the rows of one split, from 0, and their names."""
+        found = rows["attribute"].to_numpy()
+        return (found + 1, (UNKNOWN,)) if (found < 0).any() else (found, self.attribute_names)
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -74,7 +86,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     return frame[(frame != "").any(axis=1)].copy()
 
 
-def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, str], str, list[Problem]]:
+def _table(path: Path, chosen: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any], str, list[Problem]]:
     """The data frame, which of its columns is what, the folder in it that holds the images, and problems."""
     if not path.is_dir():
         what = f"{path} is a file; name its folder" if path.exists() else f"there is no folder {path}"
@@ -97,14 +109,20 @@ def _table(path: Path, chosen: dict[str, str]) -> tuple[pd.DataFrame, dict[str, 
         raise FileNotFoundError(f"{path} has no table of its images: put in {known} (see debias_course.data.folder)")
     if not columns["attribute"]:
         frame = frame.assign(**{"": UNKNOWN})
-    for part, other in itertools.combinations(columns, 2):
-        if columns[part] == columns[other]:
-            what = f"{part} and {other} are both read from column {columns[part]!r}; name another one"
+    read = [(part, column) for part, named in columns.items() for column in _each(named)]
+    for (part, column), (other, same) in itertools.combinations(read, 2):
+        if column == same:
+            what = f"{part} and {other} are both read from column {column!r}; name another one"
             raise FolderError(path, [Problem(None, f"{what} for one of them: columns=dict({other}=...)")])
-    absent = [part for part in columns if columns[part] not in frame]
+    absent = [_missing(name, part, column, frame.columns) for part, column in read if column not in frame]
     if absent:
-        raise FolderError(path, [Problem(None, _missing(name, part, columns[part], frame.columns)) for part in absent])
+        raise FolderError(path, [Problem(None, what) for what in absent])
     return frame, columns, inside, problems
+
+
+def _each(column: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that are read as one thing: several, of attributes that are crossed."""
+    return column if isinstance(column, tuple) else (column,)
 
 
 def _missing(name: str, part: str, column: str, known: Sequence[str]) -> str:
@@ -115,27 +133,8 @@ def _missing(name: str, part: str, column: str, known: Sequence[str]) -> str:
     return f"{name} has no column {column!r} for the {part}; {hint} there are {there}{none}"
 
 
-
-
-def codes(values: pd.Series, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Integers from 0 and the names they stand for, sorted: texts as they are, numbers as "column=number";
-    -1 where nothing stands."""
-    import pandas as pd
-
-    rows, different = pd.factorize(values)
-    texts = pd.Series(different)
-    empty = texts.isin(("", "nan", "NaN")).to_numpy()
-    numbers = pd.to_numeric(texts[~empty], errors="coerce")
-    numeric = np.isfinite(numbers.to_numpy(dtype=float)).all()
-    known, places = np.unique((numbers if numeric else texts[~empty]).to_numpy(), return_inverse=True)
-    codes = np.full(len(texts), -1)
-    codes[~empty] = places
-    names = (f"{column}={int(v) if v == int(v) else v}" for v in known) if numeric else map(str, known)
-    return codes[rows], tuple(names)
-
-
-def _chosen(columns: Any, label: Any, attribute: Any) -> dict[str, str]:
-    """The columns that the caller names, by what they are read as."""
+def _chosen(columns: Any, label: Any, attribute: Any) -> dict[str, Any]:
+    """The columns that the caller names, by what they are read as: a text, or a tuple of several attributes."""
     try:
         chosen = dict(columns or {})
     except (TypeError, ValueError) as error:
@@ -145,7 +144,14 @@ def _chosen(columns: Any, label: Any, attribute: Any) -> dict[str, str]:
     for part, name in chosen.items():
         if part not in WATERBIRDS:
             raise ValueError(f"columns names a {part!r}; name the columns of {', '.join(WATERBIRDS)}")
-        isa(f"the column of the {part}", name, str, "its name as a text")
+        several = part == "attribute" and isinstance(name, (list, tuple))
+        for each in name if several else [name]:
+            isa(f"the column of the {part}", each, str, "its name as a text")
+        if several:
+            chosen[part] = tuple(name) if len(name) > 1 else "".join(name)
+            if not name or not all(name) or len(set(name)) < len(name):
+                what = "name each column once, as in attribute=('sex', 'age')"
+                raise ValueError(f'attribute is {shown(name)}; {what}, or attribute="" where none is known')
     return chosen
 
 
@@ -154,7 +160,7 @@ def read_table(
     *,
     columns: Mapping[str, str] | None = None,
     label: str | None,
-    attribute: str | None,
+    attribute: str | Sequence[str] | None,
     needed: Collection[str] = PARTS,
 ) -> Table:
     """Read and check the table of a folder, which should have samples in the splits that are `needed`; FolderError
@@ -163,19 +169,20 @@ def read_table(
 
     path = folder("path", path).absolute()
     frame, columns, inside, problems = _table(path, _chosen(columns, label, attribute))
-    values = {part: frame[column].map(str.strip) for part, column in columns.items()}
+    values = {part: frame[columns[part]].map(str.strip) for part in ("file", "label", "split")}
+    kinds = {column: frame[column].map(str.strip) for column in _each(columns["attribute"])}
     files = file_names(values["file"], path / inside)
     known = {each: SPLITS.get(each.lower().removesuffix(".0")) for each in values["split"].unique()}
     splits = values["split"].map(known)
     labels, label_names = codes(values["label"], columns["label"])
-    attributes, attribute_names = codes(values["attribute"], columns["attribute"])
+    attributes, attribute_names, unknown = _attributes(path, kinds, splits == 0)
     checks = [
         (values["file"], values["file"] == "", "the file name is empty"),
         (values["file"], files.str.match(r"/|[A-Za-z]:|\.\.(?:/|$)"), "{} leaves the folder"),
         (values["file"], files.duplicated() & (values["file"] != ""), "{} stands there twice"),
         (values["split"], splits.isna(), "split {} is none of 0 (train), 1 (validation), 2 (test)"),
         (values["label"], labels < 0, f"the label {columns['label']!r} is empty"),
-        (values["attribute"], attributes < 0, f"the attribute {columns['attribute']!r} is empty"),
+        *((each, missing(each) & ~unknown, f"the attribute {column!r} is empty") for column, each in kinds.items()),
     ]
     problems += [problem for column, mask, text in checks for problem in rows_with(column, mask, text)]
     for split, name in enumerate(() if splits.isna().any() else PARTS):
@@ -186,10 +193,10 @@ def read_table(
     for part, names in ("label", label_names), ("attribute", attribute_names):
         if not (2 if part == "label" else 1) <= len(names) <= MOST:
             has = f"{len(names):,} different values" if len(names) != 1 else f"one value only ({names[0]})"
-            what = f"column {columns[part]!r} has {has}, which is no {part}; choose another one"
+            what = f"column {AND.join(_each(columns[part]))!r} has {has}, which is no {part}; choose another one"
             raise FolderError(path, [Problem(None, what), *problems])
     try:
-        group_names(label_names, attribute_names)
+        group_names(label_names, (*attribute_names, *([UNKNOWN] if unknown.any() else ())))
     except ValueError as error:
         raise FolderError(path, [Problem(None, str(error)), *problems]) from error
     rows = pd.DataFrame(dict(file=files, label=labels, attribute=attributes, split=splits))
@@ -200,3 +207,20 @@ def read_table(
 def in_split(table: Table, split: str) -> pd.DataFrame:
     """The rows of one split, or of "all"."""
     return table.rows if split == "all" else table.rows[table.rows["split"] == PARTS.index(split)]
+
+
+def _attributes(
+    path: Path, kinds: Mapping[str, pd.Series], train: pd.Series
+) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
+    """The attribute of each row, of several columns the combination, from 0, or -1; their names; and the rows in which
+    it need not be known, bool [N]: those of train, where all of them are empty and no row of the other splits is."""
+    try:
+        ((column, values), *others) = kinds.items()
+        found, names = crossed(kinds) if others else codes(values, column)
+    except ValueError as error:
+        raise FolderError(path, [Problem(None, str(error))]) from error
+    empty = np.stack([missing(each) for each in kinds.values()])
+    known = ~np.asarray(empty.any(0))
+    of_train = train.to_numpy()
+    unknown = bool(empty[:, of_train].all() and known[~of_train].all() and known.any())
+    return found, names, of_train & unknown

@@ -87,6 +87,7 @@ def _facts(run: Run, report: GroupReport, described: Mapping[str, Any]) -> dict[
     tested: dict[str, Share] = dict(
         overall=report.overall, group_balanced=report.group_balanced, worst_group=report.worst_group
     )
+    tested |= {f"worst_group by {name}": each.worst_group for name, each in report.by_attribute().items()}
     return dict(
         configuration=dict(described),
         method=repr(run.method),
