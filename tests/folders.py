@@ -48,3 +48,13 @@ def celeba(folder, n=40):
     partition = pd.DataFrame(dict(image_id=names, partition=split))
     partition.to_csv(folder / "list_eval_partition.csv", index=False)
     return partition
+
+
+def as_text(folder):
+    """CelebA's tables as its authors give them, instead of the CSV files."""
+    attributes, partition = (pd.read_csv(folder / f"list_{name}.csv") for name in ("attr_celeba", "eval_partition"))
+    names, lines = " ".join(attributes.columns[1:]), attributes.to_string(header=False, index=False)
+    (folder / "list_attr_celeba.txt").write_text(f"{len(attributes)}\n{names} \n{lines}\n")
+    (folder / "list_eval_partition.txt").write_text(partition.to_csv(sep=" ", header=False, index=False))
+    for name in ("attr_celeba", "eval_partition"):
+        (folder / f"list_{name}.csv").unlink()

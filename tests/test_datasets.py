@@ -157,7 +157,7 @@ GOOD = np.zeros((5, 4, 3), np.uint8)
             r"mode RGBA; convert it in the dataset",
         ),
         (("photo.jpg", "ill", "A"), "item 3 of dataset: its image is .*; give PIL images, uint8 arrays or tensors"),
-        ((GOOD, None, "A"), "item 3 of dataset: a label or an attribute is None; give a text or a number"),
+        ((GOOD, "ill", None), "item 3 of dataset: a label or an attribute is None; give a text or a number"),
         ((GOOD, torch.tensor([1.0, 0.0]), "A"), "item 3 of dataset: a label or an attribute is .*; give a text or a"),
         ((GOOD, float("nan"), "A"), "item 3 of dataset: a label or an attribute is nan"),
         ((GOOD, "ill", ""), "a value of the attribute is '', which is not a name or a number"),

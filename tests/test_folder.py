@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from folders import SIDE, celeba, make, problems
+from folders import SIDE, as_text, celeba, make, problems
 from PIL import Image
 
 from debias_course import evaluate, models, train
@@ -64,16 +64,6 @@ def test_the_celeba_layout(tmp_path):
     assert [str(p) for p in problems(tmp_path).problems] == [
         "row 2: split '' is none of 0 (train), 1 (validation), 2 (test)"
     ]
-
-
-def as_text(folder):
-    """CelebA's tables as its authors give them, instead of the CSV files."""
-    attributes, partition = (pd.read_csv(folder / f"list_{name}.csv") for name in ("attr_celeba", "eval_partition"))
-    names, lines = " ".join(attributes.columns[1:]), attributes.to_string(header=False, index=False)
-    (folder / "list_attr_celeba.txt").write_text(f"{len(attributes)}\n{names} \n{lines}\n")
-    (folder / "list_eval_partition.txt").write_text(partition.to_csv(sep=" ", header=False, index=False))
-    for name in ("attr_celeba", "eval_partition"):
-        (folder / f"list_{name}.csv").unlink()
 
 
 def test_the_tables_of_celebas_authors(tmp_path):

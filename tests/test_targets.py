@@ -1,15 +1,30 @@
 """Sample weights, soft labels, label smoothing, and samples without a label."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from folders import SIDE, make, problems
 
-from debias_course import evaluate, models, study, train
+from debias_course import cli, evaluate, models, study, train
 from debias_course.comparison import compare
-from debias_course.data import GroupedData, Splits, mislabel, smooth_labels, soften, toys, weigh
+from debias_course.data import (
+    GroupedData,
+    Splits,
+    colored_digits,
+    from_dataset,
+    from_datasets,
+    image_folder,
+    inspect_folder,
+    mislabel,
+    smooth_labels,
+    soften,
+    toys,
+    weigh,
+)
 from debias_course.methods import DANN, ERM, METHODS, GroupDRO, LossReweighting, Unsuitable
 from debias_course.methods.group_dro import group_means
 
@@ -190,3 +205,77 @@ def test_what_cannot_do_without_labels_says_so():
             train(models.mlp(DATA), lost, method)
     with pytest.raises(TypeError, match="targets"):
         GroupedData(DATA.inputs, DATA.labels, DATA.attributes, DATA.label_names, DATA.attribute_names, targets=[1])
+
+
+def test_items_may_have_no_label():
+    images = torch.arange(8, dtype=torch.uint8)[:, None, None, None].expand(8, 1, 2, 2)
+    items = [(images[i], None if i > 5 else "ab"[i % 2], i % 3) for i in range(8)]
+    found = from_dataset(items, attribute=2)
+    assert found.labels.tolist() == [0, 1, 0, 1, 0, 1, -1, -1] and found.label_names == ("a", "b")
+    numbered = from_dataset([(a, b and "ab".index(b), c) for a, b, c in items], attribute=2, label_names=("x", "y"))
+    assert numbered.labels.tolist() == found.labels.tolist() and numbered.label_names == ("x", "y")
+    with pytest.raises(ValueError, match="no item has a label; give one at least to some"):
+        from_dataset([(a, None, c) for a, _, c in items], attribute=2)
+    with pytest.raises(ValueError, match="2 samples of test have no label"):
+        from_datasets(items[:4], items[4:6], items[6:], attribute=2)
+
+
+TRAIN = [i // 4 % 5 < 3 for i in range(60)]  # of the folder that `make` makes
+PLACE_1 = [here and i // 2 % 2 == 1 for i, here in enumerate(TRAIN)]
+
+
+def labels(without):
+    return ["" if each else i % 2 for i, each in enumerate(without)]
+
+
+def test_a_domain_of_a_folder_may_have_no_labels(tmp_path):
+    """Its labels can be anything to DANN, and the report says what they are to others."""
+    make(tmp_path, y=labels(PLACE_1))
+    report = inspect_folder(tmp_path, size=SIDE)
+    assert "18 images of train have no label, all of place=1: DANN adapts to them, and methods" in str(report)
+    assert report.counts.sum() == 42 and "--methods 'dann,dann(sampling=domains)'" in report.command
+    with pytest.warns(UserWarning, match="18 images of train have no label"):
+        splits = image_folder(tmp_path, size=SIDE)
+    assert splits.train.unlabelled == 18 and set(splits.train.attributes[splits.train.labels < 0].tolist()) == {1}
+    with pytest.raises(Unsuitable, match="18 of 36 training samples have no label, and ERM as it is set needs one"):
+        train(models.linear(splits.train), splits.train)
+
+
+@pytest.mark.parametrize(
+    "without, rows",
+    [
+        ([each and i > 5 for i, each in enumerate(PLACE_1)], 16),  # two of the domain have one
+        ([i // 2 % 2 == 1 for i in range(60)], 30),  # test lacks them, too
+        (TRAIN, 36),  # nothing to learn from
+    ],
+)
+def test_labels_that_are_missing_here_and_there_stay_a_problem(tmp_path, without, rows):
+    make(tmp_path, y=labels(without))
+    found = problems(tmp_path).problems
+    assert len([each for each in found if each.what == "the label 'y' is empty"]) == rows == sum(without)
+
+
+def test_a_column_of_weights(tmp_path):
+    make(tmp_path, w=[i / 10 for i in range(60)])
+    splits = image_folder(tmp_path, size=SIDE, columns=dict(weight="w"))
+    torch.testing.assert_close(splits.train.targets.sum(1), torch.tensor([i / 10 for i in range(60) if TRAIN[i]]))
+    assert splits.validation.targets is splits.test.targets is None
+    assert "weight=w" in inspect_folder(tmp_path, size=SIDE, columns=dict(weight="w")).command
+    make(tmp_path, w=["-1", "", "nan", "inf", "x", *["1"] * 55])
+    found = problems(tmp_path, columns=dict(weight="w")).problems
+    assert [each.row for each in found] == [2, 3, 4, 5, 6] and found[0].what == "the weight '-1' is no number from 0"
+    assert "no column 'v' for the weight; name another one" in str(problems(tmp_path, columns=dict(weight="v")))
+    with pytest.raises(ValueError, match="columns names a 'mass'; name the columns of file, .*split, or weight"):
+        image_folder(tmp_path, columns=dict(mass="w"))
+
+
+def test_labels_are_smoothed_on_the_command_line(tmp_path, capsys):
+    command = ["train", "--model", "linear", "--epochs", "1", "--out", str(tmp_path / "run"), "--label-smoothing"]
+    assert cli.main([*command, "0.2"]) == 0
+    told = json.loads((tmp_path / "run" / "settings.json").read_text())["configuration"]["data"]
+    assert told == "colored-digits, aligned share 0.95, labels smoothed 0.2"
+    data = colored_digits(classes=2, seed=0)
+    run = train(models.linear(data.train, seed=0), smooth_labels(data.train, 0.2), epochs=1)
+    kept = torch.load(tmp_path / "run" / "model.pt", weights_only=True)
+    assert all(torch.equal(kept[name], value) for name, value in run.model.state_dict().items())
+    assert cli.main([*command, "1.5"]) == 2 and "label-smoothing is '1.5'; use a number" in capsys.readouterr().err

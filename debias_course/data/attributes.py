@@ -51,10 +51,13 @@ def value_of(part: str, given: Any) -> Hashable:
 def coded(
     what: str, parts: Mapping[str, Sequence[Any]], names: Sequence[str] | None
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Values as numbers from 0, and their names."""
+    """Values as numbers from 0, or -1 for None, and their names."""
     import pandas as pd
 
-    every = [value for part in parts.values() for value in part]
+    given = [value is not None for part in parts.values() for value in part]
+    every = [value for part in parts.values() for value in part if value is not None]
+    if not every:
+        raise ValueError(f"no item has a {what}; give one at least to some")
     if names is None:
         _check_not_measured(what, every)
         found, known = codes(pd.Series([str(value) for value in every]), what)
@@ -66,8 +69,9 @@ def coded(
         odd = every[int((found < 0).argmax())]
         of = f"one of the names {shown(known)}, nor a number of them" if names is not None else "a name or a number"
         raise ValueError(f"a value of the {what} is {odd!r}, which is not {of}")
-    sizes = [len(part) for part in parts.values()]
-    return dict(zip(parts, torch.from_numpy(found).long().split(sizes))), known
+    numbers = torch.full((len(given),), -1)
+    numbers[torch.tensor(given)] = torch.from_numpy(found).long()
+    return dict(zip(parts, numbers.split([len(part) for part in parts.values()]))), known
 
 
 def _check_not_measured(what: str, values: Sequence[Any]) -> None:

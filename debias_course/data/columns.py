@@ -142,7 +142,7 @@ def plain(value: Any) -> Hashable:
         return int(value) if isinstance(value, bool) else value
     raise TypeError(
         f"a label or an attribute is {shown(value)}; give a text or a number for each item: take apart in the dataset "
-        "what holds several, and one-hot labels by argmax()"
+        "what holds several, and one-hot labels by argmax(); soft labels come afterwards, by data.soften"
     )
 
 

@@ -7,10 +7,10 @@
     splits = from_datasets(train, validation, test, attribute=2)     one grid of groups for all three
 
 Where the attribute is known in validation and test only, it is None for every item of train, or attributes=(None,
-values, values). `Subset` and `ConcatDataset` are datasets; of a `DataLoader` its dataset is taken, and batches, order
-and workers are not. A transform that draws at random is drawn once. Images are PIL's, uint8 arrays [H, W] or [H, W, C],
-or tensors as `GroupedData` takes them, all of one size; with a window, they may have more bits. For more
-than memory holds, `image_folder` reads images from disk.
+values, values). A label of None is one that nobody knows, as in a domain to adapt to. `Subset` and `ConcatDataset` are
+datasets; of a `DataLoader` its dataset is taken, and batches, order and workers are not. A transform that draws at
+random is drawn once. Images are PIL's, uint8 arrays [H, W] or [H, W, C], or tensors as `GroupedData` takes them, all of
+one size; with a window, they may have more bits. For more than memory holds, `image_folder` reads images from disk.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ def _items(
             raise ValueError(f"item {i} of {name} cannot be had ({what}); {GIVE}") from error
         try:
             image = _tensor(_in_window(_part(item, where["image"]), window))
-            labels.append(plain(_part(item, where["label"])))
+            label = _part(item, where["label"])
+            labels.append(None if label is None else plain(label))
             for column, place in where["attribute"].items():
                 attributes[column].append(value_of(name, _part(item, place)))
         except (LookupError, TypeError, ValueError) as error:
@@ -223,7 +224,7 @@ def _classes(datasets: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -
     for inner in (each for dataset in datasets.values() for each in _inner(dataset)):
         names = getattr(inner, "classes", None)
         if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
-            numbers = {label for part in labels.values() for label in part}
+            numbers = {label for part in labels.values() for label in part if label is not None}
             if len(set(names)) == len(names) >= 2 and numbers <= set(range(len(names))):
                 return names
     return None

@@ -26,8 +26,10 @@ a tree of folders, as torchvision's ImageFolder reads it
 
 columns=dict(file="path", label="diagnosis", attribute="scanner", split="fold") reads a metadata.csv with these names.
 attribute="" says that none is known. A column that is empty for all of train, and nowhere else, is an attribute that is
-known in validation and test only: one chooses by the worst group, and trains without groups. Labels and attributes are
-text, which becomes their name ("landbird"), or numbers ("y=0"); both are sorted.
+known in validation and test only: one chooses by the worst group, and trains without groups. Where the label is empty
+for all training rows of some attribute, and nowhere else, that is a domain without labels, to which DANN adapts. Labels
+and attributes are text, which becomes their name ("landbird"), or numbers ("y=0"); both are sorted.
+columns=dict(weight="w") names a column of sample weights, from 0, which training looks at.
 
     print(inspect_folder("waterbirds"))
     data = image_folder("waterbirds", size=64)
@@ -51,6 +53,7 @@ import torch
 
 from ..cache import cache_folder, keep
 from ..checks import choice, number, whole
+from .changes import weigh
 from .folder_report import GROUPS_ARE_LABELS, UNKNOWN_IN_TRAIN, FolderReport
 from .grouped import PARTS, GroupedData
 from .metadata import Table, in_split, read_table
@@ -200,7 +203,7 @@ def image_folder(
     report, images = _decoded(report, workers, untried=broken == "on demand")
     _judge(report.table, broken)
     for note in report.notes:
-        if "but are tested" in note or note in (GROUPS_ARE_LABELS, UNKNOWN_IN_TRAIN):
+        if "but are tested" in note or note in (GROUPS_ARE_LABELS, UNKNOWN_IN_TRAIN, report.unlabelled):
             warnings.warn(note, stacklevel=2)
     return Splits(*(_part(report, split, pixels, workers) for split, pixels in enumerate(images)))
 
@@ -251,12 +254,13 @@ def _part(report: FolderReport, split: int, pixels: np.ndarray | None, workers: 
     table = report.table
     part = table.rows[table.rows["split"] == split]
     attributes, names = table.attributes(part)
-    rest = (torch.tensor(part["label"].to_numpy()), torch.tensor(attributes), table.label_names, names)
-    if pixels is not None:
-        return GroupedData(torch.from_numpy(pixels), *rest)
-    files = compact(part["file"].to_numpy(dtype=object))
-    inputs = ImageFiles(str(table.root), files, workers=workers, memory=report.memory, **report.pixels._asdict())
-    return GroupedData(inputs, *rest)
+    if pixels is None:
+        files = compact(part["file"].to_numpy(dtype=object))
+        how = dict(workers=workers, memory=report.memory, **report.pixels._asdict())
+    inputs = torch.from_numpy(pixels) if pixels is not None else ImageFiles(str(table.root), files, **how)
+    labels = torch.tensor(part["label"].to_numpy())
+    data = GroupedData(inputs, labels, torch.tensor(attributes), table.label_names, names)
+    return weigh(data, part["weight"].to_numpy()) if "weight" in part and split == 0 else data
 
 
 def compact(texts: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ UNKNOWN_IN_TRAIN = (
     "the attribute is known in validation and test, and of no sample of train: methods that read groups in training "
     "refuse, and the worst group of validation can choose all the same (select='validation-worst-group')"
 )
+WITHOUT_LABELS = "DANN adapts to them, and methods that need labels refuse"
 TINY = 10  # training samples, of which one cannot learn much
 WIDTHS = (64, 128, 224)  # pixels for which a report tells the memory
 
@@ -56,8 +57,18 @@ class FolderReport:
         unknown, its samples have one more, the last."""
         attributes = len(self.table.attribute_names) + self.table.unknown_in_train
         counts = np.zeros((3, len(self.table.label_names), attributes), int)
-        np.add.at(counts, tuple(self.table.rows[name].to_numpy() for name in ("split", "label", "attribute")), 1)
+        known = self.table.rows[self.table.rows["label"] >= 0]
+        np.add.at(counts, tuple(known[name].to_numpy() for name in ("split", "label", "attribute")), 1)
         return counts
+
+    @property
+    def unlabelled(self) -> str:
+        """A sentence on the training samples without a label, "" where all have one."""
+        rows = self.table.rows[self.table.rows["label"] < 0]
+        if not len(rows):
+            return ""
+        domains = ", ".join(self.table.attribute_names[each] for each in sorted(rows["attribute"].unique()))
+        return f"{len(rows):,} images of train have no label, all of {domains}: {WITHOUT_LABELS}"
 
     @property
     def groups(self) -> pd.DataFrame:
@@ -91,6 +102,8 @@ class FolderReport:
         counts, t = self.counts, self.table
         if t.unknown_in_train:  # any sample may be of any group
             counts = np.concatenate([counts[:1, :, -1:].repeat(len(t.attribute_names), 2), counts[1:, :, :-1]])
+        lost = t.rows["attribute"][t.rows["label"] < 0].to_numpy()  # and of any label
+        counts[0] += np.bincount(lost, minlength=counts.shape[2])
         train, validation, test = counts.reshape(3, -1)
         kinds = {
             "have no training sample, but are tested": (train == 0) & (test > 0),
@@ -100,11 +113,13 @@ class FolderReport:
         }
         names = group_names(t.label_names, t.attribute_names)
         named = {kind: [name for name, one in zip(names, which) if one] for kind, which in kinds.items()}
-        return [
+        said = [
             f"{len(names)} of {len(train)} groups {kind}: {'; '.join(names[:5])}{'; ...' if len(names) > 5 else ''}"
             for kind, names in named.items()
             if names
-        ] + [*([GROUPS_ARE_LABELS] * self.alone), *([UNKNOWN_IN_TRAIN] * t.unknown_in_train), *self._few]
+        ]
+        said += [GROUPS_ARE_LABELS] * self.alone + [UNKNOWN_IN_TRAIN] * t.unknown_in_train
+        return [*said, *self._few, *filter(None, [self.unlabelled])]
 
     @property
     def _few(self) -> list[str]:
@@ -136,6 +151,7 @@ class FolderReport:
         methods = f"{balancing},hard-mining" if self.alone else balancing
         if t.unknown_in_train:
             methods = "erm,just-train-twice(first_epochs=2),learning-from-failure"
+        methods = "dann,dann(sampling=domains)" if self.unlabelled else methods
         words = ["debias-course", "compare", "--data", str(t.path), "--size", str(self.pixels.size)]
         words += ["--window", ends(self.pixels.window)] if self.pixels.window else []
         words += ["--grey"] * self.pixels.grey

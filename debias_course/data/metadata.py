@@ -26,6 +26,7 @@ from .tree import TREE, flat, read_tree
 if TYPE_CHECKING:
     import pandas as pd
 
+WEIGHT = "the weight {} is no number from 0"
 SPLITS = {"0": 0, "1": 1, "2": 2, "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 WATERBIRDS = dict(file="img_filename", label="y", attribute="place", split="split")
 BALANCING = dict(file="filename", label="y", attribute="a", split="split")
@@ -39,7 +40,8 @@ class Table(NamedTuple):
     columns     which column was read as file, label, attribute and split ("" for an attribute that is not known, a
                 tuple for several, which are crossed)
     rows        data frame, by line of the table: file, and label, attribute, split as whole numbers; an attribute that
-                is known in validation and test only is -1 in train
+                is known in validation and test only is -1 in train, as is the label of a domain without any; and
+                weight, where a column was named for it
     """
 
     path: Path
@@ -142,8 +144,8 @@ def _chosen(columns: Any, label: Any, attribute: Any) -> dict[str, Any]:
         raise TypeError(f"columns is {shown(columns)}; {what}") from error
     chosen |= {part: name for part, name in dict(label=label, attribute=attribute).items() if name is not None}
     for part, name in chosen.items():
-        if part not in WATERBIRDS:
-            raise ValueError(f"columns names a {part!r}; name the columns of {', '.join(WATERBIRDS)}")
+        if part not in (*WATERBIRDS, "weight"):
+            raise ValueError(f"columns names a {part!r}; name the columns of {', '.join(WATERBIRDS)}, or weight")
         several = part == "attribute" and isinstance(name, (list, tuple))
         for each in name if several else [name]:
             isa(f"the column of the {part}", each, str, "its name as a text")
@@ -176,13 +178,17 @@ def read_table(
     splits = values["split"].map(known)
     labels, label_names = codes(values["label"], columns["label"])
     attributes, attribute_names, unknown = _attributes(path, kinds, splits == 0)
+    what, weights = columns["label"], {}
+    if "weight" in columns:
+        weights["weight"] = pd.to_numeric(frame[columns["weight"]], errors="coerce").to_numpy(float)
     checks = [
         (values["file"], values["file"] == "", "the file name is empty"),
         (values["file"], files.str.match(r"/|[A-Za-z]:|\.\.(?:/|$)"), "{} leaves the folder"),
         (values["file"], files.duplicated() & (values["file"] != ""), "{} stands there twice"),
         (values["split"], splits.isna(), "split {} is none of 0 (train), 1 (validation), 2 (test)"),
-        (values["label"], labels < 0, f"the label {columns['label']!r} is empty"),
+        (values["label"], (labels < 0) & ~_unlabelled(labels, attributes, splits), f"the label {what!r} is empty"),
         *((each, missing(each) & ~unknown, f"the attribute {column!r} is empty") for column, each in kinds.items()),
+        *((frame[columns[name]], ~(np.isfinite(w) & (w >= 0)), WEIGHT) for name, w in weights.items()),
     ]
     problems += [problem for column, mask, text in checks for problem in rows_with(column, mask, text)]
     for split, name in enumerate(() if splits.isna().any() else PARTS):
@@ -199,9 +205,17 @@ def read_table(
         group_names(label_names, (*attribute_names, *([UNKNOWN] if unknown.any() else ())))
     except ValueError as error:
         raise FolderError(path, [Problem(None, str(error)), *problems]) from error
-    rows = pd.DataFrame(dict(file=files, label=labels, attribute=attributes, split=splits))
+    rows = pd.DataFrame(dict(file=files, label=labels, attribute=attributes, split=splits, **weights))
     rows = rows[~np.logical_or.reduce([np.asarray(mask) for _, mask, _ in checks])].astype(dict(split=int))
     return Table(path, path / inside, columns, rows, label_names, attribute_names, problems)
+
+
+def _unlabelled(labels: np.ndarray, attributes: np.ndarray, splits: pd.Series) -> np.ndarray:
+    """Which rows need no label, bool [N]: those of train whose attribute is a domain without labels, as none of its
+    rows in train has one. Only such rows lack one, and others of train have theirs; or else, no row."""
+    train, empty = (splits == 0).to_numpy(), labels < 0
+    domains = train & np.isin(attributes, np.unique(attributes[train & empty]))
+    return domains & bool((empty == domains).all() and (train & ~empty).any())
 
 
 def in_split(table: Table, split: str) -> pd.DataFrame:
