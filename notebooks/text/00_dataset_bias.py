@@ -22,6 +22,7 @@
 # | [08 Adversarial training](08_adversarial_training.ipynb) | train on images that are changed to mislead the network |
 # | [09 DANN](09_dann.ipynb) | hide from the network where an image comes from |
 # | [10 Comparison of methods](10_method_comparison.ipynb) | all of them, side by side, and what each has to know |
+# | [11 A partner that is wrong on purpose](11_partners.ipynb) | beyond the lecture: train beside a model that falls for the shortcut |
 #
 # Run the cells from top to bottom. Guess before you look: a guess costs one click, and nobody grades it. Then change what
 # you like and run it again.
