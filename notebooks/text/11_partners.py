@@ -56,25 +56,26 @@ print(splits.train, "\nconflicting in training:", int((splits.train.attributes =
 figures.picture(
     pictures.grounds(splits.train),
     alt="Small white digits on coloured ground: zeros on their own colour and on others, threes likewise.",
-    takeaway="A row of digits on their own colour, and one of digits on another. Which would you learn to read first?",
+    takeaway="Two digits, each on its own colour and on others. In which rows does the colour alone give the digit away?",
 )
 
 # %% [markdown]
 # Now the partner. Its layers see one pixel at a time, and then take a mean over all places. So it can know which colours
-# there are, and no shape at all. We train it as usual, and look at the training digits about which it is sure, and wrong:
+# there are, and no shape at all. We train it as usual, and look at the training digits about which it is sure, and wrong. The
+# key above the picture shows each digit's own colour.
 
 # %%
 says = pictures.partner_says(splits.train)
 figures.picture(
     pictures.surest_errors(splits.train, says),
-    takeaway="For each, compare what it says with the ground, then with the shape. What do these digits have in common?",
+    takeaway="For each, look up its background in the key, and compare with what the partner says. Does the shape matter?",
 )
 
 # %%
 here.guess(
     "B11.1",
-    "A model that is to learn what this partner cannot tell gets, of the conflicting digits,",
-    "many more right than in plain training",
+    "Train a model to learn what this partner cannot tell. Of the conflicting digits, it gets right",
+    "many more than plain training",
     "about as many",
     "fewer",
 )
@@ -131,7 +132,7 @@ batch, told = splits.train.batch(rows), says[rows]
 model = torch.zeros(128, 10, requires_grad=True)  # logits of a model that knows nothing
 loss = torch.nn.functional.cross_entropy(model + told, batch.labels)
 loss.backward()
-pulled = model.grad.abs().sum(1) * 128
+pulled = -128 * model.grad[rows, batch.labels]  # on the logit of the label; 128, as the loss is a mean
 for kind, name in enumerate(("aligned", "conflicting")):
     print(f"pull of {name} digits, on average: {float(pulled[batch.attributes == kind].mean()):.2f}")
 
@@ -199,7 +200,7 @@ print("precision and recall", met(margin < 0, torch.tensor([0, 0, 0, 1, 0, 1]).b
 # %% tags=["measure", "nbval-ignore-output"]
 figures.picture(
     draw_partner(ProductOfExperts())[0],
-    takeaway="The upper bars are of the partner, on training data; the lines of the model, on test data. Compare the conflicting.",
+    takeaway="Compare the conflicting digits: where is the partner sure of them, and what does the model make of that?",
 )
 
 # %% [markdown]
@@ -244,6 +245,7 @@ here.claim("B11.2", "B11.3")
 # relative of the product of experts, which we do not measure.)
 
 # %%
+print("accuracy in %, Bahng et al. 2020:")
 print(rebias_table().to_string(index=False))
 here.where("B11.2")
 
@@ -264,7 +266,7 @@ figures.picture(
 # %%
 figures.picture(
     pictures.compared(here.kept("T11.2")),
-    takeaway="Who is ahead of the method that is told who conflicts? And whose grey bar has moved to the left?",
+    takeaway="Who is ahead of the method that is told who conflicts? And whose grey tick has moved to the left?",
 )
 
 # %% tags=["claim"]
@@ -279,7 +281,7 @@ here.claim("B11.11")
 # %%
 for name in ("plain", "product of experts", "ReBias"):
     print(f"{name}: {', '.join(each.name for each in trials(name))}")
-print("taken, by what it was judged by:")
+print("chosen, by what settings were judged by:")
 print(here.kept("T11.5").to_string(index=False))
 
 # %% tags=["claim"]
@@ -296,7 +298,7 @@ here.where("B11.5")
 # %%
 here.guess(
     "B11.4",
-    "More than half in both senses is reached by",
+    "Precision and recall are both above one half for",
     "all four methods that point at samples",
     "the product of experts only",
     "none of them",

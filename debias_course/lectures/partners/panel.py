@@ -81,7 +81,8 @@ def drawn(told: Tensor, part: GroupedData, rows: list[tuple[float, float]]) -> F
     kinds = {"aligned": part.attributes == 0, "conflicting": part.attributes == 1}
     is_so = sureness(told, part.labels)
     heights = {name: [float(each[of].float().mean()) for each in is_so.values()] for name, of in kinds.items()}
-    figures.bars(heights, places=list(is_so), y="share, training", axis=axes[0], ylim=(0, 1.02))
+    figures.bars(heights, places=list(is_so), y="share", axis=axes[0], ylim=(0, 1.02))
+    axes[0].set_xlabel(f"partner, on training digits (sure: a class has more than {SURE})")
     lines = {name: (range(1, len(rows) + 1), [row[i] for row in rows]) for i, name in enumerate(kinds)}
-    figures.curves(lines, x="epoch of the model", y="test accuracy", axis=axes[1], ylim=(0, 1.02))
+    figures.curves(lines, x="epoch of the model, on test digits", y="accuracy", axis=axes[1], ylim=(0, 1.02))
     return figure

@@ -40,17 +40,37 @@ def partner_says(part: GroupedData, epochs: int = PARTNER_EPOCHS, seed: int = 0)
     return predict(train(start, part, epochs=epochs, seed=seed, **SETTINGS).model, part).cpu()
 
 
+def own_colors(part: GroupedData) -> dict[str, str]:
+    """The colour of each digit's aligned samples, such as "#e69f00": the darkest of each channel, as strokes are
+    white."""
+    from matplotlib.colors import to_hex
+
+    found = {}
+    for digit, name in enumerate(part.label_names):
+        rows = ((part.labels == digit) & (part.attributes == 0)).nonzero()[:1, 0]
+        if len(rows):
+            red, green, blue = part.batch(rows).inputs[0].amin((1, 2)).tolist()
+            found[name.removeprefix("digit ")] = to_hex((red, green, blue))
+    return found
+
+
 def surest_errors(part: GroupedData, logits: torch.Tensor, show: int = 12) -> Figure:
-    """The samples that a partner is surest and wrong about, the surest first, with what it takes them for."""
+    """The samples that a partner is surest and wrong about, the surest first, with what it takes them for, below a key
+    of the digits' own colours."""
+    from matplotlib.patches import Patch
+
     labels = part.labels.cpu()
     taken = logits.argmax(1)
     sure = torch.where(taken == labels, -1.0, logits.softmax(1).max(1).values)
     rows = sure.argsort(descending=True)[:show]
-    figure, axes = figures.new_figure(8.0, 3.2, 2, (show + 1) // 2)
+    figure, axes = figures.new_figure(8.0, 3.8, 2, (show + 1) // 2)
     for axis, row in zip(axes.flat, rows.tolist()):
         axis.imshow(part.batch(torch.tensor([row], device=part.device)).inputs[0].permute(1, 2, 0).cpu().numpy())
         axis.set(xticks=[], yticks=[], title=f"a {int(labels[row])}; it says {int(taken[row])}")
-        axis.title.set_fontsize(9)
+        axis.title.set_fontsize(10)
+    key = [Patch(facecolor=color, edgecolor="#888888", label=digit) for digit, color in own_colors(part).items()]
+    how: dict[str, Any] = dict(loc="outside upper center", ncols=len(key), frameon=False)
+    figure.legend(handles=key, title="digits' own colours", handlelength=1.2, columnspacing=1.2, **how)
     describe(
         axes.flat[0], f"{len(rows)} small white digits on coloured ground, each with its label and another answer."
     )
@@ -94,7 +114,8 @@ def compared(table: pd.DataFrame) -> Figure:
         label = f"conflicting, {kinds[i]}" if kinds.index(kinds[i]) == i else None
         axis.errorbar([row.conflicting], [-i], xerr=error, linestyle="none", label=label, **style)
     rows = [-i for i in range(len(table))]
-    axis.plot(table["aligned"], rows, "|", color="#888888", markersize=14, markeredgewidth=2.5, label="aligned")
+    tick: dict[str, Any] = dict(color="#555555", markersize=18, markeredgewidth=2.5, zorder=4)
+    axis.plot(table["aligned"], rows, "|", label="aligned", **tick)
     axis.set(yticks=rows, yticklabels=table["method"].tolist(), xlim=(0, 1.02), xlabel="test digits that are right")
     plain = float(table.loc[table["method"] == "plain", "conflicting"].iloc[0])
     axis.axvline(plain, color="#888888", linewidth=1, linestyle=":")
@@ -119,7 +140,9 @@ def found(table: pd.DataFrame) -> Figure:
 def by_size(table: pd.DataFrame) -> Figure:
     """Table T11.3: aligned and conflicting digits that are right, by the partner."""
     figure, axis = figures.new_figure(8.0, 3.8)
-    places = [name.replace(", ", ",\n").replace("product of experts", "1×1,\n8 channels") for name in table["partner"]]
+    words = {"1×1, one channel": "pointwise,\nwidth 1", "product of experts": "pointwise,\nwidth 8"}  # as in the panel
+    words |= {"squares, 256 units, 100 epochs": "coarse,\nwidth 256,\n100 epochs"}
+    places = [words.get(name, name) for name in table["partner"]]
     heights = {kind: table[kind].tolist() for kind in ("aligned", "conflicting")}
     figures.bars(heights, places=places, y="test digits that are right", axis=axis, ylim=(0, 1.02))
     return figure
