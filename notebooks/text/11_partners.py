@@ -373,8 +373,8 @@ exercises.precision_and_recall.check(precision_and_recall)
 
 
 # %% tags=["exercise"]
-# 3. Open: ten conflicting digits in three thousand. Return a Method that needs no group labels and is no product, such as
-#    ReBias(strength=1.0), which gets more than 0.15 of the conflicting test digits right after ten epochs.
+# 3. Open: ten conflicting digits in three thousand. Return a Method that gets more than 0.15 of the conflicting test digits
+#    right after ten epochs. It needs no group labels and is no product of experts; you may start from ReBias(strength=1.0).
 def without_a_product(): ...
 
 

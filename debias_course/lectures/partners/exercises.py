@@ -59,6 +59,8 @@ def _try_precision_and_recall(answer):
     got = answer(pointed_at.clone(), conflicting.clone())
     if got is None:
         return "your function returns None; return two numbers"
+    if isinstance(got, (int, float)) or getattr(got, "ndim", 1) == 0:
+        return "return two numbers, precision and recall; yours is one"
     got = [float(each) for each in got]
     if len(got) != 2:
         return f"return two numbers, precision and recall; yours are {len(got)}"
