@@ -194,6 +194,7 @@ def test_pointing_at_the_right_ones_turns_who_is_found(monkeypatch):
         ),
         ("precision_and_recall", lambda p, c: ((p & c).sum() / p.sum(), (p & c).sum() / c.sum()), "and not 0 / 0"),
         ("precision_and_recall", lambda p, c: [0.5], "return two numbers"),
+        ("precision_and_recall", lambda p, c: torch.tensor(0.5), "yours is one"),
         ("precision_and_recall", lambda p, c: (0.3, 0.5), "0.25, 0.5, not"),
         ("open_experiment", lambda: ProductOfExperts(), "leave out the product"),
         ("open_experiment", lambda: GroupDRO(), "it needs group labels; do without"),
