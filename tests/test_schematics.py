@@ -130,7 +130,11 @@ def test_a_strip_shows_each_cell_in_its_place_with_its_verdict():
         assert where[value][0] == pytest.approx(where[column][0])
     assert where["+30 ✓"][1] < where["+12 ✓"][1] < where["+20 ✓"][1]  # 0.9 before 0.95; MLP before conv net
     assert {"+8 to +16", "−5 to −1"} <= set(where) and "nan" not in "".join(where)
-    assert any("everywhere: tested last epoch" in text for text in where)
+    assert any("everywhere: tested last epoch" in text for text in where) and not any(
+        "framed" in text for text in where
+    )
+    told = figures.strip(CELLS, middle=MIDDLE, frame="in haste")
+    assert any("framed: in haste" in text.get_text().replace("\n", " ") for text in texts(told))
     colors = {patch.get_facecolor() for patch in figure.axes[0].patches if patch.get_fill()}
     frames = [patch for patch in figure.axes[0].patches if not patch.get_fill()]
     assert len(colors) == 3 and len(frames) == 1 and len(figure.axes[0].patches) == 6

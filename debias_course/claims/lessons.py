@@ -132,10 +132,17 @@ class Lesson:
             dict(where=said(c.where), value=c.mean.value, low=c.mean.low, high=c.mean.high, verdict=c.verdict)
             for c in found.cells
         ]
+        how: dict[str, Any] = dict(points=points, fails=found.cells[0].fails(points))
         picture(
-            strip(cells, middle=said(found.middle), points=points, fails=found.cells[0].fails(points)),
+            strip(cells, middle=said(found.middle), frame=self._frame(id), **how),
             takeaway=f"{id}, circumstance by circumstance: {found.answer}.",
         )
+
+    def _frame(self, id: str) -> str:
+        """What it means that a circumstance is framed."""
+        if self.measures[id].statement.costly:
+            return "the number that the claim gives"
+        return "measured by the quick budget, too" + ", on fewer seeds" * (self.quick_seeds < self.full_seeds)
 
     def measured(self, id: str) -> Claim:
         """A claim, measured now if it was not before."""

@@ -22,14 +22,21 @@ Cell = Mapping[str, Any]
 
 
 def strip(
-    cells: Sequence[Cell], *, title: str = "", middle: Cell | None = None, points: bool = True, fails: str = ""
+    cells: Sequence[Cell],
+    *,
+    title: str = "",
+    middle: Cell | None = None,
+    frame: str = "",
+    points: bool = True,
+    fails: str = "",
 ) -> Figure:
     """Where a statement holds, with the measured effect. A cell has `where`, a dict of circumstances such as
     {"epochs": 20, "network": "MLP"}, `value`, `low` and `high`, and its `verdict`: "holds", "fails" or "open".
 
     The circumstance with most values runs from left to right, and each combination of the others that occurs has a row;
-    what was not measured stays empty. `middle` is a `where`, which gets a frame. Effects are differences of accuracies,
-    written in points, unless `points` is False. `fails` says when a cell fails, such as "surely less than +2"."""
+    what was not measured stays empty. `middle` is a `where`, which gets a frame; `frame` says below what it means.
+    Effects are differences of accuracies, written in points, unless `points` is False. `fails` says when a cell fails,
+    such as "surely less than +2"."""
     values = _circumstances(cells)
     across = max(values, key=lambda name: len(values[name]))
     down = [name for name in values if name != across and len(values[name]) > 1]
@@ -44,7 +51,7 @@ def strip(
     top = 0.75 + 0.28 * len(titles) + most
     intervals = width > (1.0 if points else 1.25)  # or there is no room for them
     same = {name: values[name][0] for name in values if name not in (across, *down)}
-    notes = textwrap.wrap(_note(points, intervals, same, fails, framed=middle is not None), int(1.1 * WIDTH / LETTER))
+    notes = textwrap.wrap(_note(points, intervals, same, fails, frame), int(1.1 * WIDTH / LETTER))
     bottom = top + HEIGHT * len(rows)
     axis = new_page(WIDTH, bottom + 0.15 + LINE * len(notes))
     axis.set(xticks=[], yticks=[], frame_on=False)
@@ -84,12 +91,12 @@ def _listed(where: Cell) -> str:
     return ", ".join(f"{name} {value}" for name, value in where.items())
 
 
-def _note(points: bool, intervals: bool, same: Cell, fails: str, *, framed: bool) -> str:
+def _note(points: bool, intervals: bool, same: Cell, fails: str, frame: str) -> str:
     """What the marks and numbers mean, and what is the same in all cells."""
     marks = "  ".join(f"{mark} {verdict}" for verdict, (mark, _) in VERDICTS.items())
     marks = marks.replace("fails", f"fails: {fails}" if fails else "fails") + ", or other seeds might say otherwise"
     numbers = ("points" if points else "effect") + " with interval" * intervals
-    here = " · framed: measured by the quick budget, too, on fewer seeds" * framed
+    here = f" · framed: {frame}" * bool(frame)
     return f"{marks} · {numbers}{here}" + f" · everywhere: {_listed(same)}" * bool(same)
 
 
