@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import joblib
 import torch
@@ -64,7 +65,7 @@ def ray(workers: int) -> Iterator[dict[str, int]]:
         ray.shutdown()
 
 
-def seconds(seeds: str, **how: int) -> float:
+def seconds(seeds: str, **how: Any) -> float:
     """Wall time of a study that nobody has kept."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DEBIAS_COURSE_CACHE"] = folder
