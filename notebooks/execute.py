@@ -16,6 +16,17 @@ HERE = Path(__file__).parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
+def joined(outputs: list) -> list:
+    """The outputs with printed text in one piece, which may come in several."""
+    found: list = []
+    for output in outputs:
+        if found and output.get("output_type") == found[-1].get("output_type") == "stream":
+            found[-1]["text"] += output["text"]
+        else:
+            found.append(output)
+    return found
+
+
 def execute(name: str) -> None:
     book = jupytext.read(HERE / "text" / f"{name}.py")
     NotebookClient(book, timeout=900, record_timing=False, resources={"metadata": {"path": str(HERE)}}).execute()
@@ -30,7 +41,7 @@ def execute(name: str) -> None:
             output.get("data", {}).pop(WIDGET, None)
             output.get("metadata", {}).clear()
         if cell.cell_type == "code":  # progress bars are for those who wait
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = joined([output for output in cell.outputs if output.get("name") != "stderr"])
     nbformat.validate(book)
     nbformat.write(book, HERE / f"{name}.ipynb")
     print(f"{name}: {len(book.cells)} cells")

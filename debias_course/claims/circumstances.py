@@ -47,7 +47,7 @@ PHRASES = {
     "optimizer": "under {}",
     "data": "on {}",
     "strength": "at a strength of {}",
-    "judged_by": "judged by {}",
+    "judged_by": "when judged by {}",
     "against": "against {}",
     "steps": "after {} steps",
     "labels": "where the labels are {}",

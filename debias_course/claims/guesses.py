@@ -62,13 +62,11 @@ class Answers:
             guessed = "not asked"
             if guess:
                 guessed = f"{html.escape(guess.made or 'no guess')}<br><small>{html.escape(guess.question)}</small>"
-            color = shown.COLORS[found.verdict]
-            answer = f'<strong style="color:{color}">{shown.MARKS[found.verdict]} {html.escape(found.answer)}</strong>'
             cells = (
                 f"{found.id}",
                 html.escape(found.sentence),
                 guessed,
-                f"{answer}<br><small>{found.effect}</small>",
+                f"{shown.answer(found)}<br><small>{found.effect}</small>",
             )
             lines.append("".join(f'<td style="text-align:left">{each}</td>' for each in cells))
         head = "".join(
