@@ -18,10 +18,9 @@ all of them hold at once. Methods whose intervals overlap are said to overlap: t
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,51 +30,18 @@ from . import models, training
 from .checks import Unsuitable
 from .data import Splits
 from .evaluation import GroupReport
-from .method import ERM, Method, knobs
+from .method import ERM, Method
+from .search import MOST
+from .search import SEARCH_SEED as SEARCH_SEED
+from .search import Trial as Trial
+from .search import best as best
+from .search import candidates as candidates
+from .search import mean_score as mean_score
 from .study import METRICS, Study, check_call, parse_seeds, progress_bar, run_all, starts
 from .study.jobs import Built, Job, remembered
-from .training import SELECT
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SEARCH_SEED = 990_001  # the first of the trials; far from the seeds of tests and claims
-RATES, DECAYS = (3.0, 1.0, 0.3), (10.0, 1.0, 0.1, 0.0)  # learning rates relative to the given one; weight decays
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One setting of one method, and how the rule liked it on validation, where it was tried."""
-
-    name: str
-    method: Method
-    lr: float
-    weight_decay: float
-    score: float = math.nan
-    seconds: float = math.nan
-
-    @property
-    def setting(self) -> str:
-        """The knobs that are not at their defaults: "step_size=0.1, adjustment=1.0"."""
-        values = {k: (getattr(self.method, k), d.default) for k, d in knobs(self.method).items()}
-        return ", ".join(f"{k}={value}" for k, (value, default) in values.items() if value != default)
-
-
-def candidates(given: Trial, n: int) -> list[Trial]:
-    """n settings: the one that is given, then others, none twice. At one learning rate after the other, they vary one
-    thing at a time: nothing first, then the first value that each of the method's knobs names to `search`, and the
-    first weight decay, then the second ones, and so on."""
-    free = {k: d.search for k, d in knobs(given.method).items() if d.search and getattr(given.method, k) == d.default}
-    decays = [decay for decay in DECAYS if decay != given.weight_decay]
-    turns = itertools.zip_longest(*([(k, value) for value in v] for k, v in {**free, "weight_decay": decays}.items()))
-    changes = [dict([each]) for turn in turns for each in turn if each]
-    trials = [given]
-    for rate in RATES:
-        for change in ({}, *changes):
-            decay = change.get("weight_decay", given.weight_decay)
-            own = {k: value for k, value in change.items() if k in free}
-            trials.append(Trial(given.name, replace(given.method, **own), given.lr * rate, decay))
-    return list(dict.fromkeys(trials))[:n]
 
 
 @dataclass(frozen=True, repr=False)
@@ -248,9 +214,8 @@ def _checked(
     for what, value, known in ("select", select, NEEDS), ("metric", metric, METRICS):
         if not isinstance(value, str) or value not in known:
             raise ValueError(f"{what} is {value!r}; use one of {', '.join(map(repr, known))}")
-    most = len(RATES) * len(DECAYS)
-    if isinstance(trials, bool) or trials not in range(1, most + 1):
-        raise ValueError(f"trials are {trials!r}; use a whole number of settings from 1 to {most}")
+    if isinstance(trials, bool) or trials not in range(1, MOST + 1):
+        raise ValueError(f"trials are {trials!r}; use a whole number of settings from 1 to {MOST}")
     return baseline, parse_seeds(seeds)
 
 
@@ -270,11 +235,6 @@ def check_metric(metric: str, splits: Splits) -> None:
     getattr(GroupReport(counts, counts, splits.test.label_names, splits.test.attribute_names, trained), metric)
 
 
-def best(trials: Iterable[Trial]) -> Trial:
-    """The one with the highest score; the first of those that are alike, or that have none."""
-    return max(trials, key=lambda trial: (trial.score == trial.score, trial.score))
-
-
 def objection(job: Built) -> str | None:
     """What the method of a built job says against its data or its network up to the end of its first step, and of that
     of its `first_epoch`; None where it has nothing against them."""
@@ -291,18 +251,3 @@ def objection(job: Built) -> str | None:
         except FloatingPointError:  # as the run will say, if it is chosen
             return None
     return None
-
-
-def mean_score(records: Sequence[dict[str, Any]], select: str) -> float:
-    """What the rule says of the runs of one setting, on average; -inf where one of them diverged."""
-    return sum(validation_score(record, select) for record in records) / len(records)
-
-
-def validation_score(record: dict[str, Any], select: str) -> float:
-    """What the rule says of the validation split at the epoch that it chose; -inf for a run that diverged."""
-    if record.get("diverged"):
-        return -math.inf
-    rows = [r for r in record["history"] if r["epoch"] == record["epoch"] and r["split"] == "validation"]
-    names = {name: tuple(record["report"][name]) for name in ("label_names", "attribute_names")}
-    score = SELECT[select] or (lambda report: 0.0)
-    return score(GroupReport(tuple(r["correct"] for r in rows), tuple(r["n"] for r in rows), **names))

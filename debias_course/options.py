@@ -7,11 +7,12 @@ import inspect
 
 from . import __version__
 from .arguments import Parser, name_or_path, number, path, text, whole, window
-from .comparison import DECAYS, RATES, compare
+from .comparison import compare
 from .data import DATASETS
 from .data.fetch import SETS
 from .data.grouped import PARTS
 from .models import MODELS
+from .search import MOST
 from .study import METRICS
 from .study.on import FORMS
 from .training import DEFAULTS, OPTIMIZERS, SCHEDULES, SELECT
@@ -79,7 +80,7 @@ def compare_arguments(each: argparse.ArgumentParser) -> None:
     training_arguments(each)
     each.add_argument(
         "--trials",
-        type=whole(1, len(RATES) * len(DECAYS)),
+        type=whole(1, MOST),
         default=usual["trials"],
         help="settings of each method that are tried; 1: no search",
     )

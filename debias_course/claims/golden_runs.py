@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from .. import comparison, contexts, evaluation, methods, models, training
+from .. import contexts, evaluation, methods, models, training
 from ..data import GroupedData, Splits, biases, changes, toys, two_biases
 from ..method import sample_losses
 from ..methods import (
@@ -189,15 +188,6 @@ def intervals() -> list[float]:
     return [float(each) for mean in means for each in (mean.value, mean.low, mean.high, mean.apart)]
 
 
-def searched() -> list[float]:
-    """The settings that a search tries, and which it takes."""
-    tried = comparison.candidates(comparison.Trial("a", methods.GroupDRO(), 1e-3, 0.0), 4)
-    scored = [replace(trial, score=score) for trial, score in zip(tried, (0.2, math.nan, 0.7, 0.5))]
-    steps = [cast(methods.GroupDRO, trial.method).step_size for trial in tried]
-    settings = [each for t, step in zip(tried, steps) for each in (1e3 * t.lr, t.weight_decay, step)]
-    return [*settings, float(scored.index(comparison.best(scored)))]
-
-
 def attacked() -> list[float]:
     """Accuracy under attack, and attacked images."""
     part = images()
@@ -288,7 +278,6 @@ def _goldens() -> dict[str, Golden]:
     long: dict[str, Any] = dict(epochs=120, lr=1e-3)  # beyond its switch
     for variant, method in variants(ColoredMNISTDecoupling).items():
         found[f"colored-mnist-decoupling{variant}"] = Golden(partial(trained, method, **long), (type(method),))
-    found["search"] = Golden(searched, (comparison.compare, comparison.candidates))
     found["attack"] = Golden(attacked, (adversarial_training.attack, adversarial_training.robust_evaluate))
     found["mining"] = Golden(mined, (hard_mining.hardest, hard_mining.score, hard_mining.drawn_by_loss))
     found["domains"] = Golden(read_domains, (dann.probe, dann.fooled))

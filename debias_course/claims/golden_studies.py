@@ -1,15 +1,18 @@
-"""Golden runs of how lectures train: the settings that they take by default, augmentation, and shorter trainings."""
+"""Golden runs of how lectures train: the settings taken by default, augmentation, shorter trainings, a search."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from .. import models, training
+from ..comparison import Trial, best, candidates, compare
 from ..data import GroupedData, Splits
-from ..methods import ERM
+from ..methods import ERM, GroupDRO
 from ..optimizers import OPTIMIZERS, SCHEDULES
 from ..settings import SELECT
 from ..stages import stage
@@ -63,9 +66,19 @@ def staged() -> list[float]:
     return [float(value) for parameter in model.parameters() for value in parameter.flatten()]
 
 
+def searched() -> list[float]:
+    """The settings that a search tries, and which it takes."""
+    tried = candidates(Trial("a", GroupDRO(), 1e-3, 0.0), 4)
+    scored = [replace(trial, score=score) for trial, score in zip(tried, (0.2, math.nan, 0.7, 0.5))]
+    steps = [cast(GroupDRO, trial.method).step_size for trial in tried]
+    settings = [each for t, step in zip(tried, steps) for each in (1e3 * t.lr, t.weight_decay, step)]
+    return [*settings, float(scored.index(best(scored)))]
+
+
 OF_STUDIES = {
     "defaults": (defaults, ()),
     "augmentation": (augmented, ()),
     "shorter": (shortened, (Study.at,)),
     "stage": (staged, (stage,)),
+    "search": (searched, (compare, candidates)),
 }
