@@ -28,7 +28,7 @@ def counted(labels, attributes, predictions, **more):
 
 
 @pytest.mark.parametrize("n_labels", [2, 4])
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", [*range(5), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(5, 50))])
 def test_gaps_are_those_of_fairlearn(seed, n_labels):
     from fairlearn import metrics
 
@@ -64,6 +64,7 @@ def test_a_gap_is_never_below_zero_and_without_two_rates_there_is_none():
 
 
 @pytest.mark.parametrize("rates", [(0.5, 0.5), (0.9, 0.6), (0.5, 0.5, 0.5, 0.5, 0.5), (0.8, 0.7, 0.2)])
+@pytest.mark.slow
 def test_an_interval_holds_the_true_gap_in_nineteen_of_twenty_cases(rates):
     generator = np.random.default_rng(0)
     truth, held = max(rates) - min(rates), 0
@@ -103,6 +104,7 @@ def test_calibration_by_hand():
         assert counted(*answers(0)).calibration
 
 
+@pytest.mark.slow
 def test_the_interval_of_many_labels_holds_for_all_of_them():
     """A fair model: with ten labels, hardly ever does one have a gap that begins above zero."""
     generator, surprised = np.random.default_rng(0), 0

@@ -355,6 +355,7 @@ def test_a_claim_rests_on_what_measures_it(course):
     assert behaviours["X1"] - behaviours["X2"] == {"thin"} and "evaluation" in behaviours["X2"]
 
 
+@pytest.mark.slow
 def test_receipts_are_kept_replaced_and_go_stale(course, monkeypatch):
     for seeds in (None, "10:15", "10:15"):
         _, found = claims.measure_topic("98_test", seeds=seeds)

@@ -378,6 +378,7 @@ def test_weights_by_group_multiply_the_losses_of_all_exits():
     assert weighted.loss(model, batch, state).isfinite() and len(state.by_sample) == 24
 
 
+@pytest.mark.slow
 def test_scenes_have_exact_counts_and_a_digit_in_its_place():
     splits = data.scenes(aligned_share=0.9, copies=1, seed=3)
     train = splits.train

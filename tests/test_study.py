@@ -524,6 +524,7 @@ def data_without_group(data, group):
     return data.subset(data.groups != group)
 
 
+@pytest.mark.slow
 def test_an_augmentation_is_part_of_the_key_and_reaches_the_workers():
     results = [small({"plain": ERM()}, seeds=2, n_jobs=2, augment=how) for how in (None, lambda x: x * 0, lambda x: -x)]
     assert len(kept()) == 6 and all(len(result.records) == 2 for result in results)
