@@ -382,7 +382,7 @@ def test_a_file_that_vanishes_while_it_streams_is_named(tmp_path):
     data = image_folder(tmp_path, size=SIDE, memory=0).train
     (tmp_path / "images/0.jpg").unlink()
     with pytest.raises(
-        ValueError, match=r"images.0.jpg was an image when the data were loaded .*: there is no such file"
+        ValueError, match=r"images.0.jpg could be used, or was not tried, when .*: there is no such file"
     ):
         train(models.linear(data), data, epochs=1, device="cpu")
     assert not readers()
@@ -399,6 +399,20 @@ def test_the_fingerprint_follows_files_labels_and_settings(tmp_path):
     before = data.fingerprint()
     os.utime(tmp_path / "images/1.jpg", ns=(0, 0))
     assert data.fingerprint() != before
+
+
+def test_a_folder_that_was_edited_is_read_again(tmp_path, monkeypatch):
+    """Also under the same name, and from another place."""
+    make(tmp_path / "here" / "birds")
+    make(tmp_path / "there" / "birds", n=80)
+    monkeypatch.chdir(tmp_path / "here")
+    first = folder_source("birds", size=SIDE)
+    before = first(seed=0).train.labels
+    make(tmp_path / "here" / "birds", y=[1 - i % 2 for i in range(60)])
+    assert torch.equal(folder_source("birds", size=SIDE)(seed=0).train.labels, 1 - before)
+    monkeypatch.chdir(tmp_path / "there")
+    assert len(folder_source("birds", size=SIDE)(seed=0).train) == 48
+    assert len(first(seed=0).train) == 36  # and not what lies there now
 
 
 @pytest.mark.slow

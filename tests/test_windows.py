@@ -3,6 +3,8 @@
 import io
 import json
 import shlex
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -351,3 +353,55 @@ def test_known_networks_see_one_channel_as_three_equal_ones(tmp_path):
     assert torch.equal(*(build(part)(part.batch(torch.arange(4)).inputs) for part in (one, three)))
     for name in models.MODELS:
         assert models.MODELS[name](one)(one.batch(torch.arange(4)).inputs).shape == (4, 2)
+
+
+def tiff(values, kind, photometric=1):
+    """The bytes of a small TIFF file: Pillow writes no such."""
+    rows, columns = values.shape
+    pixels = values.tobytes()
+    tags = [(256, columns), (257, rows), (258, 8 * values.itemsize), (259, 1), (262, photometric), (273, 8), (277, 1)]
+    tags += [(278, rows), (279, len(pixels)), (339, kind)]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, number, 0) for tag, number in tags)
+    return b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + struct.pack("<H", len(tags)) + entries + b"\0" * 4
+
+
+def test_whole_numbers_of_32_bits_may_have_no_sign(tmp_path):
+    path, values = tmp_path / "a.tif", np.array([[0, 1], [2**31 + 5, 2**32 - 1]], "<u4")
+    path.write_bytes(tiff(values, 1))
+    assert decode(str(path), 2, (0, 2**32 - 1))[0].tolist() == [[0, 0], [128, 255]]
+    path.write_bytes(tiff(np.array([[-100, 0], [50, 100]], "<i4"), 2))
+    assert decode(str(path), 2, (-100, 100))[0].tolist() == [[0, 128], [191, 255]]
+
+
+def channels(values, kind):
+    """A PNG file of 16 bits in several channels, which Pillow does not write either."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+SCAN = np.array([[0, 1000], [2000, 4095]], np.uint16)
+
+
+@pytest.mark.parametrize(
+    "name, content, said",
+    [
+        ("a.pgm", b"P5 2 2 4095\n" + SCAN.astype(">u2").tobytes(), "whose values would be stretched; save it as a PNG"),
+        (
+            "a.tif",
+            tiff(SCAN, 1, photometric=0),
+            "0 is white in it .the TIFF says WhiteIsZero.; save it with 0 as",
+        ),
+        ("a.png", channels(np.stack([SCAN] * 3, -1), 2), "it has 16 bits in each of several channels; save it with 8"),
+        ("a.png", channels(np.stack([SCAN] * 2, -1), 4), "it has 16 bits in each of several channels; save it with 8"),
+    ],
+)
+@pytest.mark.parametrize("window", [None, (0, 4095)])
+def test_what_pillow_would_change_without_a_word_is_refused(tmp_path, name, content, said, window):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        decode(str(tmp_path / name), 2, window)

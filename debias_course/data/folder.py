@@ -52,13 +52,13 @@ import numpy as np
 import torch
 
 from ..cache import cache_folder, keep
-from ..checks import choice, number, whole
+from ..checks import choice, folder, number, whole
 from .changes import weigh
 from .folder_report import GROUPS_ARE_LABELS, UNKNOWN_IN_TRAIN, FolderReport
 from .grouped import PARTS, GroupedData
 from .metadata import Table, in_split, read_table
 from .paths import lead_out
-from .pixels import Pixels, checked_window
+from .pixels import Pixels
 from .problems import FolderError, Problem, can_be_left_out, listed
 from .splits import Splits
 from .streaming import MOST_PIXELS, ImageFiles, decode_all, stamp
@@ -271,26 +271,24 @@ def compact(texts: np.ndarray) -> np.ndarray:
 
 def folder_source(path: str | Path, **options: Any) -> Callable[..., Splits]:
     """`image_folder` as the `data` of a study: the same for every seed, read once in every process instead of
-    being sent there. The folder is read now, so that problems come at once."""
-    options["window"] = checked_window(options.get("window"))  # a tuple, which can be a key
-    known = _frozen(dict(sorted(options.items())))
-    _load(path, known)
-    return functools.partial(_reload, path=path, options=known)
+    being sent there. The folder is read now, so that problems come at once, and as it is now."""
+    path = folder("path", path).absolute()
+    known = tuple(sorted(options.items()))
+    splits = image_folder(path, **options)
+    stamp = " ".join(part.fingerprint() for part in splits)
+    READ.clear()
+    READ[stamp] = splits
+    return functools.partial(_read_once, path=path, options=known, stamp=stamp)
 
 
-def _frozen(value: Any) -> Any:
-    """Options as values that can be hashed."""
-    if isinstance(value, Mapping):
-        return tuple((name, _frozen(each)) for name, each in value.items())
-    return tuple(value) if isinstance(value, list) else value
+READ: dict[str, Splits] = {}  # the folder that this process read last, by what it held
 
 
-@functools.lru_cache(maxsize=1)
-def _load(path: str | Path, options: tuple[tuple[str, Any], ...]) -> Splits:
-    return image_folder(path, **dict(options))
-
-
-def _reload(*, seed: int, path: str | Path, options: tuple[tuple[str, Any], ...]) -> Splits:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they were shown when the folder was read first
-        return _load(path, options)
+def _read_once(*, seed: int, path: Path, options: tuple[tuple[str, Any], ...], stamp: str) -> Splits:
+    if stamp not in READ:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were shown when the folder was read first
+            splits = image_folder(path, **dict(options))
+        READ.clear()
+        READ[stamp] = splits
+    return READ[stamp]

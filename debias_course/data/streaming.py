@@ -28,6 +28,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow hands o
 MOST_PIXELS = 50_000_000  # of one image: 0.2 to 0.4 GB in each thread while it is decoded, and 1.2 GB for a window
 # What the system says of a name that leads to no file.
 MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+PHOTOMETRIC, SAMPLE_FORMAT = 262, 339  # tags of TIFF
 CHUNK = 32  # images that a thread decodes at a time
 AHEAD = 2**24  # bytes of decoded images that may wait for the step; one batch more may
 
@@ -37,7 +38,8 @@ def decode(path: str, size: int, window: Window | None = None, grey: bool = Fals
     shorter side brought to `size` (bilinear, with anti-aliasing), and cut to the square in the middle. A JPEG is
     decoded at about twice the size that is needed, where it is larger. Transparency is ignored, and of several frames
     the first is taken. Only `FORMATS` of up to `MOST_PIXELS` are opened. Raises whatever Pillow makes of a damaged
-    file, and ValueError where more than 8 bits come without a window, 8 with one, or more than 8 in several pages."""
+    file, and ValueError where more than 8 bits come without a window, 8 with one, or more than 8 in several pages or
+    channels."""
     from PIL import Image, ImageOps
 
     with Image.open(path, formats=FORMATS) as image:
@@ -46,20 +48,42 @@ def decode(path: str, size: int, window: Window | None = None, grey: bool = Fals
         image.filename = ""  # else Pillow maps it into memory, with its sides swapped where a TIFF is turned
         image.draft(None, (2 * size, 2 * size))
         deep = image.mode[0] in "IF"  # 16 or 32 bits, always of one channel
-        if deep and (pages := getattr(image, "n_frames", 1)) > 1:
-            raise ValueError(f"it has {pages} pages; save each one that is meant as a file of its own")
+        _refuse_misread(image, deep)
+        unsigned = image.mode == "I" and image.format == "TIFF" and _of_tiff(image, SAMPLE_FORMAT, 1) == 1
         if window and not deep:
             raise ValueError(FEW_BITS)
         ImageOps.exif_transpose(image, in_place=True)
         if deep:
             give = "window=(low, high), or --window LOW,HIGH"
-            whole_image = Image.fromarray(shades(np.asarray(image), window, image.mode, give))
+            values = np.asarray(image)
+            values = values.view(np.uint32) if unsigned else values  # Pillow takes the upper half for negative
+            whole_image = Image.fromarray(shades(values, window, image.mode, give))
         else:
             whole_image = image if image.mode == "RGB" else image.convert("RGB")
             whole_image = whole_image.convert("L") if grey else whole_image
         square = np.asarray(ImageOps.fit(whole_image, (size, size), Image.Resampling.BILINEAR))
         channels = np.atleast_3d(as_bytes(square) if deep else square).transpose(2, 0, 1)
         return np.broadcast_to(channels, Pixels(size, window, grey).shape)
+
+
+def _of_tiff(image: Any, tag: int, otherwise: int) -> int:
+    """A number that a TIFF file says of itself."""
+    found = getattr(image, "tag_v2", {}).get(tag, otherwise)
+    return found[0] if isinstance(found, tuple) else found
+
+
+def _refuse_misread(image: Any, deep: bool) -> None:
+    """ValueError for images with more than 8 bits whose values Pillow would change without a word."""
+    if not deep:
+        if any(";16" in str(tile) for tile in image.tile):  # it would take the upper 8
+            raise ValueError("it has 16 bits in each of several channels; save it with 8 bits, or as one channel")
+        return
+    if (pages := getattr(image, "n_frames", 1)) > 1:
+        raise ValueError(f"it has {pages} pages; save each one that is meant as a file of its own")
+    if any(tile[0] == "ppm" for tile in image.tile):  # of another largest value than that of 16 bits
+        raise ValueError("it is a PGM file, whose values would be stretched; save it as a PNG or TIFF of 16 bits")
+    if _of_tiff(image, PHOTOMETRIC, 1) == 0:
+        raise ValueError("0 is white in it (the TIFF says WhiteIsZero); save it with 0 as black")
 
 
 def reason(error: Exception) -> str:
@@ -266,5 +290,5 @@ class ImageFiles:
 
 def _ready(images: Tensor, device: torch.device, paths: list[str], futures: list[Future]) -> Tensor:
     for place, why in finish(futures).items():
-        raise ValueError(f"{paths[place]} was an image when the data were loaded and is none now: {why}")
+        raise ValueError(f"{paths[place]} could be used, or was not tried, when the data were loaded, and now: {why}")
     return images.to(device, non_blocking=True)
