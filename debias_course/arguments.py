@@ -110,7 +110,7 @@ def parse_methods(text: str) -> dict[str, Method]:
     if text == "all":
         text = ",".join(LECTURE)
     chosen: dict[str, Method] = {}
-    for part in re.split(r",(?![^(]*\))", text.replace(" ", "")):
+    for part in re.split(r",(?![^(]*\))", re.sub(r"""[ '"]""", "", text)):
         match = re.fullmatch(r"([^()]*)(?:\((.*)\))?", part)
         if not match or not match[1]:
             raise UsageError(f"cannot read the method {part!r}; write a name, or name(knob=value,knob=value)")
@@ -120,8 +120,10 @@ def parse_methods(text: str) -> dict[str, Method]:
             name, _, value = setting.partition("=")
             if name in values:
                 raise UsageError(f"{part} sets {name} twice; set it once")
-            default = knobs(kind)[nearest(name, knobs(kind), f"knob of {match[1]}")].default
-            values[name] = value if isinstance(default, str) else _as(type(default), name, value)
+            knob = knobs(kind)[nearest(name, knobs(kind), f"knob of {match[1]}")]
+            words = {str(each).replace(" ", ""): each for each in knob.choices}  # as blanks were taken out
+            text_ = isinstance(knob.default, str)
+            values[name] = words.get(value, value) if text_ else _as(type(knob.default), name, value)
         if part in chosen:
             raise UsageError(f"{part} is there twice; name it once, or with other knobs")
         chosen[part] = kind(**values)

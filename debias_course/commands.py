@@ -71,8 +71,12 @@ def train_one(args: argparse.Namespace) -> int:
     told = {name: each for name, each in folder_options(args).items() if name in left.TOLD}
     found = left.trained(args.out, model, splits, method, described, told=told, device=args.device, **settings)
     if found:
-        each = (f"by {name}: {report}" for name, report in found[0].by_attribute().items())
-        print(found[0], *each, f"written: {', '.join(map(str, found[1]))}", sep="\n")
+        report, paths, run = found
+        if run.stopped:
+            ends = f"stopped after {run.stopped} of {run.settings['epochs']} epochs"
+            print(f"{ends}, as the score of {run.select} had not risen; the model is that of epoch {run.epoch}")
+        each = (f"by {name}: {report}" for name, report in report.by_attribute().items())
+        print(report, *each, f"written: {', '.join(map(str, paths))}", sep="\n")
     return 0
 
 

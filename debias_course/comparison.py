@@ -18,6 +18,7 @@ all of them hold at once. Methods whose intervals overlap are said to overlap: t
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -150,6 +151,11 @@ def compare(
         chosen = {name: best(trial for trial in tried if trial.name == name) for name in kept}
         found = plan.test(chosen, tested, bar, n_jobs)
     return Comparison(tried, chosen, found, baseline, metric, select, left_out)
+
+
+USUAL = {
+    name: known.default for name, known in inspect.signature(compare).parameters.items()
+}  # what it takes if not told
 
 
 @dataclass(frozen=True)

@@ -248,8 +248,7 @@ def evaluate(
     is known. Whether a sample is right, its label decides; each counts once, whatever weight it has in training."""
     grouped(data)
     if data.unlabelled:
-        what = f"{data.unlabelled:,} of {len(data):,} samples have no label, so nobody knows who is right"
-        raise ValueError(f"{what}; evaluate on data.subset(data.labels >= 0)")
+        raise ValueError(no_labels(data))
     if train is not None:
         grouped(train, "train")
         alike = train.attribute_names == data.attribute_names or not train.attribute_known
@@ -265,6 +264,12 @@ def evaluate(
         data.attribute_names,
         None if train is None else tuple(train.counts.tolist()),
     )
+
+
+def no_labels(data: GroupedData) -> str:
+    """Why nothing can be evaluated on data with the label -1, and what to do."""
+    what = f"{data.unlabelled:,} of {len(data):,} samples have no label, so nobody knows who is right"
+    return f"{what}; evaluate on data.subset(data.labels >= 0)"
 
 
 def class_logits(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> Tensor:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+OVERRIDES = ("takes", "loss", "data", "step")  # the first has to be said anew with one of the others
+
+
 @dataclass(frozen=True)
 class Knob:
     """The range of one hyper-parameter: low to high (`log`: on a logarithmic scale), or one of `choices`. A
@@ -149,8 +152,9 @@ class Method:
     def takes(self) -> tuple[str, ...]:
         """Which samples it can train on beside those with a label each: "targets", where the cross-entropy is taken
         against `Batch.targets`, and "unlabelled", where it does without labels. Others are refused, so that nothing is
-        passed over in silence; a class whose own `loss` or `data` takes them says so."""
-        return ("targets",) if type(self).loss is Method.loss and type(self).data is Method.data else ()
+        passed over in silence: a class with a `loss`, `data` or `step` of its own says anew what it `takes` (`taken`).
+        """
+        return ("targets",)
 
     @property
     def first_epoch(self) -> int:
@@ -227,6 +231,13 @@ def _refuse_unused(kind: type[Method]) -> None:
                 "@dataclass(frozen=True, kw_only=True) above the class, and a type behind the name, as in "
                 f"`{unused[0]}: float = 0.5`"
             )
+
+
+def taken(method: Method) -> tuple[str, ...]:
+    """What the method `takes`; nothing where a class overrides how it trains, and does not say what that takes."""
+    order = type(method).__mro__
+    where = {name: next(i for i, each in enumerate(order) if name in vars(each)) for name in OVERRIDES}
+    return method.takes if where["takes"] == min(where.values()) else ()
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 
 from . import __version__
 from .arguments import Parser, name_or_path, number, path, text, whole, window
-from .comparison import compare
+from .comparison import USUAL
 from .data import DATASETS
 from .data.fetch import SETS
 from .data.grouped import PARTS
@@ -72,7 +71,7 @@ def parser() -> Parser:
 def compare_arguments(each: argparse.ArgumentParser) -> None:
     """The options of `compare`; their defaults are those of `comparison.compare` and of `train`, but for the network,
     with which all methods work."""
-    usual = DEFAULTS | {name: known.default for name, known in inspect.signature(compare).parameters.items()}
+    usual = DEFAULTS | USUAL
     such = "such as erm,'loss-reweighting(by=label,power=0.5)', or all: the twelve of the lecture"
     each.add_argument("--methods", default="all", type=text, help=such)
     each.add_argument("--seeds", default=str(usual["seeds"]), type=text, help="a count (5) or a range (100:105)")

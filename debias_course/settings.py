@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from .checks import LARGEST, LAST_SEED, Unsuitable, choice, grouped, isa, network, number
 from .data import GroupedData
-from .method import Method
+from .evaluation import no_labels
+from .method import Method, taken
 from .optimizers import OPTIMIZERS, checked_schedule
 
 # Which epoch's model is returned, and what the rule has to know on the validation split. Ties go to the earlier epoch.
@@ -73,6 +74,8 @@ def watched_data(
             raise ValueError(
                 f"{name} names its labels {each.label_names}, and training {data.label_names}; use one order for both"
             )
+        if each is not data and each.unlabelled:
+            raise ValueError(f"{name}: {no_labels(each)}")
     if not len(data):
         raise ValueError("there is no training example; a data set needs at least one")
     _check_samples(data, method, watched)
@@ -85,12 +88,12 @@ def _check_samples(data: GroupedData, method: Method, watched: Mapping[str, Grou
     """Unsuitable where the method would pass over what is special about the samples, or reads of them what only those
     that are watched have."""
     name = type(method).__name__
-    if data.targets is not None and "targets" not in method.takes:
+    if data.targets is not None and "targets" not in taken(method):
         raise Unsuitable(
             f"the samples have weights or soft labels, which {name} does not look at; use another method, such as "
             "LossReweighting, or train on the labels alone with dataclasses.replace(data, targets=None)"
         )
-    if data.unlabelled and "unlabelled" not in method.takes:
+    if data.unlabelled and "unlabelled" not in taken(method):
         raise Unsuitable(
             f"{data.unlabelled:,} of {len(data):,} training samples have no label, and {name} as it is set needs one "
             "of each; use DANN(labelled='first domain'), or leave them out with data.subset(data.labels >= 0)"

@@ -179,6 +179,24 @@ def test_images_are_read_as_in_training(home, capsys):
     np.testing.assert_array_equal(found.counts, audit(left.loaded(home / "grey").model, data.test).counts)
 
 
+def test_weights_of_training_are_not_asked_for_elsewhere(home):
+    rows = pd.read_csv(home / "images" / "metadata.csv")
+    rows.assign(w=1.5).to_csv(home / "images" / "metadata.csv", index=False)
+    how = ["--data", home / "images", "--size", SIDE, "--columns", "weight=w", "--model", "linear", "--epochs", 1]
+    assert cli.main([str(each) for each in ["train", *how, "--out", home / "weighed"]]) == 0
+    rows.to_csv(home / "images" / "metadata.csv", index=False)
+    assert audit_trained(home / "images", home / "weighed")[0].counts.sum() == 12
+
+
+def test_an_attribute_that_train_lacks_is_said(home, capsys):
+    rows = pd.read_csv(home / "images" / "metadata.csv")
+    rows["place"] = rows["place"].astype(object).where(rows["split"] > 0, "")
+    rows.to_csv(home / "images" / "metadata.csv", index=False)
+    assert "the attribute is not known in train; audit one of the other splits" in refused(
+        home, capsys, "--split", "all"
+    )
+
+
 def test_other_labels_are_refused(home, capsys):
     rows = pd.read_csv(home / "images" / "metadata.csv")
     rows.assign(y=["cat", "dog"] * 30).to_csv(home / "images" / "metadata.csv", index=False)

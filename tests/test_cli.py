@@ -15,7 +15,7 @@ import pytest
 
 from debias_course import cli
 from debias_course.arguments import parse_methods
-from debias_course.methods import ERM, LECTURE, METHODS, DrawnMining, LossReweighting, knobs
+from debias_course.methods import DANN, ERM, LECTURE, METHODS, DrawnMining, LossReweighting, knobs
 
 FAST = ["--epochs", "1", "--model", "linear", "--seeds", "100:102", "--trials", "2"]
 
@@ -44,6 +44,8 @@ def test_compare_knows_ten_by_ten_and_one_seed(capsys):
 def test_methods_are_written_as_they_are_called():
     parsed = parse_methods("erm, loss-reweighting(by=label,power=0.5),loss-reweighting")
     assert list(parsed.values()) == [ERM(), LossReweighting(by="label", power=0.5), LossReweighting()]
+    for text in ("dann(labelled=first domain)", "dann(labelled='first domain')"):
+        assert list(parse_methods(text).values()) == [DANN(labelled="first domain")]
     assert list(parse_methods("all")) == list(LECTURE) and len(LECTURE) == 12
     for text, value in {"true": True, "Yes": True, "FALSE": False, "no": False}.items():
         assert list(parse_methods(f"drawn-mining(correct={text})").values()) == [DrawnMining(correct=value)]

@@ -12,6 +12,7 @@ from own_methods import OWN
 
 from debias_course import contexts, models
 from debias_course.data import Batch, smooth_labels, toys, weigh
+from debias_course.method import taken
 from debias_course.methods import METHODS, ColoredMNISTDecoupling, Method, Unsuitable, knobs, method_name
 from debias_course.training import make_optimizer, train
 
@@ -175,7 +176,7 @@ def test_weights_and_soft_labels_are_looked_at_or_refused(method):
     """Targets that are the labels change nothing, and others do."""
     given = ground(method)[0].train
     ones = torch.ones(len(given))
-    if "targets" not in method.takes:
+    if "targets" not in taken(method):
         with pytest.raises(Unsuitable, match=f"weights or soft labels, which {type(method).__name__} does not look at"):
             run(method, data=weigh(given, ones))
         return
@@ -189,7 +190,7 @@ def test_weights_and_soft_labels_are_looked_at_or_refused(method):
 def test_samples_without_a_label_are_used_or_refused(method):
     given = ground(method)[0].train
     some = dataclasses.replace(given, labels=given.labels.where(given.attributes == 0, -1))
-    if "unlabelled" not in method.takes:
+    if "unlabelled" not in taken(method):
         with pytest.raises(Unsuitable, match=r"\d+ of 64 training samples have no label, and"):
             run(method, data=some)
         return

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from folders import SIDE, make, problems
 
 from debias_course import cli, evaluate, models, study, train
+from debias_course.audit import audit
+from debias_course.audit.predictions import audit_predictions
 from debias_course.comparison import compare
 from debias_course.data import (
     GroupedData,
@@ -25,7 +27,9 @@ from debias_course.data import (
     toys,
     weigh,
 )
-from debias_course.methods import DANN, ERM, METHODS, GroupDRO, LossReweighting, Unsuitable
+from debias_course.data.changes import thin
+from debias_course.method import taken
+from debias_course.methods import DANN, ERM, METHODS, GroupDRO, LossReweighting, Method, Unsuitable
 from debias_course.methods.group_dro import group_means
 
 SPLITS = toys.shortcut(n=64, aligned_share=0.75, seed=3)
@@ -33,6 +37,7 @@ DATA = SPLITS.train
 WEIGHTS = torch.rand(64, generator=torch.Generator().manual_seed(1)) * 2
 SOFT = F.normalize(torch.rand(64, 2, generator=torch.Generator().manual_seed(2)), p=1, dim=1)
 EVERY = torch.arange(64)
+HIDDEN = dataclasses.replace(DATA, labels=DATA.labels.where(DATA.attributes == 0, -1))
 
 
 def loss(method, data):
@@ -174,6 +179,8 @@ def test_weighted_and_smoothed_samples_from_train_to_compare(monkeypatch, tmp_pa
             "probabilities of sample 0 sum to 0.9; give one for each of the 2",
         ),
         (lambda: smooth_labels(DATA, 1.5), "amount is 1.5"),
+        (lambda: weigh(DATA, np.zeros(64)), "all weights are 0, so there is nothing to learn from"),
+        (lambda: soften(HIDDEN, SOFT), "32 samples have no label; give them the most probable one, or leave them out"),
         (lambda: mislabel(weigh(DATA, WEIGHTS), 0.1), "mislabel before that"),
         (
             lambda: dataclasses.replace(DATA, targets=SOFT[:3]),
@@ -189,6 +196,60 @@ def test_weighted_and_smoothed_samples_from_train_to_compare(monkeypatch, tmp_pa
 def test_what_is_no_weight_and_no_soft_label_is_said(change, said):
     with pytest.raises(ValueError, match=said):
         change()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnLoss(GroupDRO):
+    """min_θ Σ_i ℓ_i, whatever the targets"""
+
+    def loss(self, model, batch, state):
+        return F.cross_entropy(model(batch.inputs), batch.labels)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnStep(Method):
+    """min_θ Σ_i ℓ_i, whatever the targets"""
+
+    def step(self, model, batch, state, optimizer):
+        loss = F.cross_entropy(model(batch.inputs), batch.labels)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Said(OwnStep):
+    """min_θ Σ_i ℓ_i, and says that it takes them"""
+
+    takes = ("targets",)
+
+
+@pytest.mark.parametrize(
+    "method, taking", [(OwnLoss(), ()), (OwnStep(), ()), (Said(), ("targets",)), (ERM(), ("targets",))]
+)
+def test_who_overrides_how_it_trains_says_anew_what_it_takes(method, taking):
+    assert taken(method) == taking
+    if not taking:
+        with pytest.raises(Unsuitable, match=f"which {type(method).__name__} does not look at"):
+            train(models.mlp(DATA), weigh(DATA, WEIGHTS), method, epochs=1)
+
+
+def test_what_thins_out_keeps_samples_without_a_label():
+    assert len(thin(HIDDEN, [1.0, 1.0])) == 64 and thin(HIDDEN, [0.0, 1.0]).unlabelled == 32
+
+
+def test_names_of_labels_make_minus_one_unknown():
+    """As in torchvision's STL10; without names it is a number like others."""
+    items = [(torch.zeros(1, 2, 2), label) for label in (0, 1, -1, -1)]
+    assert from_dataset(items, label_names=("cat", "dog")).labels.tolist() == [0, 1, -1, -1]
+    assert from_dataset(items).label_names == ("label=-1", "label=0", "label=1")
+
+
+def test_others_that_are_watched_need_labels_before_anything_is_trained():
+    with pytest.raises(ValueError, match="validation: 32 of 64 samples have no label, so nobody knows who is right"):
+        train(models.mlp(DATA), DATA, validation=HIDDEN, on_step=lambda *_: pytest.fail("trained"))
+    with pytest.raises(ValueError, match="32 of 64 samples have no label, so nobody knows"):
+        audit(models.mlp(DATA), HIDDEN)
 
 
 def test_what_cannot_do_without_labels_says_so():
@@ -239,6 +300,10 @@ def test_a_domain_of_a_folder_may_have_no_labels(tmp_path):
     assert splits.train.unlabelled == 18 and set(splits.train.attributes[splits.train.labels < 0].tolist()) == {1}
     with pytest.raises(Unsuitable, match="18 of 36 training samples have no label, and ERM as it is set needs one"):
         train(models.linear(splits.train), splits.train)
+    assert "Cramér" not in str(report)
+    (tmp_path / "answers.csv").write_text("image,prediction\n")
+    with pytest.raises(ValueError, match="the label is not known in train; audit one of the other splits"):
+        audit_predictions(tmp_path, tmp_path / "answers.csv", split="all")
 
 
 @pytest.mark.parametrize(
@@ -261,6 +326,11 @@ def test_a_column_of_weights(tmp_path):
     torch.testing.assert_close(splits.train.targets.sum(1), torch.tensor([i / 10 for i in range(60) if TRAIN[i]]))
     assert splits.validation.targets is splits.test.targets is None
     assert "weight=w" in inspect_folder(tmp_path, size=SIDE, columns=dict(weight="w")).command
+    make(tmp_path, w=[i if here else "" for i, here in enumerate(TRAIN)])  # those of others play no part
+    assert (
+        image_folder(tmp_path, size=SIDE, columns=dict(weight="w")).train.targets.sum()
+        == splits.train.targets.sum() * 10
+    )
     make(tmp_path, w=["-1", "", "nan", "inf", "x", *["1"] * 55])
     found = problems(tmp_path, columns=dict(weight="w")).problems
     assert [each.row for each in found] == [2, 3, 4, 5, 6] and found[0].what == "the weight '-1' is no number from 0"

@@ -34,7 +34,7 @@ from ..checks import choice
 from ..data import GroupedData
 from ..data.columns import apart, merged
 from ..data.grouped import group_names
-from ..evaluation import Z95, GroupReport, predict
+from ..evaluation import Z95, GroupReport, no_labels, predict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,6 +220,8 @@ def count(
 
 def audit(model: nn.Module, data: GroupedData, *, batch_size: int = 1024) -> Audit:
     """The answers of a network that returns logits, on data with labels and attributes."""
+    if data.unlabelled:
+        raise ValueError(no_labels(data))
     predictions, confidence = answers(model, data, batch_size=batch_size)
     labels, attributes = data.labels.cpu().numpy(), data.attributes.cpu().numpy()
     return count(labels, attributes, predictions, data.label_names, data.attribute_names, confidence=confidence)

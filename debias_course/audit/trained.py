@@ -47,7 +47,8 @@ def audit_trained(
     how |= dict(size=found.shape[1], grey=found.shape[0] == 1)
     how |= {name: value for name, value in given.items() if value is not None}
     if "columns" in how:
-        how["columns"] = dict(how["columns"])  # pairs, as JSON keeps them
+        pairs = dict(how["columns"])  # as JSON keeps them
+        how["columns"] = {part: column for part, column in pairs.items() if part != "weight"}  # of training
     labels = found.label_names
     data, files = image_part(folder, split, broken=broken, labels=labels, **how)
     predicted, sure = answers(found.model.to(pick_device()), data)

@@ -38,7 +38,7 @@ def thin(data: GroupedData, keep: Sequence[float], *, seed: int = 0) -> GroupedD
         raise ValueError(f"keep is {shown(keep)}; give one share from 0 to 1 for each of the {data.n_labels} labels")
     keep = [share(f"keep for {name!r}", each) for name, each in zip(data.label_names, keep)]
     generator = seeded(seed)
-    kept = []
+    kept = [(data.labels < 0).nonzero().flatten()]
     for group, n in enumerate(data.counts.tolist()):
         rows = (data.groups == group).nonzero().flatten()
         chosen = torch.randperm(n, generator=generator)[: round(keep[group // data.n_attributes] * n)]
@@ -68,16 +68,24 @@ def mislabel(data: GroupedData, share: float, *, seed: int = 0) -> GroupedData:
 
 
 def weigh(data: GroupedData, weights: Tensor | np.ndarray | Sequence[float]) -> GroupedData:
-    """The loss of sample i counts `weights[i]` times in training: [N], from 0. Weights with a mean of 1 leave the
-    learning rate its meaning. Weights that are there already are multiplied."""
-    return replace(isa("data", data, GroupedData, DATA), targets=_targets(data) * _column("weights", weights, data, 1))
+    """The cross-entropy of sample i counts `weights[i]` times in training: [N], from 0, not all 0. What a method does
+    beside it, such as a penalty, a discriminator or counting groups, looks at no weights. Weights with a mean of 1
+    leave the learning rate its meaning. Weights that are there already are multiplied; a sample without a label has
+    none."""
+    given = _column("weights", weights, isa("data", data, GroupedData, DATA), 1)
+    if len(data) and not given.any():
+        raise ValueError("all weights are 0, so there is nothing to learn from; give some that are above 0")
+    return replace(data, targets=_targets(data) * given)
 
 
 def soften(data: GroupedData, probabilities: Tensor | np.ndarray | Sequence[Sequence[float]]) -> GroupedData:
     """Soft labels, such as the shares of several annotators or what a teacher says: [N, n_labels], with rows that sum
-    to 1. Training takes the cross-entropy against them; a sample keeps its label for groups and evaluation, and its
-    weight."""
+    to 1. Training takes the cross-entropy against them, in the place of labels or of softer ones that were there; a
+    sample keeps its label for groups and evaluation, and its weight. ValueError for samples without a label."""
     weights = _targets(isa("data", data, GroupedData, DATA)).sum(1, keepdim=True)
+    if data.unlabelled:
+        remedy = "give them the most probable one, or leave them out with data.subset(data.labels >= 0)"
+        raise ValueError(f"{data.unlabelled:,} samples have no label; {remedy}")
     soft = _column("probabilities", probabilities, data, data.n_labels)
     odd = ((soft.sum(1) - 1).abs() > SUM).nonzero().flatten()
     if len(odd):
@@ -110,8 +118,12 @@ def _column(name: str, values: Any, data: GroupedData, columns: int) -> Tensor:
         given = torch.zeros(())
     if given.shape != ((len(data),) if columns == 1 else (len(data), columns)):
         shape = f"[{len(data)}]" if columns == 1 else f"[{len(data)}, {columns}]"
-        raise ValueError(f"{name} are {shown(values)}; give numbers from 0, {shape}: as many as there are samples")
-    bad = (~(torch.isfinite(given) & (given >= 0))).reshape(len(data), -1).any(1).nonzero().flatten()
+        what = f"{shown(values)} {tuple(getattr(values, 'shape', ()) or '')}".removesuffix(" ()")
+        raise ValueError(f"{name} are {what}; give numbers from 0, {shape}: as many as there are samples")
+    given = given.reshape(len(data), columns)
+    bad = (~(torch.isfinite(given) & (given >= 0))).any(1).nonzero().flatten()
     if len(bad):
-        raise ValueError(f"{name} hold {given[bad[0]].tolist()!s:.60} for sample {int(bad[0])}; give numbers from 0")
-    return given.reshape(len(data), columns).to(data.device)
+        raise ValueError(
+            f"{name} hold {given[bad[0]].squeeze().tolist()!s:.60} for sample {int(bad[0])}; give numbers from 0"
+        )
+    return given.to(data.device)

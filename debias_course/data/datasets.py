@@ -7,10 +7,11 @@
     splits = from_datasets(train, validation, test, attribute=2)     one grid of groups for all three
 
 Where the attribute is known in validation and test only, it is None for every item of train, or attributes=(None,
-values, values). A label of None is one that nobody knows, as in a domain to adapt to. `Subset` and `ConcatDataset` are
-datasets; of a `DataLoader` its dataset is taken, and batches, order and workers are not. A transform that draws at
-random is drawn once. Images are PIL's, uint8 arrays [H, W] or [H, W, C], or tensors as `GroupedData` takes them, all of
-one size; with a window, they may have more bits. For more than memory holds, `image_folder` reads images from disk.
+values, values). A label of None is one that nobody knows, as is -1 where labels have names, as in a domain to adapt to.
+`Subset` and `ConcatDataset` are datasets; of a `DataLoader` its dataset is taken, and batches, order and workers are
+not. A transform that draws at random is drawn once. Images are PIL's, uint8 arrays [H, W] or [H, W, C], or tensors as
+`GroupedData` takes them, all of one size; with a window, they may have more bits. For more than memory holds,
+`image_folder` reads images from disk.
 """
 
 from __future__ import annotations
@@ -109,7 +110,9 @@ def _grouped(
         if attributes[name] is not None:
             kinds[name] = beside(name, len(dataset), attributes[name], bool(wanted))
     names = {what: None if given is None else listed(what, given) for what, given in named.items()}
-    label_codes, label_names = coded("label", labels, names["label_names"] or _classes(datasets, labels))
+    if label_names := names["label_names"] or _classes(datasets, labels):  # then -1 is a number of none
+        labels = {name: [None if each == -1 else each for each in part] for name, part in labels.items()}
+    label_codes, label_names = coded("label", labels, label_names)
     attributes = of_parts(kinds, {name: len(each) for name, each in labels.items()}, names["attribute_names"])
     found = {}
     for name, (numbers, attribute_names) in attributes.items():
@@ -224,7 +227,7 @@ def _classes(datasets: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -
     for inner in (each for dataset in datasets.values() for each in _inner(dataset)):
         names = getattr(inner, "classes", None)
         if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
-            numbers = {label for part in labels.values() for label in part if label is not None}
+            numbers = {label for part in labels.values() for label in part} - {None, -1}
             if len(set(names)) == len(names) >= 2 and numbers <= set(range(len(names))):
                 return names
     return None

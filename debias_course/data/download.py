@@ -29,9 +29,10 @@ def download(url: str, path: Path) -> None:
     try:
         answer, have = _answer(url, part)
         with answer:
-            wanted = have + int(answer.headers["Content-Length"]) if answer.headers["Content-Length"] else None
+            length = answer.headers["Content-Length"] or ""
+            wanted = have + int(length) if length.isdigit() else None
             if not have:
-                part.unlink(missing_ok=True)
+                part.write_bytes(b"")
                 _tag(part).write_text(_mark(answer.headers))
             came = _write(answer, part, have, wanted)
     except urllib.error.HTTPError as error:

@@ -152,6 +152,8 @@ class FolderReport:
         if t.unknown_in_train:
             methods = "erm,just-train-twice(first_epochs=2),learning-from-failure"
         methods = "dann,dann(sampling=domains)" if self.unlabelled else methods
+        if "weight" in t.columns:  # which not all methods look at
+            methods = ",".join(each for each in methods.split(",") if each[:4] not in ("hard", "lear"))
         words = ["debias-course", "compare", "--data", str(t.path), "--size", str(self.pixels.size)]
         words += ["--window", ends(self.pixels.window)] if self.pixels.window else []
         words += ["--grey"] * self.pixels.grey
@@ -170,7 +172,8 @@ class FolderReport:
         needs = ", ".join(f"{self.takes(s) / 1e9:.2f} GB at {s}" for s in sorted({size, *WIDTHS}))
         way = "are streamed from disk" if self.streams else "are kept in memory"
         known = "no known attribute" if self.alone else in_words(t.attribute_names)
-        with_what = f"in training, {goes}; Cramér's V {self.cramers_v:.3f}" if goes else "there is no training sample"
+        v = "" if math.isnan(self.cramers_v) else f"; Cramér's V {self.cramers_v:.3f}"
+        with_what = f"in training, {goes}{v}" if goes else "there is no training sample"
         lines = [
             f"{t.path}: {n:,} images, {len(t.label_names)} labels × {known}",
             f"\n{self.groups.to_string()}\n",

@@ -188,7 +188,7 @@ def read_table(
         (values["split"], splits.isna(), "split {} is none of 0 (train), 1 (validation), 2 (test)"),
         (values["label"], (labels < 0) & ~_unlabelled(labels, attributes, splits), f"the label {what!r} is empty"),
         *((each, missing(each) & ~unknown, f"the attribute {column!r} is empty") for column, each in kinds.items()),
-        *((frame[columns[name]], ~(np.isfinite(w) & (w >= 0)), WEIGHT) for name, w in weights.items()),
+        *((frame[columns[name]], (splits == 0) & ~(np.isfinite(w) & (w >= 0)), WEIGHT) for name, w in weights.items()),
     ]
     problems += [problem for column, mask, text in checks for problem in rows_with(column, mask, text)]
     for split, name in enumerate(() if splits.isna().any() else PARTS):
@@ -219,8 +219,13 @@ def _unlabelled(labels: np.ndarray, attributes: np.ndarray, splits: pd.Series) -
 
 
 def in_split(table: Table, split: str) -> pd.DataFrame:
-    """The rows of one split, or of "all"."""
-    return table.rows if split == "all" else table.rows[table.rows["split"] == PARTS.index(split)]
+    """The rows of one split, or of "all", to evaluate on; ValueError where they lack labels, or, in a part of them, the
+    attribute."""
+    rows = table.rows if split == "all" else table.rows[table.rows["split"] == PARTS.index(split)]
+    lacking = "attribute is" if split == "all" and table.unknown_in_train else "label is"
+    if lacking == "attribute is" or (rows["label"] < 0).any():
+        raise ValueError(f"the {lacking} not known in train; audit one of the other splits, 'validation' or 'test'")
+    return rows
 
 
 def _attributes(

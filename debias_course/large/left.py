@@ -50,9 +50,9 @@ def trained(
     *,
     told: Mapping[str, Any],
     **how: Any,
-) -> tuple[GroupReport, list[Path]] | None:
-    """Train, or go on, and write the files: the report on the test set, and their paths. Of several processes, the
-    first does so, and the others return None. `told` is what of `TOLD` `image_folder` was given."""
+) -> tuple[GroupReport, list[Path], Run] | None:
+    """Train, or go on, and write the files: the report on the test set, their paths, and the run. Of several processes,
+    the first does so, and the others return None. `told` is what of `TOLD` `image_folder` was given."""
     place = folder / "checkpoints"
     run = train(model, splits.train, method, validation=splits.validation, checkpoint=place, progress=True, **how)
     if not first():
@@ -74,7 +74,7 @@ def trained(
             f"the model could not be written to {folder} ({error.strerror or error}); make room there and repeat the "
             "command: nothing is trained again"
         ) from error
-    return report, [folder / name for name in contents]
+    return report, [folder / name for name in contents], run
 
 
 def _weights(model: nn.Module) -> bytes:

@@ -131,8 +131,6 @@ class AdversarialTraining(Method):
     ramp: float = knob(0.3, low=0.0, high=1.0, step=0.05, help="share of training over which the radius grows to ε")
     share: float = knob(1.0, low=0.0, high=1.0, step=0.05, help="of the loss, for attacked samples; the rest for clean")
 
-    takes = ("targets",)
-
     def start(self, model: nn.Module, data: GroupedData) -> State:
         state = State()
         state.clip = data.inputs.dtype == torch.uint8
@@ -150,9 +148,9 @@ class AdversarialTraining(Method):
         logits = model(self.attacked(model, batch, state) if self.share else batch.inputs)
         predicted = logits.detach().argmax(1)
         state.predicted.index_add_(0, predicted, torch.ones_like(predicted))
-        losses = F.cross_entropy(logits, batch.targets, reduction="none")
+        losses = F.cross_entropy(logits, batch.labels, reduction="none")
         if 0 < self.share < 1:
-            clean = F.cross_entropy(model(batch.inputs), batch.targets, reduction="none")
+            clean = F.cross_entropy(model(batch.inputs), batch.labels, reduction="none")
             losses = self.share * losses + (1 - self.share) * clean
         return losses.mean()
 
