@@ -226,6 +226,16 @@ def test_the_report_counts_channels_and_repeats_the_window(tmp_path):
 
 
 @pytest.mark.slow
+def test_without_a_window_the_report_says_the_range_of_all(tmp_path):
+    rows = make(tmp_path, name="images/{}.png")
+    for i, file in enumerate(rows["img_filename"]):
+        Image.fromarray(np.full((4, 4), 100 + i, np.uint16)).save(tmp_path / file)
+    said = str(inspect_folder(tmp_path, size=SIDE))
+    assert "60 images need a window: together, their values go from 100 to 159; a window that keeps all" in said
+    assert "--window 100,159" in said and "compare" not in said  # nothing is left to compare on
+    assert "need a window" not in str(inspect_folder(tmp_path, size=SIDE, window=(100, 159)))
+
+
 def test_a_study_of_scans_keeps_its_runs_by_their_window(tmp_path):
     scans(tmp_path)
     how = dict(model=models.linear, epochs=1, seeds=2, n_jobs=1, progress=False, device="cpu")

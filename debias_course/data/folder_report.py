@@ -12,7 +12,7 @@ import numpy as np
 from .columns import apart, in_words
 from .grouped import PARTS, UNKNOWN, group_names
 from .metadata import LAYOUTS, Table
-from .pixels import Pixels, ends
+from .pixels import Pixels, ends, values_of
 from .problems import SHOWN, listed, remedy
 
 if TYPE_CHECKING:
@@ -186,6 +186,11 @@ class FolderReport:
             lines.append(f"\n{len(t.problems):,} problems:\n{listed(t.problems, most)}{remedy(t.problems)}")
         else:
             lines.append("every file was decoded, and none is broken")
-        return "\n".join([*lines, f"\n{'then run' if t.problems else 'to run'}:\n  {self.command}"])
+        if found := values_of(each.what for each in t.problems if each.row is not None):
+            many, (low, high) = found
+            ends_ = f"from {low:g} to {high:g}; a window that keeps all of them is --window {low:g},{high:g}"
+            lines.append(f"\n{many:,} images need a window: together, their values go {ends_}")
+        then = f"\n{'then run' if t.problems else 'to run'}:\n  {self.command}"
+        return "\n".join([*lines, *([then] if n else [])])
 
     __str__ = __repr__ = text

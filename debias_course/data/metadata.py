@@ -129,10 +129,11 @@ def _each(column: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def _missing(name: str, part: str, column: str, known: Sequence[str]) -> str:
     close = get_close_matches(column, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else "name another one with columns;"
+    own = f"{part}=NAME, or --{part} NAME" if part in ("label", "attribute") else f"columns=dict({part}=NAME)"
+    hint = f"did you mean {' or '.join(close)}? Name it with {own}" if close else f"name another one with {own}"
     there = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     none = ', or attribute="" (--no-attribute) where none is known' if part == "attribute" else ""
-    return f"{name} has no column {column!r} for the {part}; {hint} there are {there}{none}"
+    return f"{name} has no column {column!r} for the {part}; {hint}; there are {there}{none}"
 
 
 def _chosen(columns: Any, label: Any, attribute: Any) -> dict[str, Any]:

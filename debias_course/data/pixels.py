@@ -11,7 +11,8 @@ smaller before gives the same pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from ..checks import flag, number, numbers, shown, whole
 
 Window = tuple[float, float]
+NO_WINDOW = re.compile(r"its pixels are .*, from (\S+) to (\S+); say which values")
 LARGEST = float(np.finfo(np.float32).max)
 FEW_BITS = "it is read with 8 bits, and a window is for more; leave the window out, or give all images 16 bits and one "
 FEW_BITS += "channel"
@@ -75,6 +77,12 @@ def shades(values: np.ndarray, window: Window | None, kind: str, give: str = "wi
     with np.errstate(over="ignore"):
         exact = (values.astype(np.float64) - low) * 255 / (high - low)
     return exact.clip(-LARGEST, LARGEST).astype(np.float32)
+
+
+def values_of(reasons: Iterable[str]) -> tuple[int, Window] | None:
+    """How many images were refused for want of a window (`shades`), and the range of values of all of them together."""
+    found = [tuple(map(float, said.groups())) for each in reasons if (said := NO_WINDOW.search(each))]
+    return (len(found), (min(low for low, _ in found), max(high for _, high in found))) if found else None
 
 
 def as_bytes(shades: np.ndarray) -> np.ndarray:
