@@ -240,11 +240,11 @@ class Loop:
         epochs: Sequence[int] = range(first, last + 1)
         if self.rehearsal:
             epochs = sorted({first, min(last, max(first, self.method.first_epoch))})
-        with tqdm(total=len(epochs), desc="epochs", disable=progress is not True) as bar:
+        with tqdm(total=last, initial=first - 1, desc="epochs", disable=progress is not True) as bar:
             for epoch in epochs:
                 yield epoch
                 if self.stopped:
-                    last, bar.total = epoch, bar.n + 1
+                    last = bar.total = epoch
                 bar.update()
                 if callable(progress):
                     progress(epoch, last)

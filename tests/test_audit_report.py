@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -34,6 +35,7 @@ def test_the_command_says_for_whom_the_model_fails_and_leaves_a_page(folder, cap
     printed = capsys.readouterr().out
     assert "test: 72 predictions, 2 labels × 3 attributes" in printed
     assert re.search(r"ill, site C +12 +0\.000 \(0\.00 to 0\.24\)", printed.splitlines()[3])
+    assert "\nIt fails most for ill, site C: right in 0.0% of 12 samples, and in " in printed
     gap = r"true positive rate \(equal opportunity\) +ill 1\.000 \(0\.\d\d to 1\.00\)"
     gap += r" +site A 1\.000 \(n=12\) +site C 0\.000 \(n=12\)"
     assert re.search(gap, printed)
@@ -42,10 +44,21 @@ def test_the_command_says_for_whom_the_model_fails_and_leaves_a_page(folder, cap
     for name in (*report.FILES, report.FACTS):
         assert f"{folder / 'out' / name}" in printed
     page = (folder / "out" / "audit.html").read_text(encoding="utf-8")
-    assert "ill, site C" in page and "Calibration" in page and 'src="data:image/png' in page and "http" not in page
+    assert (
+        "It fails most for ill, site C" in page
+        and "Calibration" in page
+        and 'src="data:image/png' in page
+        and "http" not in page
+    )
     gaps = pd.read_csv(folder / "out" / "gaps.csv").set_index("measure")[["gap", "highest", "lowest"]]
     assert gaps.loc["true positive rate"].tolist() == [1, "site A", "site C"]
     assert len(pd.read_csv(folder / "out" / "groups.csv")) == 6
+
+
+def test_a_model_that_is_as_right_for_all_fails_nobody_most():
+    answers = np.array([0, 1, 0, 1])
+    found = count(answers, np.array([0, 0, 1, 1]), answers, ["no", "yes"], ["A", "B"])
+    assert "\n\nIt is right as often in all groups: in 100.0% of the samples\n" in report.text(found)
 
 
 def test_without_probabilities_there_is_no_calibration_and_an_old_one_goes(folder, capsys):

@@ -247,6 +247,20 @@ def test_the_report_by_hand(tmp_path):
     )
 
 
+def test_the_report_asks_about_odd_values(tmp_path):
+    make(tmp_path, place=["North", "north "] * 30, w=[0, 3] * 30)
+    said = str(inspect_folder(tmp_path, size=SIDE))
+    assert "'North' and 'north' differ in capitals or blanks only, and are different values" in said
+    assert "does it number people" not in said and "weights" not in said
+    said = str(inspect_folder(tmp_path, size=SIDE, columns=dict(weight="w")))
+    assert "weights of training samples go from 0 to 3, with a mean of 1.5; 18 are 0: nothing is learned" in said
+    make(tmp_path, n=80, place=[f"P{i}" for i in range(80)], w=range(1, 81))
+    report = inspect_folder(tmp_path, size=SIDE)
+    assert "the attribute has 80 values for 80 images: does it number people? Each group has few images" in str(report)
+    assert len(str(report).splitlines()) < 100 < 160 < len(report.text(None).splitlines())
+    assert "a mean of 36.5" in str(inspect_folder(tmp_path, size=SIDE, columns=dict(weight="w")))
+
+
 def test_an_image_is_turned_scaled_and_cut_to_the_middle(tmp_path):
     stripes = np.zeros((40, 120, 3), np.uint8)
     stripes[:, 40:80] = (200, 100, 50)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from own_methods import WithPartner
 
-from debias_course import comparison, models, study, train
+from debias_course import comparison, large, models, study, train
 from debias_course.data import toys
 from debias_course.evaluation import GroupReport
 from debias_course.methods import ERM, HardMining, LossReweighting
@@ -101,6 +101,20 @@ def test_progress_ends_at_its_end(told, capsys):
     assert seen == [(1, 9), (2, 9), (3, 3)]
     trained(epochs=9, patience=1, progress=True, **how)
     assert re.search(r"epochs: 100%.* 3/3 ", capsys.readouterr().err.splitlines()[-1].split("\r")[-1])
+
+
+def test_the_bar_of_a_training_that_goes_on_begins_where_it_was(tmp_path, capsys):
+    def stop(done, last):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    how = dict(model=models.linear(TOY.train), data=TOY.train, epochs=5, checkpoint=tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        large.train(**how, progress=stop)
+    for begins in ("epochs:  60%", "epochs: 100%"):  # on from the third epoch, and with nothing to do
+        large.train(**how, progress=True)
+        bars = capsys.readouterr().err.split("\r")
+        assert begins in bars[1] and "5/5" in bars[-1]
 
 
 def test_a_training_that_was_stopped_is_not_taken_up_again(tmp_path):

@@ -54,6 +54,7 @@ def text(found: Audit, positive: str | None = None) -> str:
     gaps = found.gaps(positive)
     parts = [
         groups.to_string(index=False) + (f"\nand {more:,} more groups, none worse" if more else ""),
+        lowest(found),
         averages(found),
         ALONE if gaps["gap"].isna().all() else largest(gaps).to_string(index=False),
     ]
@@ -93,6 +94,17 @@ def averages(found: Audit) -> str:
     """Accuracy on all samples, and as a mean over groups."""
     report = found.report
     return f"overall {report.overall} | group-balanced {report.group_balanced}"
+
+
+def lowest(found: Audit) -> str:
+    """For whom the model fails most, as a sentence."""
+    report = found.report
+    worst, rest = report.worst_group, report.overall
+    if worst.value == rest.value:
+        return f"It is right as often in all groups: in {worst.value:.1%} of the samples"
+    name = report.group_names[report.worst]
+    whole = f"and in {rest.value:.1%} of all {rest.n:,}"
+    return f"It fails most for {name}: right in {worst.value:.1%} of {worst.n:,} samples, {whole}"
 
 
 def bracketed(columns: pd.DataFrame, form: str = "{:.3f}") -> list[str]:
@@ -177,7 +189,7 @@ def page(found: Audit, configuration: Mapping[str, Any], positive: str | None = 
     shown_gaps = by_family(found, lambda each: readable(each.gaps(positive)))
     words = pages.facts(MEASURES)
     sections = {
-        "For whom it fails": f"<p>{pages.lines(averages(found))}</p>{shown}{note}",
+        "For whom it fails": f"<p>{pages.lines(lowest(found))}</p><p>{pages.lines(averages(found))}</p>{shown}{note}",
         "Groups, the worst first": pages.table(by_family(found, lambda each: worst_groups(each, None))),
         "Gaps": f"<p>{ALONE}</p>" if gaps["gap"].isna().all() else pages.table(shown_gaps) + words,
     }

@@ -27,6 +27,7 @@ UNKNOWN_IN_TRAIN = (
     "refuse, and the worst group of validation can choose all the same (select='validation-worst-group')"
 )
 WITHOUT_LABELS = "DANN adapts to them, and methods that need labels refuse"
+MANY = 60  # groups that a report lists, unless it shows everything
 TINY = 10  # training samples, of which one cannot learn much
 WIDTHS = (64, 128, 224)  # pixels for which a report tells the memory
 
@@ -119,7 +120,7 @@ class FolderReport:
             if names
         ]
         said += [GROUPS_ARE_LABELS] * self.alone + [UNKNOWN_IN_TRAIN] * t.unknown_in_train
-        return [*said, *self._few, *filter(None, [self.unlabelled])]
+        return [*said, *self._few, *self._odd_values, *filter(None, [self.unlabelled])]
 
     @property
     def _few(self) -> list[str]:
@@ -131,6 +132,26 @@ class FolderReport:
         tiny = f": {'; '.join(few[:5])}{'; ...' if len(few) > 5 else ''}" if few else ""
         what = f"{in_words(names)}: {int((sizes == 0).sum())} without a training sample"
         return [f"{what}, {len(few)} with fewer than {TINY}{tiny}"]
+
+    @property
+    def _odd_values(self) -> list[str]:
+        """Sentences on names that may be meant as one, attributes that may be numbers of patients, and weights."""
+        said, t = [], self.table
+        for names in (t.label_names, t.attribute_names):
+            like: dict[str, list[str]] = {}
+            for name in names:
+                like.setdefault(" ".join(name.lower().split()), []).append(name)
+            alike = [" and ".join(map(repr, each)) for each in like.values() if len(each) > 1]
+            said += [f"{'; '.join(alike)} differ in capitals or blanks only, and are different values"] * bool(alike)
+        if len(t.attribute_names) > max(MANY, len(t.rows) / 10):
+            what = f"the attribute has {len(t.attribute_names):,} values for {len(t.rows):,} images"
+            said.append(f"{what}: does it number people? Each group has few images")
+        if "weight" in t.rows and len(t.rows):
+            w = t.rows["weight"][t.rows["split"] == 0]
+            what = f"weights of training samples go from {w.min():g} to {w.max():g}, with a mean of {w.mean():.3g}"
+            none = (w == 0).sum()
+            said.append(f"{what}" + f"; {none:,} are 0: nothing is learned from these samples" * bool(none))
+        return said
 
     def takes(self, size: int) -> int:
         """Bytes of all images in memory, at `size` pixels."""
@@ -176,7 +197,7 @@ class FolderReport:
         with_what = f"in training, {goes}{v}" if goes else "there is no training sample"
         lines = [
             f"{t.path}: {n:,} images, {len(t.label_names)} labels × {known}",
-            f"\n{self.groups.to_string()}\n",
+            f"\n{self.groups.to_string(max_rows=None if most is None else MANY)}\n",
             *([with_what] if not (goes and self.alone or t.unknown_in_train) else []),
             *self.notes,
             *([f"in the window {ends(window)}, 256 shades are left from black to white"] if window else []),
