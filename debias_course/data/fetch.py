@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..cache import cache_folder, write_atomically
 from ..checks import choice
@@ -103,8 +103,6 @@ def fetch(name: str) -> Path:
     parts = folder.with_name(f"{name}.parts")
     if folder.is_dir():
         return folder
-    if not hasattr(tarfile, "data_filter"):
-        raise OSError("archives cannot be unpacked safely with this Python; use 3.10.12, 3.11.4, 3.12 or a newer one")
     with _alone(parts, name):
         for file in source.files:
             if not (parts / file.name).is_file():
@@ -185,10 +183,19 @@ def _unpack(path: Path, folder: Path) -> None:
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
             for member in tqdm(archive.infolist(), desc=f"unpacking {path.name}", disable=None):
-                if os.path.isabs(member.filename) or ".." in member.filename.replace("\\", "/").split("/"):
-                    raise ValueError(f"{member.filename} would lie outside of it")
+                _refuse_outside(member.filename)
                 archive.extract(member, folder)
         return
+    safely: dict[str, Any] = dict(filter="data") if hasattr(tarfile, "data_filter") else {}  # not before 3.11.4
     with tarfile.open(path, "r:gz") as files:
         for each in tqdm(files, desc=f"unpacking {path.name}", disable=None):
-            files.extract(each, folder, filter="data")  # no path or link leads out, and no device is made
+            _refuse_outside(each.name)
+            if not (each.isfile() or each.isdir()):
+                raise ValueError(f"{each.name} is a link, or no file at all")
+            files.extract(each, folder, **safely)
+
+
+def _refuse_outside(name: str) -> None:
+    """ValueError for a path that leads out of the folder in which it counts."""
+    if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+        raise ValueError(f"{name} would lie outside of it")
