@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from debias_course import comparison, evaluation, method, models, training
+from debias_course import evaluation, method, models, search, training
 from debias_course.claims import golden, receipts, topics
 from debias_course.data import Splits, biases, changes, grouped, toys
 from debias_course.evaluation import Share
@@ -146,7 +146,7 @@ CHANGES = {
     "experts that do not meet": (product_of_experts, "product_losses", without_a_partner, {"11"}),
     "attacks that go down": (attacks, "ascent", lambda gradient, norm: -gradient.sign(), {"08", "10"}),
     "no reversal": (dann, "reverse", not_reversed, {"09", "10"}),
-    "the worst setting": (comparison, "best", lambda trials: min(trials, key=lambda t: t.score == t.score), {"10"}),
+    "the worst setting": (search, "best", lambda trials: min(trials, key=lambda t: t.score == t.score), {"10"}),
 }
 
 

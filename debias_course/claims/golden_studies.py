@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from .. import models, training
-from ..comparison import Trial, best, candidates, compare
+from .. import models, search, training
+from ..comparison import compare
 from ..data import GroupedData, Splits
 from ..methods import ERM, GroupDRO
 from ..optimizers import OPTIMIZERS, SCHEDULES
@@ -68,11 +68,11 @@ def staged() -> list[float]:
 
 def searched() -> list[float]:
     """The settings that a search tries, and which it takes."""
-    tried = candidates(Trial("a", GroupDRO(), 1e-3, 0.0), 4)
+    tried = search.candidates(search.Trial("a", GroupDRO(), 1e-3, 0.0), 4)
     scored = [replace(trial, score=score) for trial, score in zip(tried, (0.2, math.nan, 0.7, 0.5))]
     steps = [cast(GroupDRO, trial.method).step_size for trial in tried]
     settings = [each for t, step in zip(tried, steps) for each in (1e3 * t.lr, t.weight_decay, step)]
-    return [*settings, float(scored.index(best(scored)))]
+    return [*settings, float(scored.index(search.best(scored)))]
 
 
 OF_STUDIES = {
@@ -80,5 +80,5 @@ OF_STUDIES = {
     "augmentation": (augmented, ()),
     "shorter": (shortened, (Study.at,)),
     "stage": (staged, (stage,)),
-    "search": (searched, (compare, candidates)),
+    "search": (searched, (compare, search.candidates)),
 }
