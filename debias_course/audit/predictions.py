@@ -23,7 +23,7 @@ from ..checks import choice
 from ..data.grouped import PARTS
 from ..data.metadata import Table, in_split, read_csv, read_table
 from ..data.paths import file_names
-from ..data.problems import FolderError, Problem, listed
+from ..data.problems import FolderError, Problem, TableError
 from . import Audit, count
 
 if TYPE_CHECKING:
@@ -37,16 +37,8 @@ NAMES = {
 }
 
 
-class PredictionsError(ValueError):
-    """All that is wrong with a table of predictions: `problems` has everything, the message the first 20."""
-
-    def __init__(self, path: Path, problems: list[Problem]) -> None:
-        self.path, self.problems = path, problems
-        count = f"{len(problems):,} problem{'s' * (len(problems) > 1)}"
-        super().__init__(f"{path} cannot be used as it is, {count}:\n{listed(problems)}\nmend it, and try again")
-
-    def __reduce__(self) -> tuple[type[PredictionsError], tuple[Path, list[Problem]]]:
-        return type(self), (self.path, self.problems)
+class PredictionsError(TableError):
+    """All that is wrong with a table of predictions."""
 
 
 def audit_predictions(

@@ -192,11 +192,7 @@ def read_table(
         *((frame[columns[name]], (splits == 0) & ~(np.isfinite(w) & (w >= 0)), WEIGHT) for name, w in weights.items()),
     ]
     problems += [problem for column, mask, text in checks for problem in rows_with(column, mask, text)]
-    for split, name in enumerate(() if splits.isna().any() else PARTS):
-        if name in needed and not (splits == split).any():
-            why = "all three are needed" if len(needed) > 1 else "it is asked for"
-            what = f"no sample is in split {split} ({name}); move some there, for {why}"
-            problems.append(Problem(None, what))
+    problems += _empty(splits, needed)
     for part, names in ("label", label_names), ("attribute", attribute_names):
         if not (2 if part == "label" else 1) <= len(names) <= MOST:
             has = f"{len(names):,} different values" if len(names) != 1 else f"one value only ({names[0]})"
@@ -209,6 +205,16 @@ def read_table(
     rows = pd.DataFrame(dict(file=files, label=labels, attribute=attributes, split=splits, **weights))
     rows = rows[~np.logical_or.reduce([np.asarray(mask) for _, mask, _ in checks])].astype(dict(split=int))
     return Table(path, path / inside, columns, rows, label_names, attribute_names, problems)
+
+
+def _empty(splits: pd.Series, needed: Collection[str]) -> list[Problem]:
+    """The splits that are needed and have no row, where each row names one."""
+    why = "all three are needed" if len(needed) > 1 else "it is asked for"
+    return [
+        Problem(None, f"no sample is in split {split} ({name}); move some there, for {why}")
+        for split, name in enumerate(() if splits.isna().any() else PARTS)
+        if name in needed and not (splits == split).any()
+    ]
 
 
 def _unlabelled(labels: np.ndarray, attributes: np.ndarray, splits: pd.Series) -> np.ndarray:

@@ -23,16 +23,28 @@ class Problem(NamedTuple):
         return self.what if self.row is None or self.row < 0 else f"row {self.row}: {self.what}"
 
 
-class FolderError(ValueError):
-    """All that is wrong with a folder: `problems` has everything, the message the first 20."""
+class TableError(ValueError):
+    """All that is wrong with a table: `problems` has everything, the message the first 20."""
 
     def __init__(self, path: Path, problems: list[Problem]) -> None:
         self.path, self.problems = path, problems
         count = f"{len(problems):,} problem{'s' * (len(problems) > 1)}"
-        super().__init__(f"{path} cannot be used as it is, {count}:\n{listed(problems)}{remedy(problems)}")
+        super().__init__(f"{path} cannot be used as it is, {count}:\n{listed(problems)}{self.remedy()}")
 
-    def __reduce__(self) -> tuple[type[FolderError], tuple[Path, list[Problem]]]:
+    def __reduce__(self) -> tuple[type[TableError], tuple[Path, list[Problem]]]:
         return type(self), (self.path, self.problems)
+
+    def remedy(self) -> str:
+        """What to do about it."""
+        return "\nmend it, and try again"
+
+
+class FolderError(TableError):
+    """All that is wrong with a folder, its table and its images."""
+
+    def remedy(self) -> str:
+        """See `remedy`."""
+        return remedy(self.problems)
 
 
 def listed(problems: list[Problem], most: int | None = SHOWN) -> str:

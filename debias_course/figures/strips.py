@@ -35,8 +35,7 @@ def strip(
 
     The circumstance with most values runs from left to right, and each combination of the others that occurs has a row;
     what was not measured stays empty. `middle` is a `where`, which gets a frame; `frame` says below what it means.
-    Effects are differences of accuracies, written in points, unless `points` is False. `fails` says when a cell fails,
-    such as "surely less than +2"."""
+    Effects are differences of accuracies, in points, unless `points` is False. `fails` says when a cell does."""
     values = _circumstances(cells)
     across = max(values, key=lambda name: len(values[name]))
     down = [name for name in values if name != across and len(values[name]) > 1]

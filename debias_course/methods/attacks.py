@@ -49,29 +49,26 @@ def attack(
     steps=0       is the start itself
 
     A network that wants normalised pixels is attacked together with what normalises them, so that radius and bounds are
-    those of pixels: torch.nn.Sequential(torchvision.transforms.v2.Normalize(mean, std), network).
-
-    The model is asked in evaluation mode. Its modes, its parameters' gradients and their `requires_grad` stay as they
-    are. ValueError for settings that make no sense, TypeError for inputs that are not float. On a CPU (a GPU would have
-    to be waited for) also ValueError for inputs out of bounds, which clipping would move by more than the radius, and
-    for labels that the model does not know, and FloatingPointError for a gradient that is not finite.
+    those of pixels: torch.nn.Sequential(torchvision.transforms.v2.Normalize(mean, std), network). The model is asked in
+    evaluation mode. Its modes, its parameters' gradients and their `requires_grad` stay as they are. ValueError for
+    settings that make no sense, TypeError for inputs that are not float. On a CPU (a GPU would have to be waited for)
+    also ValueError for inputs out of bounds, which clipping would move by more than the radius, and for labels that the
+    model does not know, and FloatingPointError for a gradient that is not finite.
     """
     _check(radius, steps, step_size, norm, restarts)
     _check_given(model, inputs, labels, clip)
     _check_start(random_start, generator, inputs)
-    checks.flag("targeted", targeted)
+    up = -1 if checks.flag("targeted", targeted) else 1
     if step_size is None:
         step_size = 2.5 * radius / max(steps, 1)
     clean = best = inputs.detach()
-    up = -1 if targeted else 1
+    ball: Any = (clean, radius, norm, clip)
     with evaluating(model), frozen(model), torch.enable_grad():
         for restart in range(restarts):
-            x = clean
-            if random_start:
-                x = project(clean + random_point(clean, radius, norm, generator), clean, radius, norm, clip)
+            x = project(clean + random_point(clean, radius, norm, generator), *ball) if random_start else clean
             for _ in range(steps):
                 x = x + ascent(input_gradient(model, x, labels), norm).mul_(up * step_size)
-                x = project(x, clean, radius, norm, clip)
+                x = project(x, *ball)
             best = _worse(model, best, x, labels, up) if restart else x
     return best
 
